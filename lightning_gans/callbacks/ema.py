@@ -1,0 +1,128 @@
+"""Averaged weights: what is evaluated, sampled from and loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+
+class EMA(Callback):
+    """Exponential moving average of all parameters, in place of them whenever nothing is trained.
+
+    From the start to the end of every validation, test and prediction the model holds its averaged
+    weights; in training it holds its own. Buffers are never averaged: a running statistic such as
+    DLSGAN's v is an average already. It counts iterations, not optimiser steps.
+
+    Args:
+        decay: of the average, for each iteration, in [0, 1).
+        every: iterations between updates; each then decays by decay**every.
+        warmup: until the average could span more, it spans this share of the iterations made so
+            far, so that it never drags the initial weights along. ``None`` leaves that out, as the
+            published code does.
+
+    Raises:
+        ValueError: for values out of range.
+    """
+
+    def __init__(self, decay: float = 0.999, every: int = 1, warmup: float | None = 0.1) -> None:
+        if not 0 <= decay < 1 or every < 1 or (warmup is not None and not 0 < warmup <= 1):
+            raise ValueError(
+                "expected 0 <= decay < 1, every >= 1 and warmup in (0, 1] or null, "
+                f"got decay={decay}, every={every}, warmup={warmup}"
+            )
+        self.decay, self.every, self.warmup = decay, every, warmup
+        self.average: dict[str, Tensor] = {}
+        self.swapped = False
+
+    def decay_at(self, iteration: int) -> float:
+        """The decay of one update, made after ``iteration`` iterations."""
+        decay = self.decay
+        if self.warmup is not None:
+            decay = min(decay, 1 - 1 / max(1.0, self.warmup * iteration))
+        return decay**self.every
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module, iteration: int) -> None:
+        """Move the average towards the model's parameters."""
+        weight = 1 - self.decay_at(iteration)
+        for name, parameter in model.named_parameters():
+            self.average[name].lerp_(parameter, weight)
+
+    @torch.no_grad()
+    def swap(self, model: torch.nn.Module) -> None:
+        """Exchange the model's parameters and their averages; twice is nothing."""
+        if not self.average:
+            return
+        for name, parameter in model.named_parameters():
+            kept = parameter.detach().clone()
+            parameter.copy_(self.average[name])
+            self.average[name].copy_(kept)
+        self.swapped = not self.swapped
+
+    # In training
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from the current weights, or go on where a checkpoint left off."""
+        parameters = dict(pl_module.named_parameters())
+        source = self.average if self.average else parameters
+        self.average = {
+            name: source[name].detach().clone().to(parameter)
+            for name, parameter in parameters.items()
+        }
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the iteration, and update the average when it is due."""
+        if trainer.global_step % self.every == 0:
+            self.update(pl_module, trainer.global_step)
+
+    # Outside training
+
+    def _enter(self, model: LightningModule) -> None:
+        if not self.swapped:
+            self.swap(model)
+
+    def _leave(self, model: LightningModule) -> None:
+        if self.swapped:
+            self.swap(model)
+
+    def _place(self, model: LightningModule) -> None:
+        """Bring what a checkpoint held to the model's device."""
+        self.average = {name: value.to(model.device) for name, value in self.average.items()}
+        self._enter(model)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._place(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._leave(pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._place(pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._leave(pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._place(pl_module)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._leave(pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Give the weights back, so that a checkpoint saved on the way out holds both as usual."""
+        self._leave(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average, under the names of the parameters."""
+        return {"average": self.average}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take an average from a checkpoint."""
+        self.average = dict(state_dict["average"])

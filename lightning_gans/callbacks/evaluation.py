@@ -1,0 +1,168 @@
+"""Measures a model on the validation or test set, with its averaged weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_gans.metrics import (
+    PSNR,
+    SSIM,
+    FeatureExtractor,
+    FeaturesUnavailable,
+    FrechetDistance,
+    LatentLoss,
+    PrecisionRecall,
+    active_dimensions,
+    latent_entropy,
+    to_uint8,
+)
+from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.priors import DynamicScale
+from lightning_gans.randomness import stream
+
+
+class Evaluation(Callback):
+    """FID, precision and recall, reconstructions and the latent, on one fake for each real image.
+
+    It measures whenever Lightning validates or tests: before the first iteration, every
+    ``trainer.val_check_interval`` iterations, and by ``train.py validate`` or ``test``. The fakes
+    are the same in every evaluation, and drawing them leaves training's random numbers alone.
+
+    Logged: ``fid/<features>``, ``precision/<features>``, ``recall/<features>``; for models with an
+    encoder ``psnr/fake``, ``ssim/fake`` (fakes against their reconstructions), ``psnr/real``,
+    ``ssim/real`` (held-out images against theirs), ``latent/loss`` (L_enc), ``latent/entropy``
+    (of z∘s, nats), ``latent/active`` (dimensions in use); and ``evaluation/samples``.
+
+    Args:
+        features: what FID, precision and recall see; without, they are not measured. If its
+            weights are not to be had, the rest is measured and a warning says so.
+        k: neighbours that precision and recall look at.
+    """
+
+    def __init__(self, features: FeatureExtractor | None = None, k: int = 3) -> None:
+        self.features, self.k = features, k
+        self.metrics: dict[str, Metric] = {}
+        self.random = stream("evaluation")
+        self.samples = 0
+        self.measured_at: int | None = None  # iterations made at the last evaluation
+
+    def start(self, trainer: Trainer, model: AdversarialModule) -> None:
+        """Make fresh metrics, and draw from the first latent on."""
+        self.random = stream("evaluation", rank=trainer.global_rank, device=model.device)
+        self.samples = 0
+        self.metrics = {}
+        if self.features is not None and self.prepare(model.device):
+            self.metrics["fid"] = FrechetDistance(self.features.num_features)
+            self.metrics["precision"] = PrecisionRecall(self.k)
+        if model.has_encoder:
+            self.metrics["latent/loss"] = LatentLoss()
+            if len(model.image_shape) == 3:
+                for name in ("fake", "real"):
+                    self.metrics |= {f"psnr/{name}": PSNR(), f"ssim/{name}": SSIM()}
+        for metric in self.metrics.values():
+            metric.to(model.device)
+
+    def prepare(self, device: torch.device) -> bool:
+        """Load the extractor's weights; if they are not to be had, say so once and do without."""
+        assert self.features is not None
+        try:
+            self.features.prepare(device)
+        except FeaturesUnavailable as error:
+            rank_zero_warn(f"FID, precision and recall are not measured: {error}")
+            self.features = None
+            return False
+        return True
+
+    @torch.no_grad()
+    def measure(self, model: AdversarialModule, x: Tensor) -> None:
+        """Take in real images x, (n, *image_shape), and as many fakes."""
+        self.samples += len(x)
+        z, s = model.prior.sample(len(x), self.random), model.prior.scale()
+        y = model.generator(z * s)
+        if "latent/loss" in self.metrics:
+            self.metrics["latent/loss"].update(z, model.discriminator(y).code, s)
+        if len(model.image_shape) == 3:
+            y = y.clamp(-1, 1)
+        if "psnr/fake" in self.metrics:
+            for name, images in (("fake", y), ("real", x)):
+                again = model.reconstruct(images)
+                self.metrics[f"psnr/{name}"].update(images, again)
+                self.metrics[f"ssim/{name}"].update(images, again)
+        if self.features is not None:
+            for images, real in ((x, True), (y, False)):
+                features = self.features(to_uint8(images))
+                self.metrics["fid"].update(features, real=real)
+                self.metrics["precision"].update(features, real=real)
+
+    def results(self, model: AdversarialModule) -> dict[str, Tensor]:
+        """All that was measured, by the names under which it is logged."""
+        values: dict[str, Tensor] = {}
+        for name, metric in self.metrics.items():
+            if name == "fid":
+                assert self.features is not None
+                values[f"fid/{self.features.name}"] = metric.compute()
+            elif name == "precision":
+                assert self.features is not None
+                for side, value in metric.compute().items():
+                    values[f"{side}/{self.features.name}"] = value
+            else:
+                values[name] = metric.compute()
+        if model.has_encoder:
+            values["latent/entropy"] = latent_entropy(model.prior.entropy, model.prior.scale())
+        if isinstance(model.prior, DynamicScale):
+            values["latent/active"] = active_dimensions(model.prior.v)
+        values["evaluation/samples"] = torch.tensor(self.samples)
+        return {name: value.float() for name, value in values.items()}
+
+    def finish(self, trainer: Trainer, model: AdversarialModule) -> None:
+        """Compute and log."""
+        values = self.results(model)
+        self.measured_at = trainer.global_step
+        self.log_dict(values)
+        if trainer.sanity_checking and trainer.global_step == 0:
+            # Lightning logs nothing before training; the state at step 0 is what all is held to
+            for logger in trainer.loggers:
+                logger.log_metrics({name: float(value) for name, value in values.items()}, step=0)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, AdversarialModule)
+        self.start(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        assert isinstance(pl_module, AdversarialModule)
+        self.measure(pl_module, batch[0])
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, AdversarialModule)
+        self.finish(trainer, pl_module)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_validation_epoch_start(trainer, pl_module)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_validation_epoch_end(trainer, pl_module)

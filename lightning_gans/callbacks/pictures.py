@@ -1,0 +1,137 @@
+"""Pictures of a run: samples, reconstructions and traversals, as files and in loggers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from lightning_gans.metrics import to_uint8
+from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.plots import scatter
+from lightning_gans.randomness import stream
+
+FOLDER = "images"
+
+
+class Pictures(Callback):
+    """Draws what the model makes whenever Lightning validates or tests, with averaged weights.
+
+    Files ``images/<name>-step=<iterations>.png`` in the run's folder, and the same as image panels
+    in wandb and TensorBoard:
+
+    - ``samples``: decoded from the same latents every time;
+    - ``reconstructions``: held-out images, each above its reconstruction, if there is an encoder;
+    - ``traversals``: one sample while one element goes from -2 to 2, for the elements with the
+      largest scale, which are the most informative ones (thesis, Fig. 23-25).
+
+    Args:
+        samples: number of samples, drawn in rows of ``columns``.
+        columns: images in a row of samples and of reconstructions.
+        dimensions: number of elements to traverse.
+        steps: images in a traversal.
+    """
+
+    def __init__(
+        self, samples: int = 80, columns: int = 16, dimensions: int = 5, steps: int = 9
+    ) -> None:
+        if min(samples, columns, steps) < 1 or dimensions < 0:
+            raise ValueError(
+                "expected at least one sample, column and step, and dimensions >= 0, got "
+                f"samples={samples}, columns={columns}, steps={steps}, dimensions={dimensions}"
+            )
+        self.samples, self.columns = samples, columns
+        self.dimensions, self.steps = dimensions, steps
+        self.held_out: Tensor | None = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the first held-out images."""
+        wanted = self.samples if len(batch[0].shape) < 4 else 2 * self.columns
+        if batch_idx == 0:
+            self.held_out = batch[0][:wanted]
+        elif self.held_out is not None and len(self.held_out) < wanted:
+            self.held_out = torch.cat([self.held_out, batch[0]])[:wanted]
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw."""
+        assert isinstance(pl_module, AdversarialModule)
+        if trainer.is_global_zero and self.held_out is not None:
+            for name, picture in self.draw(pl_module, self.held_out).items():
+                save(trainer, name, picture)
+
+    def draw(self, model: AdversarialModule, held_out: Tensor) -> dict[str, Tensor]:
+        """The pictures by name, each uint8 (3, height, width)."""
+        z = model.prior.sample(self.samples, stream("pictures", device=model.device))
+        if len(model.image_shape) != 3:
+            return {"samples": scatter(held_out, model.decode(z))}
+        pictures = {"samples": grid(model.decode(z), self.columns)}
+        if model.has_encoder:
+            columns = min(self.columns, len(held_out))
+            pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
+        if self.dimensions:
+            pictures["traversals"] = grid(self.traverse(model, z[0]), self.steps)
+        return pictures
+
+    def traverse(self, model: AdversarialModule, z: Tensor) -> Tensor:
+        """Images of z while each of the leading elements goes from -2 to 2, row by row."""
+        leading = model.prior.scale().argsort(descending=True)[: self.dimensions]
+        line = torch.linspace(-2, 2, self.steps, device=z.device, dtype=z.dtype)
+        latents = z.repeat(len(leading), self.steps, 1)
+        for row, element in enumerate(leading.tolist()):
+            latents[row, :, element] = line
+        return model.decode(latents.flatten(0, 1))
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_validation_epoch_end(trainer, pl_module)
+
+
+def pairs(x: Tensor, model: AdversarialModule, columns: int) -> Tensor:
+    """Whole rows of images, each followed by the row of their reconstructions."""
+    x = x[: len(x) // columns * columns]
+    rows = torch.stack([x, model.reconstruct(x)]).unflatten(1, (-1, columns))
+    return rows.transpose(0, 1).flatten(0, 2)
+
+
+def grid(x: Tensor, columns: int) -> Tensor:
+    """Images in [-1, 1] as one picture, uint8 (3, height, width)."""
+    picture: Tensor = make_grid(to_uint8(x), nrow=columns, padding=2)
+    return picture.cpu()
+
+
+def save(trainer: Trainer, name: str, picture: Tensor) -> None:
+    """Write a picture into the run's folder, and hand it to the loggers that show pictures."""
+    step = trainer.global_step
+    folder = Path(trainer.default_root_dir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+    image.save(folder / f"{name}-step={step}.png")
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(f"images/{name}", [image], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(f"images/{name}", picture, step)

@@ -1,0 +1,48 @@
+"""Keeps what ``train.py predict`` computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class Predictions(Callback):
+    """Writes what ``predict_step`` returns, in order, to ``predictions.safetensors`` in the run.
+
+    Its tensors are ``code`` (n, latent_dim) and ``reconstruction`` (n, *image_shape) in [-1, 1],
+    or ``sample`` for models without encoder. Further processes write ``predictions-<rank>``.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[Tensor]] = {}
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an empty file."""
+        self.parts = {}
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: dict[str, Tensor],
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a batch's results on the CPU."""
+        for name, value in outputs.items():
+            self.parts.setdefault(name, []).append(value.cpu())
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file."""
+        rank = f"-{trainer.global_rank}" if trainer.global_rank else ""
+        path = Path(trainer.default_root_dir) / f"predictions{rank}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: torch.cat(values) for name, values in self.parts.items()}, path)
+        rank_zero_info(f"predictions: {path}")

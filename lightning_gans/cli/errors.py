@@ -1,0 +1,56 @@
+"""From jsonargparse's reports of many lines to one line that a person can act on."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+
+from lightning_gans.cli.words import UsageError, suggestion
+
+
+def one_line(message: str, options: Iterable[str]) -> UsageError:
+    """Say what was wrong on a command line, where, and what exists.
+
+    Args:
+        message: jsonargparse's, of any number of lines.
+        options: all dotted options that the parser itself knows, to list from.
+    """
+    where = ".".join(re.findall(r'[Pp]arser key "([^"]+)"', message))
+    classes = re.findall(r"Problem with given class_path '([^']+)'", message)
+    classes += re.findall(r"class_path='([^']+)'", message)
+
+    unknown = re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", message)
+    unknown = unknown or re.search(r"[Uu]nrecognized arguments: --([^\s=]+)", message)
+    if unknown:
+        parent, _, name = unknown[1].rpartition(".")
+        place = ".".join(part for part in (where, parent) if part)
+        there = parameters(classes[-1]) if classes else children(options, place)
+        of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
+        return UsageError(
+            f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
+            f"the options{of} are {', '.join(there) or 'none'}"
+        )
+    wrong = re.search(r"Expected (?:an? )?(.+?)\. Got value: (.*)", message)
+    if wrong:
+        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1])
+        return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
+    return UsageError("; ".join(line.strip(" -") for line in message.splitlines() if line.strip()))
+
+
+def parameters(class_path: str) -> list[str]:
+    """The constructor arguments of a class that a config may set."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = inspect.signature(getattr(import_module(module), name)).parameters
+    except (ImportError, AttributeError, ValueError):
+        return []
+    return sorted(found)
+
+
+def children(options: Iterable[str], place: str) -> Sequence[str]:
+    """The names directly below a dotted place."""
+    prefix = f"{place}." if place else ""
+    below = {o[len(prefix) :].split(".")[0] for o in options if o.startswith(prefix)}
+    return sorted(below - {""})

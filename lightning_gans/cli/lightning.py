@@ -1,0 +1,137 @@
+"""Lightning's command line, with this project's callbacks, run folders and report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
+from lightning.pytorch.loggers import WandbLogger
+
+from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.callbacks.checkpoint import step_of
+from lightning_gans.callbacks.predictions import Predictions
+from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.runs import announce, last_checkpoint, new_run
+from lightning_gans.cli.words import Command
+from lightning_gans.data import DataModule
+from lightning_gans.loggers import FILE, forget_after
+from lightning_gans.models import AdversarialModule
+from lightning_gans.report import report
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes the resolved config into the run's folder, and once into wandb's config."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        super().__init__(parser, config, save_to_log_dir=False, **kwargs)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write; a run that continues writes again what it continues with."""
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = self.parser.dump(self.config, skip_link_targets=True)
+        path.write_text(text)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+
+
+class CLI(LightningCLI):
+    """Runs one understood command.
+
+    Args:
+        command: the command line, translated.
+    """
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        super().__init__(
+            AdversarialModule,
+            DataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_kwargs={
+                "exit_on_error": False,
+                **{name: {"exit_on_error": False} for name in self.subcommands()},
+            },
+            args=[command.subcommand, *command.options],
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Our callbacks, in the order in which Lightning shall call them, and the one link."""
+        parser.add_lightning_class_args(EMA, "ema")
+        parser.add_lightning_class_args(Evaluation, "evaluation")
+        parser.add_lightning_class_args(Pictures, "pictures")
+        parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.link_arguments(
+            "data",
+            "model.init_args.image_shape",
+            compute_fn=lambda data: data.image_shape,
+            apply_on="instantiate",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; a mistake becomes one line.
+
+        Raises:
+            UsageError: for an unknown option or a value of the wrong type.
+        """
+        assert isinstance(args, Sequence)
+        try:
+            self.config = parser.parse_args([str(arg) for arg in args])
+        except argparse.ArgumentError as error:
+            sub = self._subcommand_parsers[self.command.subcommand]
+            known = [action.dest for action in sub._actions]
+            raise one_line(str(error), known) from None
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it was given: a checkpoint does not overrule the command line."""
+
+    def before_instantiate_classes(self) -> None:
+        """Give the run its folder, and everything that writes the folder's name."""
+        config = self.config[self.command.subcommand]
+        if config.ckpt_path == "last":
+            checkpoint = last_checkpoint(self.command.names)
+            config.ckpt_path = str(checkpoint)
+            if self.command.subcommand == "fit":
+                run = announce(checkpoint.parent.parent)
+                forget_after(run / FILE, step_of(checkpoint))
+            else:
+                run = new_run(self.command.names, self.command.subcommand)
+        else:
+            run = new_run(self.command.names, self.command.subcommand)
+        config.trainer.default_root_dir = str(run)
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            arguments = getattr(logger, "init_args", None)
+            if arguments is not None and "save_dir" in arguments:
+                arguments.save_dir = str(run)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add what only the command line needs."""
+        trainer = super().instantiate_trainer(**kwargs)
+        if self.command.subcommand == "predict":
+            trainer.callbacks.append(Predictions())  # type: ignore[attr-defined]
+        return trainer
+
+    def after_fit(self) -> None:
+        """Measure the end, unless that was just done; then draw and print the report."""
+        measured = next(c for c in self.trainer.callbacks if isinstance(c, Evaluation)).measured_at  # type: ignore[attr-defined]
+        if measured != self.trainer.global_step:
+            self.trainer.validate(self.model, self.datamodule, verbose=False)
+        if self.trainer.is_global_zero:
+            print(report(Path(self.trainer.default_root_dir)))

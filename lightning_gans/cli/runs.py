@@ -1,0 +1,59 @@
+"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightning_gans.cli.words import UsageError
+
+ROOT = "runs"
+# tells the folder to the processes that Lightning starts for other devices
+VARIABLE = "LIGHTNING_GANS_RUN"
+
+
+def new_run(names: Mapping[str, str], subcommand: str) -> Path:
+    """A folder for a new run, named by the time; the same in all processes of the run."""
+    if VARIABLE in os.environ:
+        return Path(os.environ[VARIABLE])
+    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
+    suffix = "" if subcommand == "fit" else f"_{subcommand}"
+    parent = family(names)
+    run, copies = parent / f"{moment}{suffix}", 1
+    while run.exists():
+        copies += 1
+        run = parent / f"{moment}{suffix}_{copies}"
+    return announce(run)
+
+
+def announce(run: Path) -> Path:
+    """Tell the run's folder to processes that this one starts."""
+    os.environ[VARIABLE] = str(run)
+    return run
+
+
+def family(names: Mapping[str, str]) -> Path:
+    """The folder of all runs of one model on one data set."""
+    return (
+        Path(ROOT) / Path(names.get("model", "model")).stem / Path(names.get("data", "data")).stem
+    )
+
+
+def last_checkpoint(names: Mapping[str, str]) -> Path:
+    """The newest checkpoint of the newest run that has one, for ``ckpt_path=last``.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    found = [
+        (path.parent.parent.name, int(path.stem.rpartition("=")[2]), path)
+        for path in family(names).glob("*/checkpoints/last-step=*.ckpt")
+    ]
+    if not found:
+        raise UsageError(
+            f"ckpt_path=last: there is no run with a checkpoint in {family(names)}; "
+            "leave ckpt_path out to start one"
+        )
+    return max(found)[2]

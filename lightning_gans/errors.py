@@ -1,0 +1,11 @@
+"""The one kind of error that the command line shows as a single line, without a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """What a user can mend: says what was expected, what came, and what to do.
+
+    Mixed into a standard exception where one fits, e.g. ``class DataMissing(UserError,
+    FileNotFoundError)``, so that code can catch either.
+    """

@@ -1,0 +1,128 @@
+"""Adversarial losses and gradient penalties: pure functions of scores and inputs.
+
+An adversarial loss is a triple of functions, each from scores (N,) or (N, conditions) to losses of
+the same shape. The caller takes the mean.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
+from torch import Tensor
+
+
+class AdversarialLoss(ABC):
+    """What the two players minimise: A_d on real and fake scores, A_g on fake scores."""
+
+    @abstractmethod
+    def real(self, score: Tensor) -> Tensor:
+        """The discriminator's loss on scores of real data."""
+
+    @abstractmethod
+    def fake(self, score: Tensor) -> Tensor:
+        """The discriminator's loss on scores of fakes."""
+
+    @abstractmethod
+    def generator(self, score: Tensor) -> Tensor:
+        """The generator's loss on scores of its fakes."""
+
+
+LossFactory: TypeAlias = Callable[[], AdversarialLoss]
+
+
+class NonSaturating(AdversarialLoss):
+    """NSGAN, the logistic loss (Goodfellow et al. 2014): -log σ(a) and -log(1 - σ(a)).
+
+    Example:
+        >>> NonSaturating().real(torch.zeros(1))  # log 2 where the discriminator cannot tell
+        tensor([0.6931])
+    """
+
+    def real(self, score: Tensor) -> Tensor:
+        return F.softplus(-score)
+
+    def fake(self, score: Tensor) -> Tensor:
+        return F.softplus(score)
+
+    def generator(self, score: Tensor) -> Tensor:
+        return F.softplus(-score)
+
+
+class LeastSquares(AdversarialLoss):
+    """LSGAN (Mao et al. 2017): squares towards 1 for real, 0 for fake, 1 for the generator."""
+
+    def real(self, score: Tensor) -> Tensor:
+        return (score - 1).square()
+
+    def fake(self, score: Tensor) -> Tensor:
+        return score.square()
+
+    def generator(self, score: Tensor) -> Tensor:
+        return (score - 1).square()
+
+
+class Hinge(AdversarialLoss):
+    """The hinge loss (Lim and Ye 2017): scores beyond ±1 cost the discriminator nothing."""
+
+    def real(self, score: Tensor) -> Tensor:
+        return F.relu(1 - score)
+
+    def fake(self, score: Tensor) -> Tensor:
+        return F.relu(1 + score)
+
+    def generator(self, score: Tensor) -> Tensor:
+        return -score
+
+
+class Wasserstein(AdversarialLoss):
+    """WGAN (Arjovsky et al. 2017): the difference of mean scores; needs a gradient penalty."""
+
+    def real(self, score: Tensor) -> Tensor:
+        return -score
+
+    def fake(self, score: Tensor) -> Tensor:
+        return score
+
+    def generator(self, score: Tensor) -> Tensor:
+        return -score
+
+
+def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:
+    """Mean over the batch of (‖∂score/∂x‖₂ - center)².
+
+    With ``center=0`` this is R1 on real data and R2 on fakes (Mescheder et al. 2018, without their
+    factor of a half); with ``center=1`` on random interpolates it is WGAN-GP's penalty (Gulrajani
+    et al. 2017).
+
+    Args:
+        score: (N,), or any shape with N rows; it is summed, so a row's own scores count together.
+        x: (N, ...), what the scores were computed from, with ``requires_grad`` set before.
+        center: the gradient norm that costs nothing.
+
+    Returns:
+        A scalar that itself can be differentiated.
+
+    Raises:
+        ValueError: if ``x`` does not require a gradient.
+    """
+    if not x.requires_grad:
+        raise ValueError("expected an x with requires_grad set before it was scored; it is not set")
+    (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+    squares = gradient.flatten(1).square().sum(1)
+    if center == 0:
+        return squares.mean()  # no root: its gradient is infinite at zero
+    return ((squares + 1e-12).sqrt() - center).square().mean()
+
+
+def interpolate(x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Points drawn uniformly on the lines between x and y, (N, ...), ready for a penalty.
+
+    One random number a row (Gulrajani et al. 2017, Algorithm 1, line 6).
+    """
+    u = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype)
+    u = u.view(-1, *[1] * (x.ndim - 1))
+    return (u * x + (1 - u) * y).detach().requires_grad_()

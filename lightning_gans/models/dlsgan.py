@@ -1,0 +1,96 @@
+"""Dynamic latent scale GAN: an encoder inside the discriminator that inverts the generator."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.networks import (
+    ConvDiscriminator,
+    ConvGenerator,
+    DiscriminatorFactory,
+    GeneratorFactory,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import DynamicScale, PriorFactory
+
+
+class DLSGAN(AdversarialModule):
+    """GAN whose latent scale s follows what its encoder can recover (thesis, section 3.2).
+
+    An encoder that is trained to recover every element of an i.i.d. latent never converges, for
+    the generator loses some of them. Here each element is scaled by how well it is recovered:
+    what the generator ignores shrinks, and the encoder is asked for the rest.
+
+    Discriminator and encoder are one network with two heads. Both players minimise
+    L_enc = mean(((z - z')∘s)²) (Eq. 33) beside their adversarial losses. s is constant within an
+    iteration and takes no gradient; v is learnt from the fakes' codes of both turns. The thesis
+    leaves the first value of v open; see :class:`~lightning_gans.priors.DynamicScale`.
+
+    With a fixed prior instead of a dynamic scale it is MSEGAN.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the latent.
+        generator: makes the generator from (latent_dim, image_shape).
+        discriminator: makes the discriminator from (image_shape, scores, code_dim).
+        prior: makes the prior from its size.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
+        latent: weight of L_enc for both players, λ_enc.
+    """
+
+    has_encoder = True
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 1024,
+        generator: GeneratorFactory = ConvGenerator,
+        discriminator: DiscriminatorFactory = ConvDiscriminator,
+        prior: PriorFactory = DynamicScale,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 10.0,
+        latent: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.r1, self.latent = r1, latent
+        self.prior = prior(latent_dim)
+        self.generator = generator(latent_dim=latent_dim, image_shape=self.image_shape)
+        self.discriminator = discriminator(
+            image_shape=self.image_shape, scores=1, code_dim=latent_dim
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Algorithm 2."""
+        x, _ = batch
+        s = self.prior.scale()  # held for the whole iteration
+
+        with self.turn("discriminator") as minimize:
+            x = x.detach().requires_grad_()
+            z = self.prior.sample(len(x), self.random)
+            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            minimize(
+                adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
+                r1=self.r1 * gradient_penalty(real.score, x),
+                latent=self.latent * (s * (z - fake.code)).square().mean(),
+            )
+        seen = fake.code
+
+        with self.turn("generator") as minimize:
+            z = self.prior.sample(len(x), self.random)
+            fake = self.discriminator(self.generator(z * s))
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                latent=self.latent * (s * (z - fake.code)).square().mean(),
+            )
+
+        self.prior.update(torch.cat([seen, fake.code]))

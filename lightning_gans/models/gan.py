@@ -1,0 +1,102 @@
+"""The plain generative adversarial network, with the usual losses and penalties."""
+
+from __future__ import annotations
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
+from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.networks import (
+    ConvDiscriminator,
+    ConvGenerator,
+    DiscriminatorFactory,
+    GeneratorFactory,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Normal, PriorFactory
+
+
+class GAN(AdversarialModule):
+    """Generator against discriminator (Goodfellow et al. 2014); no encoder.
+
+    With ``loss`` it is NSGAN, LSGAN, hinge GAN or, with a gradient penalty and several critic
+    steps, WGAN-GP.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the latent.
+        generator: makes the generator from (latent_dim, image_shape).
+        discriminator: makes the discriminator from (image_shape, scores, code_dim).
+        prior: makes the prior from its size.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data (no factor of a half).
+        r2: weight of the squared gradient norm at fakes.
+        penalty: weight of WGAN-GP's (‖∇‖ - 1)² between real data and fakes; usually 10.
+        critic_steps: discriminator updates for one of the generator. The batch is cut into as
+            many equal parts, so that each update sees data of its own.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 64,
+        generator: GeneratorFactory = ConvGenerator,
+        discriminator: DiscriminatorFactory = ConvDiscriminator,
+        prior: PriorFactory = Normal,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 10.0,
+        r2: float = 0.0,
+        penalty: float = 0.0,
+        critic_steps: int = 1,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        if critic_steps < 1:
+            raise ValueError(f"expected at least one critic step, got critic_steps={critic_steps}")
+        self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
+        self.r1, self.r2, self.penalty = r1, r2, penalty
+        self.prior = prior(latent_dim)
+        self.generator = generator(latent_dim=latent_dim, image_shape=self.image_shape)
+        self.discriminator = discriminator(image_shape=self.image_shape, scores=1, code_dim=0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Goodfellow et al. 2014, Algorithm 1, with k = ``critic_steps``."""
+        s = self.prior.scale()
+
+        for x in self.parts(batch[0]):
+            with self.turn("discriminator") as minimize:
+                x.requires_grad_()
+                y = self.generator(self.prior.sample(len(x), self.random) * s).requires_grad_()
+                real, fake = self.discriminator(x).score, self.discriminator(y).score
+                terms = {"adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean()}
+                if self.r1:
+                    terms["r1"] = self.r1 * gradient_penalty(real, x)
+                if self.r2:
+                    terms["r2"] = self.r2 * gradient_penalty(fake, y)
+                if self.penalty:
+                    between = interpolate(x, y, self.random)
+                    score = self.discriminator(between).score
+                    terms["penalty"] = self.penalty * gradient_penalty(score, between, center=1.0)
+                minimize(**terms)
+
+        with self.turn("generator") as minimize:
+            y = self.generator(self.prior.sample(len(x), self.random) * s)
+            minimize(adversarial=self.loss.generator(self.discriminator(y).score).mean())
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Cut a batch into ``critic_steps`` equal parts.
+
+        Raises:
+            ValueError: if it cannot be cut so.
+        """
+        if len(x) % self.critic_steps:
+            raise ValueError(
+                f"a batch of {len(x)} cannot be cut into critic_steps={self.critic_steps} equal "
+                "parts; choose data.batch_size as a multiple of it"
+            )
+        return x.detach().chunk(self.critic_steps)

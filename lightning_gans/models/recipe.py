@@ -1,0 +1,70 @@
+"""How to build a model again, as plain data that a checkpoint can hold and anyone can read."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeAlias
+
+from lightning.pytorch import LightningModule
+
+Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+
+
+def recipe(model: LightningModule) -> dict[str, Plain]:
+    """The constructor's arguments, in the form in which Lightning builds a model of any class.
+
+    A network or optimiser given as a class or as ``functools.partial`` of one is written as its
+    path and arguments; what has no path (a lambda) is left out and must be given again to load.
+    """
+    arguments = {
+        key: plain(value)
+        for key, value in model.hparams.items()
+        if not key.startswith("_") and describable(value)
+    }
+    return {
+        "_class_path": path_of(type(model)),
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        **arguments,
+    }
+
+
+def describable(value: object) -> bool:
+    """Whether ``value`` can be written as plain data."""
+    try:
+        plain(value)
+    except TypeError:
+        return False
+    return True
+
+
+def plain(value: object) -> Plain:
+    """Write a constructor's argument as plain data.
+
+    Raises:
+        TypeError: for what has no importable path and is not data.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, partial):
+        if value.args:
+            raise TypeError(f"arguments of a partial must be named: {value}")
+        return {"class_path": path_of(value.func), "init_args": plain(value.keywords)}
+    if isinstance(value, type):
+        return path_of(value)
+    raise TypeError(f"{value!r} is neither data nor a class nor a partial of one")
+
+
+def path_of(target: object) -> str:
+    """The importable path of a class or function.
+
+    Raises:
+        TypeError: for lambdas and what is defined inside a function.
+    """
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    if not module or not name or "<" in name:
+        raise TypeError(f"{target!r} has no importable path")
+    return f"{module}.{name}"

@@ -1,0 +1,41 @@
+"""The optimiser that this family of games is trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+class AdamW(torch.optim.AdamW):
+    """AdamW with the thesis's defaults: no first momentum, a short second one (section 4.2.1).
+
+    Momentum from before the other player moved points to where that player was. With
+    ``weight_decay=0`` it is Adam. ε is the published code's, though that adds it before the bias
+    correction; the two differ only on tiny gradients in the first steps.
+
+    Args:
+        params: what to optimise.
+        lr: learning rate.
+        betas: decays of the first and second moment.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled decay, times the learning rate.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 3e-3,
+        betas: tuple[float, float] = (0.0, 0.99),
+        eps: float = 1e-7,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        # from YAML and checkpoints betas come as a list, of which torch asks a tuple of floats
+        super().__init__(
+            params,
+            lr=lr,
+            betas=(float(betas[0]), float(betas[1])),
+            eps=eps,
+            weight_decay=weight_decay,
+        )

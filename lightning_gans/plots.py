@@ -1,0 +1,41 @@
+"""Plots on matplotlib, drawn off screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+
+def scatter(real: Tensor, fake: Tensor) -> Tensor:
+    """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width)."""
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for points, label, color in ((real, "data", "0.6"), (fake, "generated", "tab:blue")):
+        x, y = points.detach().cpu().double().numpy().T
+        axes.scatter(x, y, s=6, label=label, color=color, linewidths=0)
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+    canvas.draw()
+    return torch.from_numpy(np.array(canvas.buffer_rgba())[..., :3]).permute(2, 0, 1)
+
+
+def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
+    """One small panel for each named series of (steps, values), as a PNG file."""
+    columns = min(4, max(1, len(series)))
+    rows = -(-len(series) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.4 * max(1, rows)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (name, (steps, values)) in enumerate(series.items(), start=1):
+        axes = figure.add_subplot(rows, columns, index)
+        axes.plot(steps, values, marker="." if len(steps) < 30 else "", linewidth=1)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("iterations", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    figure.savefig(path)

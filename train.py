@@ -1,0 +1,6 @@
+"""Train, validate, test or predict: ``python train.py model=dlsgan``. See ``--help``."""
+
+from lightning_gans.cli import main
+
+if __name__ == "__main__":
+    main()
