@@ -9,3 +9,7 @@ class UserError(Exception):
     Mixed into a standard exception where one fits, e.g. ``class DataMissing(UserError,
     FileNotFoundError)``, so that code can catch either.
     """
+
+
+class InputError(UserError, ValueError):
+    """A value that cannot be used, found only once work has begun."""

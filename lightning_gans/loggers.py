@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from typing_extensions import override
 
 FILE = "metrics.csv"
@@ -34,7 +34,7 @@ class MetricsCSV(CSVLogger):
         flush_logs_every_n_steps: rows written at a time.
     """
 
-    _experiment: _Record | None  # type: ignore[assignment]  # the stock one deletes the file
+    _experiment: _Record | None
 
     def __init__(self, save_dir: str = "runs", flush_logs_every_n_steps: int = 100) -> None:
         super().__init__(save_dir, "", "", flush_logs_every_n_steps=flush_logs_every_n_steps)
@@ -42,7 +42,7 @@ class MetricsCSV(CSVLogger):
     @property
     @rank_zero_experiment
     @override
-    def experiment(self) -> _Record:  # type: ignore[override]
+    def experiment(self) -> _Record:
         """The writer, made when first needed."""
         if self._experiment is None:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:
     squares = gradient.flatten(1).square().sum(1)
     if center == 0:
         return squares.mean()  # no root: its gradient is infinite at zero
-    return ((squares + 1e-12).sqrt() - center).square().mean()
+    return (squares.clamp(min=1e-24).sqrt() - center).square().mean()
 
 
 def interpolate(x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,18 @@ from torch import Tensor
 def scatter(real: Tensor, fake: Tensor) -> Tensor:
     """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width)."""
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for points, label, color in ((real, "data", "0.6"), (fake, "generated", "tab:blue")):
         x, y = points.detach().cpu().double().numpy().T
         axes.scatter(x, y, s=6, label=label, color=color, linewidths=0)
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
-    canvas.draw()
-    return torch.from_numpy(np.array(canvas.buffer_rgba())[..., :3]).permute(2, 0, 1)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="rgba")
+    width, height = (int(side * figure.dpi) for side in figure.get_size_inches())
+    pixels = np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)
+    return torch.from_numpy(pixels[..., :3].copy()).permute(2, 0, 1)
 
 
 def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> None:

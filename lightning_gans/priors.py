@@ -135,7 +135,8 @@ class Normal(Prior):
 
     def cdf(self, z: Tensor) -> Tensor:
         # not ½(1 + erf): that rounds the lower tail to zero beyond five deviations
-        return torch.special.ndtr((z - self._mean) / self._std)
+        probability: Tensor = torch.special.ndtr((z - self._mean) / self._std)
+        return probability
 
     def icdf(self, u: Tensor) -> Tensor:
         quantile: Tensor = self._mean + self._std * torch.special.ndtri(u)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -124,7 +124,7 @@ class Evaluation(Callback):
         """Compute and log."""
         values = self.results(model)
         self.measured_at = trainer.global_step
-        self.log_dict(values)
+        model.log_dict({**values, "step": torch.tensor(float(trainer.global_step))})
         if trainer.sanity_checking and trainer.global_step == 0:
             # Lightning logs nothing before training; the state at step 0 is what all is held to
             for logger in trainer.loggers:

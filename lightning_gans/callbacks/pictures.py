@@ -113,7 +113,7 @@ class Pictures(Callback):
 def pairs(x: Tensor, model: AdversarialModule, columns: int) -> Tensor:
     """Whole rows of images, each followed by the row of their reconstructions."""
     x = x[: len(x) // columns * columns]
-    rows = torch.stack([x, model.reconstruct(x)]).unflatten(1, (-1, columns))
+    rows = torch.stack([x, model.reconstruct(x)]).view(2, -1, columns, *x.shape[1:])
     return rows.transpose(0, 1).flatten(0, 2)
 
 

@@ -60,7 +60,7 @@ def usage(configs: Path) -> str:
     lines += [
         "",
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
-        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 evaluation.k=3 seed_everything=1",
-        "--print_config prints the merged config; train.py fit --help lists all options of Lightning.",
+        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
+        "--print_config prints the merged config; train.py fit --help lists all of Lightning's options",
     ]
     return "\n".join(lines)

@@ -23,8 +23,9 @@ from lightning_gans.callbacks.checkpoint import step_of
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.runs import announce, last_checkpoint, new_run
-from lightning_gans.cli.words import Command
+from lightning_gans.cli.words import Command, UsageError
 from lightning_gans.data import DataModule
+from lightning_gans.errors import UserError
 from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import AdversarialModule
 from lightning_gans.report import report
@@ -120,6 +121,19 @@ class CLI(LightningCLI):
             arguments = getattr(logger, "init_args", None)
             if arguments is not None and "save_dir" in arguments:
                 arguments.save_dir = str(run)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and callbacks; a value that one of them refuses becomes one line.
+
+        Raises:
+            UsageError: with what the constructor said.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UsageError(str(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what only the command line needs."""

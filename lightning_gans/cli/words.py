@@ -85,46 +85,48 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     settings: list[str] = []
     while words:
         word = words.pop(0)
-        if word in SWITCHES or word.split("=")[0] in SWITCHES:
+        key, equals, value = word.partition("=")
+        if key in SWITCHES:
             settings.append(word)
-        elif word.startswith("-"):
-            key, equals, value = word.partition("=")
-            if not equals:
-                if not words:
-                    raise UsageError(f"the option {word} has no value: write {word}=VALUE")
-                value = words.pop(0)
-            if key in ("--config", "-c"):
-                files.append(existing(value))
-            elif key.startswith("--"):
-                settings.append(f"--{alias(key[2:])}={value}")
-            else:
-                raise UsageError(f"there is no option {key}; options are written --name=value")
-        elif "=" not in word:
-            raise UsageError(
-                f"expected group=name, key=value or --key=value, got '{word}'; "
-                f"commands are {', '.join(SUBCOMMANDS)} and come first"
-            )
+            continue
+        if key.startswith("-") and not equals:
+            if not words:
+                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
+            value = words.pop(0)
+        if key in ("--config", "-c"):
+            files.append(existing(value))
+        elif key in GROUPS and equals:
+            names[key] = value
         else:
-            key, _, value = word.partition("=")
-            if key in GROUPS:
-                names[key] = value
-            elif "." in key or key in PLAIN:
-                settings.append(f"--{alias(key)}={value}")
-            else:
-                raise UsageError(
-                    f"there is no group or option '{key}'{suggestion(key, [*GROUPS, *PLAIN])}; "
-                    f"groups are {', '.join(GROUPS)}; options are {', '.join(PLAIN)} and dotted keys "
-                    "such as trainer.max_steps"
-                )
-    ckpt_path = next((s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")), None)
+            settings.append(f"--{setting(key, equals)}={value}")
+    ckpt_path = next(
+        (option.partition("=")[2] for option in settings if option.startswith("--ckpt_path=")), None
+    )
     run = run_config(ckpt_path) if "model" not in names else None
     if run and not any("model" in sections(file) for file in files):
         # a checkpoint's own folder says what the model, the data and all else were
         files.insert(0, str(run))
-    asks_help = any(setting in ("--help", "-h") for setting in settings)
+    asks_help = any(option in ("--help", "-h") for option in settings)
     chosen = choose(names, files, settings, configs, need_model=not asks_help)
     options = [f"--config={file}" for file in chosen + files] + settings
     return Command(subcommand, tuple(options), {**name_all(files, configs), **names}, ckpt_path)
+
+
+def setting(key: str, equals: str) -> str:
+    """The key of a single value, without dashes and under its full name."""
+    bare = key[2:] if key.startswith("--") else key
+    if not key.startswith("-") and not equals:
+        raise UsageError(
+            f"expected group=name, key=value or --key=value, got '{key}'; "
+            f"commands are {', '.join(SUBCOMMANDS)} and come first"
+        )
+    if bare.startswith("-") or not ("." in bare or bare in PLAIN or bare in GROUPS):
+        raise UsageError(
+            f"there is no group or option '{key}'{suggestion(bare, [*GROUPS, *PLAIN])}; "
+            f"groups are {', '.join(GROUPS)}; options are {', '.join(PLAIN)} and dotted keys "
+            "such as trainer.max_steps"
+        )
+    return alias(bare)
 
 
 def choose(
@@ -173,7 +175,7 @@ def existing(file: str) -> str:
 
 
 def sections(file: str) -> set[str]:
-    """The sections that a config file sets: ``model``, ``data``, ``trainer``, ``trainer.logger``."""
+    """The sections that a config file sets, such as ``model``, ``trainer``, ``trainer.logger``."""
     try:
         content = yaml.safe_load(Path(file).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -99,12 +99,16 @@ class AdversarialModule(LightningModule, ABC):
             optimizer.step()
             self.log_dict({f"{player}/{name}": term.detach() for name, term in terms.items()})
             self.log(player, loss.detach(), logger=False, prog_bar=True)
+            # under this name Lightning takes it for the axis, which it would else count from 0
+            self.log("step", float(self.global_step), prog_bar=False)
 
         with self.toggled_optimizer(optimizer):
             yield minimize
 
     def _acting(self, player: Player) -> LightningOptimizer:
-        discriminator, generator = self.optimizers()  # type: ignore[misc]  # a list of these two
+        both = self.optimizers()
+        assert isinstance(both, list)
+        discriminator, generator = both
         assert isinstance(discriminator, LightningOptimizer)
         assert isinstance(generator, LightningOptimizer)
         # Lightning counts every optimiser step as a step of training; only the generator's shall
@@ -168,7 +172,7 @@ class AdversarialModule(LightningModule, ABC):
         """Nothing, as in :meth:`validation_step`."""
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """What the model makes of a batch: codes and reconstructions, or samples without encoder."""
+        """Codes and reconstructions of a batch; without an encoder, as many samples."""
         x, _ = batch
         if not self.has_encoder:
             return {"sample": self.generate(len(x), self.random)}
@@ -194,7 +198,7 @@ class AdversarialModule(LightningModule, ABC):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """The codes of images, (n, *image_shape) in [-1, 1] to (n, latent_dim), as ``decode`` takes.
+        """The codes of images: (n, *image_shape) in [-1, 1] to (n, latent_dim).
 
         Raises:
             UserError: if the method trains no encoder.

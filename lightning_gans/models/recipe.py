@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from lightning.pytorch import LightningModule
 
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
 def recipe(model: LightningModule) -> dict[str, Plain]:

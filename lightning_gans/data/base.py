@@ -1,0 +1,113 @@
+"""What all data have in common: shapes known at once, batches (x, y), an order of our own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sized
+from typing import cast
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_gans.data.sampling import EpochShuffle
+from lightning_gans.data.tensors import Batch, whole_batch
+from lightning_gans.errors import InputError, UserError
+from lightning_gans.randomness import global_seed
+
+
+class DataMissing(UserError, FileNotFoundError):
+    """Data are not where they should be; the message says what, where, and how to get them."""
+
+
+class DataModule(LightningDataModule, ABC):
+    """Training and validation data whose batches are ``(x, y)``.
+
+    ``x`` is float32, images in [-1, 1]; ``y`` is int64, zeros where there are no labels.
+    A subclass sets ``train_set`` and ``validation_set`` in ``setup``, which may be called often.
+
+    Args:
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if ``batch_size`` or ``workers`` is out of range.
+    """
+
+    train_set: Dataset[Batch]
+    validation_set: Dataset[Batch]
+
+    def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if workers < 0:
+            raise ValueError(f"workers must be at least 0, got {workers}")
+        self.batch_size = batch_size
+        self.workers = workers
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one example: (C, H, W) of an image, (2,) of a point. Known before ``setup``."""
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """How many classes (or binary attributes) ``y`` tells apart; 0 if there are no labels."""
+
+    @abstractmethod
+    def setup(self, stage: str | None = None) -> None:
+        """Make ``train_set`` and ``validation_set``; without the first for another stage than fit.
+
+        Args:
+            stage: "fit", "validate", "test" or "predict"; None makes everything.
+        """
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches in a new order each epoch; a last partial batch is left out.
+
+        Raises:
+            ValueError: if there are fewer training examples than fill one batch.
+        """
+        found = len(cast(Sized, self.train_set))
+        if found < self.batch_size:
+            raise InputError(
+                f"{type(self).__name__} has {found} training examples, which do not fill one batch "
+                f"of {self.batch_size}; choose a smaller batch_size"
+            )
+        return self._loader(self.train_set, EpochShuffle(found, global_seed()))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every validation example once, in order.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not len(cast(Sized, self.validation_set)):
+            raise InputError(f"{type(self).__name__} has no validation examples")
+        return self._loader(self.validation_set)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The validation examples, in order."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The validation examples, in order."""
+        return self.val_dataloader()
+
+    def _loader(
+        self, dataset: Dataset[Batch], sampler: EpochShuffle | None = None
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=sampler is not None,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            collate_fn=whole_batch,
+            pin_memory=torch.cuda.is_available(),
+            # a loader draws a seed for its workers even if it has none: not from the global stream
+            generator=torch.Generator(),
+        )

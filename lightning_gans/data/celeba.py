@@ -1,0 +1,179 @@
+"""CelebA: faces and their attributes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.images import Crop, ImageFiles, check_geometry
+from lightning_gans.data.survey import usable
+from lightning_gans.errors import InputError
+
+_LAST_TO_TRAIN = 162_770
+_LAST_TO_CHOOSE = 182_637
+
+
+class _Table(NamedTuple):
+    """``list_attr_celeba.txt``: one row an image, one column an attribute."""
+
+    attributes: list[str]
+    names: list[str]
+    rows: list[list[str]]
+
+
+class CelebA(DataModule):
+    """Aligned faces (Liu et al. 2015); ``y`` is (n, attributes), 1 where a face has an attribute.
+
+    162,770 to train on and the last 19,962 to validate, as its authors split it.
+
+    Args:
+        root: folder with ``img_align_celeba/``, ``list_attr_celeba.txt`` and, unless the official
+            numbers in the file names are to decide, ``list_eval_partition.txt``.
+        attributes: which of the 40 attributes ``y`` has, in this order.
+        resolution: height and width to which images are resized (cubic, antialiased), in pixels.
+        crop: what is kept of 178×218 pixels before the resizing: "none" (squashed to a square, as
+            in the thesis), "center" (the largest centred square), or all but (left, top, right,
+            bottom) pixels.
+        on_error: what happens if files cannot be decoded: "error" stops and names them, "skip"
+            leaves them out with a warning.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        attributes: tuple[str, ...] = ("Bangs", "Male", "Smiling"),
+        resolution: int = 256,
+        crop: Crop = "none",
+        on_error: Literal["error", "skip"] = "error",
+        batch_size: int = 32,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, workers)
+        check_geometry(resolution, crop)
+        if not attributes:
+            raise ValueError("attributes must name at least one attribute")
+        if on_error not in {"error", "skip"}:
+            raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
+        self.root = Path(root).expanduser()
+        self.attributes = list(attributes)
+        self.resolution = resolution
+        self.crop: Crop = crop
+        self.on_error: Literal["error", "skip"] = on_error
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return 3, self.resolution, self.resolution
+
+    @property
+    def num_classes(self) -> int:
+        """How many attributes ``y`` has."""
+        return len(self.attributes)
+
+    def prepare_data(self) -> None:
+        """Decode every file once, in one process; the others find the result remembered.
+
+        Raises:
+            DataMissing: if a list or an image is not there.
+            UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
+            ValueError: if there is no such attribute, or a list is damaged.
+        """
+        # what takes no time comes first
+        self._labels()
+        self._partition()
+        self._usable  # noqa: B018  (kept for setup)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the lists, check the images and split them, once.
+
+        Raises:
+            DataMissing: if a list or an image is not there.
+            UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
+            ValueError: if there is no such attribute, or a list is damaged.
+        """
+        if hasattr(self, "train_set"):
+            return
+        labels = self._labels()
+        partition = self._partition()
+        self.train_set = self._images(partition == 0, labels)
+        self.validation_set = self._images(partition == 2, labels)
+
+    @cached_property
+    def _table(self) -> _Table:
+        _, header, *lines = self._lines("list_attr_celeba.txt", at_least=3)
+        attributes = header.split()
+        split = sorted(line.split() for line in lines)
+        if any(len(row) != len(attributes) + 1 for row in split):
+            raise InputError(
+                f"list_attr_celeba.txt in {self.root.resolve()} is damaged: expected a name and "
+                f"{len(attributes)} values in each line"
+            )
+        return _Table(attributes, [row[0] for row in split], [row[1:] for row in split])
+
+    @cached_property
+    def _usable(self) -> list[bool]:
+        names = self._table.names
+        folder = self.root / "img_align_celeba"
+        if absent := [name for name in names if not (folder / name).is_file()]:
+            raise DataMissing(
+                f"{len(absent):,} of the {len(names):,} images of list_attr_celeba.txt are not in "
+                f"{folder.resolve()}, the first is {absent[0]}; unpack img_align_celeba.zip there"
+            )
+        return usable(folder, names, self.crop, self.on_error)
+
+    def _labels(self) -> Tensor:
+        known = self._table.attributes
+        if unknown := [name for name in self.attributes if name not in known]:
+            raise InputError(
+                f"CelebA has no attribute {', '.join(unknown)}; it has {', '.join(known)}"
+            )
+        columns = [known.index(name) for name in self.attributes]
+        return torch.tensor([[int(row[c] == "1") for c in columns] for row in self._table.rows])
+
+    def _partition(self) -> Tensor:
+        """0 to train, 1 to choose settings (not used here), 2 to validate; (n,)."""
+        if (self.root / "list_eval_partition.txt").is_file():
+            lines = self._lines("list_eval_partition.txt", at_least=1)
+            parts = dict(line.split()[:2] for line in lines)
+            if absent := [name for name in self._table.names if name not in parts]:
+                raise InputError(
+                    f"list_eval_partition.txt in {self.root.resolve()} does not name {absent[0]}; "
+                    "get it again, or delete it to split by the numbers in the names"
+                )
+            return torch.tensor([int(parts[name]) for name in self._table.names])
+        numbers = torch.tensor([int(Path(name).stem) for name in self._table.names])
+        return (numbers > _LAST_TO_TRAIN).long() + (numbers > _LAST_TO_CHOOSE).long()
+
+    def _lines(self, name: str, at_least: int) -> list[str]:
+        path = self.root / name
+        if not path.is_file():
+            raise DataMissing(
+                f"no {name} in {self.root.resolve()}; put CelebA's img_align_celeba/ and "
+                "list_attr_celeba.txt there, or set data.root to where they are"
+            )
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if len(lines) < at_least:
+            raise InputError(f"{path.resolve()} is damaged: {len(lines)} lines; get it again")
+        return lines
+
+    def _images(self, which: Tensor, labels: Tensor) -> ImageFiles:
+        chosen = which & torch.tensor(self._usable)
+        folder = self.root / "img_align_celeba"
+        names = [self._table.names[i] for i in chosen.nonzero()[:, 0].tolist()]
+        return ImageFiles(
+            [str(folder / name) for name in names],
+            labels[chosen],
+            resolution=self.resolution,
+            crop=self.crop,
+        )

@@ -1,0 +1,175 @@
+"""Any folder of images."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
+from lightning_gans.data.survey import usable
+from lightning_gans.errors import InputError
+
+
+class Folder(DataModule):
+    """All images of a folder and the folders in it, in the order of their names.
+
+    Each first-level folder is a class, in the order of their names; if any image lies in ``root``
+    itself, there are no labels. Images are decoded to 8 bits, upright; transparent parts are shown
+    on white; 16-bit grey is scaled, not clipped.
+
+    Args:
+        root: the folder.
+        resolution: height and width to which images are resized (cubic, antialiased), in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        crop: what is kept before the resizing: "center" is the largest centred square, "none" all
+            (squashed to a square), four numbers cut (left, top, right, bottom) pixels away.
+        validation: which images to validate on: a number in (0, 1) is a random fraction, a whole
+            number the last so many by name, 0 the very images that are trained on.
+        split_seed: chooses the random fraction.
+        on_error: what happens if files cannot be decoded: "error" stops and names them, "skip"
+            leaves them out with a warning. The others stay on their side of the split.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        resolution: int,
+        *,
+        channels: Literal[1, 3] = 3,
+        crop: Crop = "center",
+        validation: int | float = 0.1,
+        split_seed: int = 0,
+        on_error: Literal["error", "skip"] = "error",
+        batch_size: int = 32,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, workers)
+        check_geometry(resolution, crop)
+        if channels not in {1, 3}:
+            raise ValueError(f"channels must be 1 or 3, got {channels}")
+        if validation < 0 or (validation >= 1 and isinstance(validation, float)):
+            raise ValueError(
+                "validation must be a fraction in (0, 1), a whole number of images, or 0, "
+                f"got {validation}"
+            )
+        if split_seed < 0:
+            raise ValueError(f"split_seed must be at least 0, got {split_seed}")
+        if on_error not in {"error", "skip"}:
+            raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
+        self.root = Path(root).expanduser()
+        self.resolution = resolution
+        self.channels: Literal[1, 3] = channels
+        self.crop: Crop = crop
+        self.validation = validation
+        self.split_seed = split_seed
+        self.on_error: Literal["error", "skip"] = on_error
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.resolution, self.resolution
+
+    @property
+    def num_classes(self) -> int:
+        """How many first-level folders have images; 0 if images lie in ``root`` itself.
+
+        Raises:
+            DataMissing: if there is no such folder, or no image in it.
+        """
+        return len(self._classes)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """All images, relative to ``root``, sorted.
+
+        Raises:
+            DataMissing: if there is no such folder, or no image in it.
+        """
+        if not self.root.is_dir():
+            raise DataMissing(
+                f"no folder {self.root.resolve()}; put the images there, or set data.root to where "
+                "they are"
+            )
+        names = find_images(self.root)
+        if not names:
+            raise DataMissing(
+                f"no images ({' '.join(SUFFIXES)}) in {self.root.resolve()} or the folders in it; "
+                "put them there, or set data.root to where they are"
+            )
+        return names
+
+    @property
+    def _classes(self) -> list[str]:
+        firsts = {name.partition("/")[0] for name in self.names if "/" in name}
+        return [] if any("/" not in name for name in self.names) else sorted(firsts)
+
+    def prepare_data(self) -> None:
+        """Decode every file once, in one process; the others find the result remembered.
+
+        Raises:
+            DataMissing: if there are no images.
+            UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
+            ValueError: if ``validation`` leaves no image to train on.
+        """
+        # what takes no time comes first
+        self._held_out()
+        self._usable  # noqa: B018  (kept for setup)
+
+    @cached_property
+    def _usable(self) -> list[bool]:
+        return usable(self.root, self.names, self.crop, self.on_error)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find, check and split the images, once.
+
+        Raises:
+            DataMissing: if there are no images.
+            UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
+            ValueError: if ``validation`` leaves no image to train on.
+        """
+        if hasattr(self, "train_set"):
+            return
+        held_out = self._held_out()
+        fit = torch.tensor(self._usable)
+        if not self.validation:
+            self.train_set = self.validation_set = self._images(fit)
+            return
+        self.train_set = self._images(fit & ~held_out)
+        self.validation_set = self._images(fit & held_out)
+
+    def _held_out(self) -> torch.Tensor:
+        """Which images are for validation, (n,) bool: a question of names, readable or not."""
+        n = len(self.names)
+        count = self.validation
+        order = torch.arange(n)
+        if isinstance(count, float):
+            count = max(1, round(count * n)) if count else 0
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(self.split_seed))
+        if count >= n:
+            raise InputError(
+                f"validation={self.validation} takes all {n:,} images of {self.root.resolve()}; "
+                "leave some to train on, or set it to 0 to validate on those trained on"
+            )
+        held_out = torch.zeros(n, dtype=torch.bool)
+        held_out[order[n - count :]] = True
+        return held_out
+
+    def _images(self, which: torch.Tensor) -> ImageFiles:
+        names = [self.names[i] for i in which.nonzero()[:, 0].tolist()]
+        number = {name: i for i, name in enumerate(self._classes)}
+        return ImageFiles(
+            [str(self.root / name) for name in names],
+            torch.tensor([number.get(name.partition("/")[0], 0) for name in names]).long(),
+            resolution=self.resolution,
+            channels=self.channels,
+            crop=self.crop,
+        )

@@ -1,0 +1,106 @@
+"""Clusters in the plane, whose truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightning_gans.data.base import DataModule
+from lightning_gans.data.tensors import Batch
+
+
+class Points(Dataset[Batch]):
+    """Points in memory: x (n, d) float32, y (n,) int64."""
+
+    def __init__(self, points: Tensor, labels: Tensor) -> None:
+        self.points = points
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.points[index], self.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A whole batch in one gather."""
+        chosen = torch.as_tensor(indices)
+        return self.points[chosen], self.labels[chosen]
+
+
+class Gaussians(DataModule):
+    """Isotropic normal clusters in the plane; ``y`` says which cluster a point is from.
+
+    The defaults are the four clusters of the thesis with its unbiased class probabilities; its
+    biased ones are ``weights=(0.4, 0.3, 0.2, 0.1)``.
+
+    Args:
+        centres: where the clusters are.
+        weights: probability of each cluster; positive, of sum 1.
+        std: standard deviation of each cluster in both directions, at least 0.
+        train: how many points to train on.
+        validation: how many points to validate on.
+        seed: of the points' own random stream; the same seed is the same data on every machine.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    image_shape = (2,)
+
+    def __init__(
+        self,
+        *,
+        centres: tuple[tuple[float, float], ...] = ((-1, 1), (0, -2), (1, -1), (2, 1)),
+        weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4),
+        std: float = 0.3,
+        train: int = 100_000,
+        validation: int = 10_000,
+        seed: int = 0,
+        batch_size: int = 32,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, workers)
+        if len(weights) != len(centres):
+            raise ValueError(f"{len(centres)} centres but {len(weights)} weights")
+        if min(weights, default=0) <= 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
+            raise ValueError(f"weights must be positive and of sum 1, got {tuple(weights)}")
+        if std < 0:
+            raise ValueError(f"std must be at least 0, got {std}")
+        if train < 1 or validation < 1:
+            raise ValueError(
+                f"train and validation must be at least 1, got {train} and {validation}"
+            )
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        self.centres = torch.tensor(centres, dtype=torch.float32)
+        self.weights = torch.tensor(weights, dtype=torch.float32)
+        self.std = std
+        self._sizes = (train, validation)
+        self._seed = seed
+
+    @property
+    def num_classes(self) -> int:
+        """How many clusters."""
+        return len(self.centres)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Draw the points, once."""
+        if hasattr(self, "train_set"):
+            return
+        train, validation = self._sizes
+        # two streams, so that more training points leave the validation points as they were
+        self.train_set = self._draw(train, 2 * self._seed)
+        self.validation_set = self._draw(validation, 2 * self._seed + 1)
+
+    def _draw(self, n: int, seed: int) -> Points:
+        generator = torch.Generator().manual_seed(seed)
+        y = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(n, 2, generator=generator)
+        return Points(self.centres[y] + self.std * noise, y)

@@ -1,0 +1,153 @@
+"""MNIST and its siblings, from the files of their publishers."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from abc import ABC
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision import datasets
+from torchvision.datasets.mnist import read_image_file, read_label_file
+
+from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.tensors import TensorImages
+from lightning_gans.errors import InputError
+
+_PARTS = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "validation": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file of that name, or else its packed form."""
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+class _IdxImages(DataModule, ABC):
+    """Grey 28×28 images in idx files, made 32×32 by two black pixels on each side."""
+
+    source: ClassVar[type[datasets.MNIST]]
+    image_shape = (1, 32, 32)
+    num_classes = 10
+
+    def __init__(
+        self, root: str, download: bool = False, batch_size: int = 32, workers: int = 0
+    ) -> None:
+        super().__init__(batch_size, workers)
+        self.root = Path(root).expanduser()
+        self.download = download
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are looked for."""
+        return self.root / self.source.__name__ / "raw"
+
+    def prepare_data(self) -> None:
+        """Download the files if that is allowed and any is missing.
+
+        Raises:
+            DataMissing: if the download fails.
+        """
+        names = [name for part in _PARTS.values() for name in part]
+        if not self.download or all(_find(self.folder, name) for name in names):
+            return
+        try:
+            self.source(str(self.root), download=True)
+        except (OSError, RuntimeError) as error:
+            cause = " ".join(str(error).split())
+            raise DataMissing(
+                f"{self.source.__name__} could not be downloaded to {self.folder.resolve()}: "
+                f"{cause}; put its files there by hand"
+            ) from error
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the files into memory, once; those to train on only if ``stage`` may be fit.
+
+        Raises:
+            DataMissing: if a file is not there.
+            ValueError: if a file is damaged.
+        """
+        if not hasattr(self, "validation_set"):
+            self.validation_set = self._read("validation")
+        if stage in (None, "fit") and not hasattr(self, "train_set"):
+            self.train_set = self._read("train")
+
+    def _read(self, part: str) -> TensorImages:
+        images_name, labels_name = _PARTS[part]
+        images = self._read_file(images_name, read_image_file)
+        labels = self._read_file(labels_name, read_label_file)
+        if images.shape[1:] != (28, 28):
+            raise InputError(
+                f"{images_name} in {self.folder.resolve()} has images of {tuple(images.shape[1:])} "
+                "pixels, expected (28, 28)"
+            )
+        return TensorImages(pad(images.unsqueeze(1), (2, 2, 2, 2)), labels)
+
+    def _read_file(self, name: str, read: Callable[[str], Tensor]) -> Tensor:
+        path = _find(self.folder, name)
+        if path is None:
+            raise DataMissing(
+                f"{self.source.__name__} is not complete: no {name} (or {name}.gz) in "
+                f"{self.folder.resolve()}; set data.download=true, or put the file there"
+            )
+        try:
+            if path.suffix != ".gz":
+                return read(str(path))
+            # the reader wants a name, and the data's own folder may be read-only
+            with tempfile.TemporaryDirectory() as folder, gzip.open(path) as packed:
+                unpacked = Path(folder, name)
+                with unpacked.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+                return read(str(unpacked))
+        # whatever a damaged file makes the reader stumble over
+        except Exception as error:
+            raise InputError(
+                f"{path.resolve()} cannot be read ({error}); if it is damaged, get it again"
+            ) from error
+
+
+class MNIST(_IdxImages):
+    """Handwritten digits (LeCun et al. 1998), 1×32×32: 60,000 to train, 10,000 to validate.
+
+    Args:
+        root: folder that has, or gets, ``MNIST/raw`` with the four idx files, packed (.gz) or not.
+        download: fetch the files if they are not there.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+    """
+
+    source = datasets.MNIST
+
+
+class FashionMNIST(_IdxImages):
+    """Pictures of clothes (Xiao et al. 2017), 1×32×32: 60,000 to train, 10,000 to validate.
+
+    Args:
+        root: folder that has, or gets, ``FashionMNIST/raw`` with the four idx files, packed (.gz)
+            or not.
+        download: fetch the files if they are not there.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+    """
+
+    source = datasets.FashionMNIST
+
+
+class KMNIST(_IdxImages):
+    """Cursive Japanese (Clanuwat et al. 2018), 1×32×32: 60,000 to train, 10,000 to validate.
+
+    Args:
+        root: folder that has, or gets, ``KMNIST/raw`` with the four idx files, packed (.gz) or not.
+        download: fetch the files if they are not there.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+    """
+
+    source = datasets.KMNIST

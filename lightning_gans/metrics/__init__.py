@@ -1,0 +1,31 @@
+"""What a model is measured by: torchmetrics, and the features of images that they compare."""
+
+from __future__ import annotations
+
+from lightning_gans.metrics.features import (
+    DigitFeatures,
+    FeatureExtractor,
+    FeaturesUnavailable,
+    InceptionFeatures,
+)
+from lightning_gans.metrics.frechet import FrechetDistance
+from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
+from lightning_gans.metrics.precision_recall import PrecisionRecall
+from lightning_gans.metrics.quantize import from_uint8, to_uint8
+from lightning_gans.metrics.reconstruction import PSNR, SSIM
+
+__all__ = [
+    "PSNR",
+    "SSIM",
+    "DigitFeatures",
+    "FeatureExtractor",
+    "FeaturesUnavailable",
+    "FrechetDistance",
+    "InceptionFeatures",
+    "LatentLoss",
+    "PrecisionRecall",
+    "active_dimensions",
+    "from_uint8",
+    "latent_entropy",
+    "to_uint8",
+]

@@ -1,0 +1,126 @@
+"""The Fréchet distance between two samples of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from lightning_gans.metrics.moments import (
+    count_of,
+    empty_moments,
+    mean_and_covariance,
+    merge_moments,
+    moments_of,
+)
+from lightning_gans.metrics.states import device_only
+
+
+class FrechetDistance(Metric):
+    """Squared Fréchet distance between the Gaussians with the moments of two samples.
+
+    |m₁ - m₂|² + tr S₁ + tr S₂ - 2 tr (S₁^½ S₂ S₁^½)^½, all in float64, with the unbiased
+    covariances (divided by N - 1). With Inception features it is the FID. It shrinks with the
+    number of samples: report that number with the value.
+
+    Source: Heusel et al. 2017, Eq. 6.
+
+    Args:
+        num_features: width F of the features.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
+            is collected once in a run.
+
+    Raises:
+        ValueError: if num_features is not positive.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    real: Tensor
+    fake: Tensor
+
+    def __init__(self, num_features: int, reset_real: bool = True) -> None:
+        super().__init__()
+        if num_features < 1:
+            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        self.num_features = num_features
+        self.reset_real = reset_real
+        self.add_state("real", empty_moments(num_features), dist_reduce_fx=merge_moments)
+        self.add_state("fake", empty_moments(num_features), dist_reduce_fx=merge_moments)
+
+    def update(self, features: Tensor, real: bool) -> None:
+        """Add a batch to one of the two samples.
+
+        Args:
+            features: (N, F), finite.
+            real: whether they are of real images.
+
+        Raises:
+            ValueError: if the shape is another one or a value is not finite.
+        """
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise ValueError(
+                f"expected features (N, {self.num_features}), got {tuple(features.shape)}"
+            )
+        if not features.isfinite().all():
+            raise ValueError("the features hold NaN or infinity; the images may have diverged")
+        seen = self.real if real else self.fake
+        # first to where the sums are, then to float64, which not every device has
+        both = merge_moments(torch.stack([seen, moments_of(features.to(seen.device))]))
+        if real:
+            self.real = both
+        else:
+            self.fake = both
+
+    def compute(self) -> Tensor:
+        """The distance, float64 scalar, not negative.
+
+        Raises:
+            ValueError: if either sample has fewer than two vectors.
+        """
+        counts = count_of(self.real), count_of(self.fake)
+        if min(counts) < 2:
+            raise ValueError(
+                f"the Fréchet distance needs 2 real and 2 fake samples, got {counts[0]} real"
+                f" and {counts[1]} fake"
+            )
+        m1, s1 = mean_and_covariance(self.real)
+        m2, s2 = mean_and_covariance(self.fake)
+        distance = (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * _trace_of_root(s1, s2)
+        return distance.clamp(min=0)  # rounding can take equal samples below zero
+
+    def reset(self) -> None:
+        """Forget the fake sample, and the real one unless ``reset_real`` is False."""
+        if self._is_synced:  # a failed compute leaves the samples of all processes in place
+            self.unsync()
+        real = self.real
+        super().reset()
+        if not self.reset_real:
+            self.real = real
+
+    def forward(self, *args: object, **kwargs: object) -> NoReturn:
+        """Not defined: one batch of one side has no distance.
+
+        Raises:
+            TypeError: always; call update and compute.
+        """
+        raise TypeError("FrechetDistance has no value for one batch: call update, then compute")
+
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
+    ) -> nn.Module:
+        return super()._apply(device_only(fn), exclude_state)
+
+
+def _trace_of_root(s1: Tensor, s2: Tensor) -> Tensor:
+    # (S₁ S₂)^½ has the trace of (S₁^½ S₂ S₁^½)^½, which is symmetric: its eigenvalues are real by
+    # construction, and negative ones are rounding
+    values, vectors = torch.linalg.eigh(s1)
+    half = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    product: Tensor = torch.linalg.eigvalsh(half @ s2 @ half)
+    return product.clamp(min=0).sqrt().sum()

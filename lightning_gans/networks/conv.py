@@ -1,0 +1,114 @@
+"""Plain strided convolutions in the manner of DCGAN (Radford et al. 2016), without batch norm."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from .judgement import Heads, Judgement
+from .pyramid import BOTTOM, pyramid
+
+SIDES = (16, 32, 64, 128, 256)
+_SLOPE = 0.2
+
+
+class ConvGenerator(nn.Module):
+    """Generator of transposed convolutions 4x4, each doubling the resolution; tanh output.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        channels: width of the feature maps at the image's resolution; doubles at every halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        *,
+        channels: int = 16,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[::-1]
+        self.dense = nn.Sequential(
+            nn.Linear(latent_dim, widths[0] * BOTTOM**2),
+            nn.LeakyReLU(_SLOPE),
+            nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
+        )
+        self.up = nn.Sequential()
+        for wide, width in pairwise(widths):
+            self.up.append(nn.ConvTranspose2d(wide, width, 4, stride=2, padding=1))
+            self.up.append(nn.LeakyReLU(_SLOPE))
+        self.draw = nn.Conv2d(widths[-1], image_shape[0], kernel_size=1)
+        self.apply(_initialize)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, *image_shape)."""
+        # pixel by pixel in memory: thin feature maps are a third faster so on a processor
+        x = self.dense(z).contiguous(memory_format=torch.channels_last)
+        image: Tensor = self.draw(self.up(x))
+        # a linear output, as the thesis's own networks have, paints black backgrounds grey
+        return image.contiguous().tanh()
+
+
+class ConvDiscriminator(nn.Module):
+    """Discriminator of convolutions 4x4, each halving the resolution.
+
+    As wide as ``ConvGenerator`` at every resolution below the image's, where it does not stay:
+    its first convolution already halves it.
+
+    Args:
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        scores: number of scores.
+        code_dim: width of the code.
+        channels: half the width of the feature maps at half the image's resolution; doubles at
+            every halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        channels: int = 16,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[1:]
+        self.down = nn.Sequential()
+        for narrow, width in pairwise([image_shape[0], *widths]):
+            self.down.append(nn.Conv2d(narrow, width, 4, stride=2, padding=1))
+            self.down.append(nn.LeakyReLU(_SLOPE))
+        self.down.append(nn.Flatten())
+        self.down.apply(_initialize)
+        self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images (N, *image_shape)."""
+        judgement: Judgement = self.heads(self.down(x))
+        return judgement
+
+
+def _initialize(layer: nn.Module) -> None:
+    """He initialisation for leaky rectifiers; biases start at 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        fan_in = layer.weight[0].numel()
+        if isinstance(layer, nn.ConvTranspose2d):
+            # at stride 2 a pixel meets every second row and column of the kernel
+            fan_in = layer.in_channels * math.prod(layer.kernel_size) // math.prod(layer.stride)
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / (1 + _SLOPE**2) / fan_in))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

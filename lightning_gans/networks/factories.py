@@ -1,0 +1,29 @@
+"""What a model asks of its networks: something that makes them once the shapes are known."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import nn
+
+
+class GeneratorFactory(Protocol):
+    """Makes a generator: a network class itself, or one whose other arguments are filled in.
+
+    The network maps latents (N, latent_dim) to images (N, *image_shape).
+    """
+
+    def __call__(self, latent_dim: int, image_shape: tuple[int, ...]) -> nn.Module:
+        """Make a generator of images of ``image_shape``, such as (channels, height, width)."""
+        ...
+
+
+class DiscriminatorFactory(Protocol):
+    """Makes a discriminator: a network class itself, or one whose other arguments are filled in.
+
+    The network maps images (N, *image_shape) to a ``Judgement``.
+    """
+
+    def __call__(self, image_shape: tuple[int, ...], scores: int, code_dim: int) -> nn.Module:
+        """Make a discriminator with heads for ``scores`` scores and a code of ``code_dim``."""
+        ...

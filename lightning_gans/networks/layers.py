@@ -1,0 +1,189 @@
+"""Layers with an equalised learning rate, and changes of resolution that do not alias.
+
+Feature maps are (N, channels, height, width) throughout. No layer depends on the rest of the
+batch or keeps a running state, so gradient penalties and averaged weights see one function.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer whose weights are N(0, 1), multiplied by gain / sqrt(fan-in) when used.
+
+    An optimiser that normalises gradients (Adam) then moves every layer at the same relative
+    speed (Karras et al. 2018, section 4.1). Biases start at 0 and are not scaled.
+
+    Args:
+        in_features: width of the input, (N, in_features).
+        out_features: width of the output, (N, out_features).
+        bias: whether there is a bias.
+        gain: standard deviation of the first output for an input of unit variance.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.multiplier = gain / math.sqrt(in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_features) to (N, out_features)."""
+        return functional.linear(x, self.weight * self.multiplier, self.bias)
+
+
+class EqualizedConv2d(nn.Module):
+    """Convolution with an equalised learning rate, to feature maps of the same size.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: side of the kernel; an even one reaches one pixel further right and down.
+        bias: whether there is a bias.
+        gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        bias: bool = True,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        weight = self.weight * self.multiplier
+        return _convolve(x, weight, self.bias, zeros=weight.shape[-1] - 1)
+
+
+class Blur(nn.Module):
+    """Binomial low-pass filter [1, 3, 3, 1] ⊗ [1, 3, 3, 1] / 64, with zeros around the image.
+
+    ``forward`` keeps the resolution (and, the kernel being even, shifts by half a pixel), ``down``
+    halves it, and ``up`` doubles it: bilinear interpolation between the centres of pixels.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("kernel", torch.outer(taps, taps), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter (N, C, H, W) to (N, C, H, W)."""
+        return _convolve(x, self._each_channel(x), None, zeros=3, groups=x.shape[1])
+
+    def down(self, x: Tensor) -> Tensor:
+        """Filter (N, C, H, W), even H and W, to (N, C, H / 2, W / 2)."""
+        return functional.conv2d(x, self._each_channel(x), stride=2, padding=1, groups=x.shape[1])
+
+    def up(self, x: Tensor) -> Tensor:
+        """Filter (N, C, H, W) to (N, C, 2H, 2W)."""
+        kernel = 4 * self._each_channel(x)  # three in four of the samples it meets are zeros
+        return functional.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+    def _each_channel(self, x: Tensor) -> Tensor:
+        return self.kernel.expand(x.shape[1], 1, -1, -1)
+
+
+class UpConv2d(nn.Module):
+    """Doubles the resolution: the kernel, widened by a 2x2 box of ones, at stride 2; then a blur.
+
+    The box makes it nearest-neighbour upsampling followed by the kernel itself, at less cost
+    (Karras et al. 2018, "fused scale"); ``Blur`` follows Karras et al. 2019.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: side of the kernel before it is widened.
+        bias: whether there is a bias, added after the blur.
+        gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        bias: bool = True,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1)) if bias else None
+        self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
+        self.blur = Blur()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
+        height, width = x.shape[-2:]
+        weight = _widen(self.weight * self.multiplier)
+        x = functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        start = (weight.shape[-1] - 2) // 2
+        x = self.blur(x[..., start : start + 2 * height, start : start + 2 * width])
+        return x if self.bias is None else x + self.bias
+
+
+class DownConv2d(nn.Module):
+    """Halves the resolution: a blur, then the kernel, widened by a 2x2 box of means, at stride 2.
+
+    The box makes it the kernel itself followed by average pooling, at less cost
+    (Karras et al. 2018, "fused scale"); ``Blur`` precedes it as in Karras et al. 2019.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: side of the kernel before it is widened.
+        bias: whether there is a bias.
+        gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        bias: bool = True,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
+        self.blur = Blur()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W), even H and W, to (N, out_channels, H / 2, W / 2)."""
+        weight = _widen(self.weight * self.multiplier) / 4
+        zeros = self.weight.shape[-1] - 1
+        return _convolve(self.blur(x), weight, self.bias, zeros=zeros, stride=2)
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, zeros: int, stride: int = 1, groups: int = 1
+) -> Tensor:
+    """Convolve with so many zeros along each side in all; an odd one goes right and down."""
+    if zeros % 2:
+        x = functional.pad(x, (0, 1, 0, 1))
+    return functional.conv2d(x, weight, bias, stride, zeros // 2, groups=groups)
+
+
+def _widen(weight: Tensor) -> Tensor:
+    """Convolve kernels (..., k, k) with a 2x2 box of ones, to (..., k + 1, k + 1)."""
+    weight = functional.pad(weight, (1, 1, 1, 1))
+    rows = weight[..., 1:, :] + weight[..., :-1, :]
+    return rows[..., 1:] + rows[..., :-1]

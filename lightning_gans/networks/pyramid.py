@@ -1,0 +1,36 @@
+"""How wide the feature maps are on the way between an image and 4x4 pixels."""
+
+from __future__ import annotations
+
+BOTTOM = 4  # side of the coarsest feature maps
+
+
+def pyramid(
+    image_shape: tuple[int, ...], channels: int, max_channels: int, sides: tuple[int, ...]
+) -> list[int]:
+    """Widths of the feature maps from the image's resolution down to 4x4, finest first.
+
+    Every halving of the resolution doubles the width, up to ``max_channels``.
+
+    Args:
+        image_shape: (image channels, side, side).
+        channels: width at the image's resolution.
+        max_channels: the greatest width.
+        sides: the sides of an image that the network can do.
+
+    Raises:
+        ValueError: if the image is not a square of one of ``sides``, or a width is below 1.
+    """
+    if len(image_shape) != 3 or image_shape[1] != image_shape[2] or image_shape[1] not in sides:
+        raise ValueError(
+            "image_shape must be (channels, side, side) with a side of "
+            f"{', '.join(map(str, sides))}; got {tuple(image_shape)}: resize or pad the images, "
+            "or use another network"
+        )
+    if min(image_shape[0], channels, max_channels) < 1:
+        raise ValueError(
+            f"channels must be at least 1: image_shape={tuple(image_shape)}, "
+            f"channels={channels}, max_channels={max_channels}"
+        )
+    halvings = (image_shape[1] // BOTTOM).bit_length() - 1
+    return [min(max_channels, channels * 2**i) for i in range(halvings + 1)]

@@ -1,0 +1,94 @@
+"""Tiny networks and plain optimisation, on which an algorithm written out twice must agree."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.utils.data import DataLoader
+
+from lightning_gans.models import AdversarialModule
+from lightning_gans.networks import Heads, Judgement
+
+SHAPE = (1, 4, 4)
+LATENT = 3
+BATCH = 6
+DESCENT = partial(SGD, lr=0.1)
+
+
+class TinyGenerator(nn.Module):
+    """Two layers; smooth, so that penalties have second derivatives."""
+
+    def __init__(self, latent_dim: int, image_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = image_shape
+        self.layers = nn.Sequential(nn.Linear(latent_dim, 8), nn.Tanh(), nn.Linear(8, 16))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.layers(z)
+        return x.view(-1, *self.shape)
+
+
+class TinyDiscriminator(nn.Module):
+    """Two layers and heads."""
+
+    def __init__(self, image_shape: tuple[int, ...], scores: int, code_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh())
+        self.heads = Heads(8, scores, code_dim)
+
+    def forward(self, x: Tensor) -> Judgement:
+        judgement: Judgement = self.heads(self.layers(x))
+        return judgement
+
+
+def batches(count: int, size: int = BATCH) -> list[Tensor]:
+    """Random images in float64."""
+    generator = torch.Generator().manual_seed(5)
+    draw = partial(torch.rand, generator=generator, dtype=torch.float64)
+    return [draw((size, *SHAPE)) * 2 - 1 for _ in range(count)]
+
+
+def trainer(**options: object) -> Trainer:
+    """A trainer that does nothing beside training."""
+    quiet: dict[str, object] = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "max_epochs": 1,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**{**quiet, **options})  # type: ignore[arg-type]  # by name, as given
+
+
+def train(
+    model: AdversarialModule, data: list[Tensor], precision: Literal["64-true", "32-true"] = "64-true"
+) -> Trainer:
+    """Train one epoch on the given batches, one iteration each."""
+    pairs = [(x, torch.zeros(len(x), dtype=torch.long)) for x in data]
+    loader = DataLoader(pairs, batch_size=None)  # type: ignore[arg-type]  # a list is a data set
+    runner = trainer(precision=precision)
+    runner.fit(model, loader)
+    return runner
+
+
+def descend(parameters: list[Tensor], loss: Tensor, lr: float = 0.1) -> None:
+    """One step of plain gradient descent, in place."""
+    gradients = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter -= lr * gradient
+
+
+def assert_same(model: nn.Module, reference: nn.Module) -> None:
+    """Every parameter and buffer equal, to the rounding of float64."""
+    ours, theirs = model.state_dict(), reference.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-12, atol=1e-12, msg=name)

@@ -1,0 +1,223 @@
+"""The command line from the first word to the run's folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import lightning_gans
+from lightning_gans.cli import CONFIGS, main
+from lightning_gans.models import DLSGAN, GAN
+
+ROOT = CONFIGS.parent
+MLP = [
+    "data=gaussians",
+    "data.train=320",
+    "data.validation=64",
+    "model.generator=lightning_gans.networks.MLPGenerator",
+    "model.generator.width=8",
+    "model.discriminator=lightning_gans.networks.MLPDiscriminator",
+    "model.discriminator.width=8",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "trainer.log_every_n_steps=1",
+]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def only(folder: Path) -> Path:
+    (run,) = folder.iterdir()
+    return run
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Forty grey images of 16 × 16."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pixels = torch.randint(0, 256, (40, 16, 16), generator=torch.Generator().manual_seed(0))
+    for index, image in enumerate(pixels.to(torch.uint8).numpy()):
+        Image.fromarray(image).save(folder / f"{index:02}.png")
+    return folder
+
+
+def small(images: Path) -> list[str]:
+    return [
+        "model=dlsgan",
+        "data=folder",
+        f"data.root={images}",
+        "data.resolution=16",
+        "data.channels=1",
+        "data.validation=24",
+        "data.batch_size=8",
+        "model.latent_dim=6",
+        "model.generator.channels=2",
+        "model.discriminator.channels=2",
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+        "trainer.log_every_n_steps=1",
+        "trainer.max_steps=3",
+    ]
+
+
+def test_a_run_leaves_all_it_promises(images: Path, tmp_path: Path) -> None:
+    main([*small(images), "trainer.val_check_interval=2", "optimizer.lr=0.002"])
+    run = only(tmp_path / "runs" / "dlsgan" / "folder")
+    table = rows(run)
+    # three iterations are three; measured before the first, every second, and at the end
+    trained = [float(row["step"]) for row in table if row["discriminator/adversarial"]]
+    measured = [float(row["step"]) for row in table if row["latent/loss"]]
+    assert trained == [1, 2, 3]
+    assert measured == [0, 2, 3]
+    names = {"psnr/fake", "psnr/real", "ssim/fake", "ssim/real"}
+    names |= {"latent/loss", "latent/entropy", "latent/active"}
+    assert names <= table[0].keys()
+    for name in ("samples", "reconstructions", "traversals"):
+        for step in (0, 2, 3):
+            assert (run / "images" / f"{name}-step={step}.png").is_file()
+    samples = Image.open(run / "images" / "samples-step=3.png")
+    assert samples.size == (16 * 18 + 2, 5 * 18 + 2)
+    assert (run / "curves.png").is_file()
+    assert "| latent/loss |" in (run / "report.md").read_text()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 0.002
+    assert config["trainer"]["max_steps"] == 3
+    model = lightning_gans.load(run)
+    assert isinstance(model, DLSGAN)
+    assert model.image_shape == (1, 16, 16)
+    assert model.generate(2).shape == (2, 1, 16, 16)
+
+
+def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
+    images: Path, tmp_path: Path
+) -> None:
+    main([*small(images)])
+    run = only(tmp_path / "runs" / "dlsgan" / "folder")
+    end = [row for row in rows(run) if row["latent/loss"]][-1]
+    main(["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"])
+    (tested,) = (tmp_path / "runs").glob("*/*/*_test")
+    (row,) = rows(tested)
+    # on the averaged weights, and with the same latents: the same numbers
+    for name in ("latent/loss", "psnr/fake", "ssim/real"):
+        assert float(row[name]) == pytest.approx(float(end[name]), rel=1e-5)
+    main(["predict", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"])
+    (predicted,) = (tmp_path / "runs").glob("*/*/*_predict/predictions.safetensors")
+    from safetensors.torch import load_file
+
+    tensors = load_file(predicted)
+    assert tensors["code"].shape == (24, 6)
+    model = lightning_gans.load(run)
+    torch.testing.assert_close(model.decode(tensors["code"]), tensors["reconstruction"])
+
+
+def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    whole = ["model=gan", *MLP, "trainer.max_steps=20"]
+    main([*whole])
+    run = only(tmp_path / "runs" / "gan" / "gaussians")
+    expected = lightning_gans.load(run).state_dict()
+    (tmp_path / "runs").rename(tmp_path / "uninterrupted")
+    os.environ.pop("LIGHTNING_GANS_RUN")
+
+    main(["model=gan", *MLP, "trainer.max_steps=10"])
+    os.environ.pop("LIGHTNING_GANS_RUN")
+    run = only(tmp_path / "runs" / "gan" / "gaussians")
+    # what a killed run wrote after its last checkpoint is written again
+    with (run / "metrics.csv").open("a") as file:
+        width = len(rows(run)[0])
+        file.write(",".join(["1"] * (width - 1) + ["17"]) + "\n")
+    main([*whole, "ckpt_path=last"])
+    assert only(tmp_path / "runs" / "gan" / "gaussians") == run
+    steps = [float(row["step"]) for row in rows(run) if row["discriminator/adversarial"]]
+    assert steps == list(range(1, 21))
+    for name, value in lightning_gans.load(run).state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["trainer.max_stps=3"], 2, r"no option 'trainer.max_stps' (did you mean 'max_steps'?)"),
+        (["model.latnt_dim=3"], 2, "no option 'model.latnt_dim' (did you mean 'latent_dim'?)"),
+        (["model.latent_dim=many"], 2, "model.latent_dim: expected int, got many"),
+        (["trainer.max_steps=many"], 2, "trainer.max_steps: expected int, got many"),
+        (["model.generator.chanels=3"], 2, "no option 'model.generator.chanels'"),
+        (["ema.decay=2"], 2, "expected 0 <= decay < 1"),
+        (["data.batch_size=0"], 2, "batch_size"),
+        (["data=folder", "data.root=/nonexistent"], 1, "/nonexistent"),
+        (["data=gaussians"], 2, "image_shape"),
+        (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
+        (["ckpt_path=nowhere.ckpt"], 1, "nowhere.ckpt"),
+        (["trainer.precision=16-mixed"], 1, "16-mixed is not supported"),
+        (["data.batch_size=5000"], 1, "do not fill one batch"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_status(
+    words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["model=dlsgan", "trainer.accelerator=cpu", *words])
+    assert end.value.code == status
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_print_config_shows_the_merged_config(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["model=dlsgan", "model.latent_dim=16", "trainer.max_steps=7", "--print_config"])
+    assert end.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["init_args"]["latent_dim"] == 16
+    assert config["trainer"]["max_steps"] == 7
+    assert "image_shape" not in config["model"]["init_args"]  # stated once, by the data
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"]])
+def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        main(words)
+    except SystemExit as end:
+        assert end.code == 0
+    text = capsys.readouterr().out
+    assert "dlsgan" in text if words == ["--help"] else "--trainer.max_steps" in text
+
+
+def test_sigterm_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
+    words = ["model=gan", *MLP, "trainer.max_steps=1000000", "checkpoint.every=1000000"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/gan/gaussians/*/metrics.csv")) or len(
+            rows(only(tmp_path / "runs" / "gan" / "gaussians"))
+        ) < 20:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+    (checkpoint,) = tmp_path.glob("runs/gan/gaussians/*/checkpoints/last-step=*.ckpt")
+    assert isinstance(lightning_gans.load(checkpoint), GAN)
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["global_step"] == int(checkpoint.stem.rpartition("=")[2]) > 20

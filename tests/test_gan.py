@@ -1,0 +1,134 @@
+"""GAN, with each loss and penalty, against its paper written out plainly."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from rounds import DESCENT, LATENT, SHAPE, TinyDiscriminator, TinyGenerator
+from rounds import assert_same, batches, descend, train
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from lightning_gans.errors import UserError
+from lightning_gans.losses import Hinge, LeastSquares, LossFactory, NonSaturating, Wasserstein
+from lightning_gans.models import GAN, NonFiniteLoss
+from lightning_gans.priors import Uniform
+from lightning_gans.randomness import stream
+
+Function = Callable[[Tensor], Tensor]
+
+
+def tiny(**options: object) -> GAN:
+    torch.manual_seed(1)
+    arguments: dict[str, object] = {
+        "image_shape": SHAPE,
+        "latent_dim": LATENT,
+        "generator": TinyGenerator,
+        "discriminator": TinyDiscriminator,
+        "optimizer": DESCENT,
+        "r1": 0.0,
+    }
+    return GAN(**{**arguments, **options})  # type: ignore[arg-type]  # by name, as given
+
+
+def norms(score: Tensor, x: Tensor) -> Tensor:
+    gradient = torch.autograd.grad(score.sum(), x, create_graph=True)[0]
+    return gradient.flatten(1).norm(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "real", "fake", "player"),
+    [
+        (
+            NonSaturating,
+            lambda a: -logsigmoid(a),
+            lambda a: -logsigmoid(-a),
+            lambda a: -logsigmoid(a),
+        ),
+        (LeastSquares, lambda a: (a - 1) ** 2, lambda a: a**2, lambda a: (a - 1) ** 2),
+        (
+            Hinge,
+            lambda a: torch.clamp(1 - a, min=0),
+            lambda a: torch.clamp(1 + a, min=0),
+            lambda a: -a,
+        ),
+    ],
+)
+def test_two_rounds_with_r1_and_r2(
+    loss: LossFactory, real: Function, fake: Function, player: Function
+) -> None:
+    model, data = tiny(loss=loss, r1=0.5, r2=0.3).double(), batches(2)
+    reference = copy.deepcopy(model)
+    train(model, data)
+
+    generator, discriminator = reference.generator, reference.discriminator
+    random = stream("training")
+    for x in data:
+        x = x.clone().requires_grad_()
+        z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
+        y = generator(z).detach().requires_grad_()
+        a_r, a_f = discriminator(x).score, discriminator(y).score
+        penalties = 0.5 * (norms(a_r, x) ** 2).mean() + 0.3 * (norms(a_f, y) ** 2).mean()
+        descend(
+            list(discriminator.parameters()), real(a_r).mean() + fake(a_f).mean() + penalties
+        )
+        z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
+        descend(list(generator.parameters()), player(discriminator(generator(z)).score).mean())
+
+    assert_same(model, reference)
+
+
+def test_two_rounds_of_wgan_gp_with_two_critic_steps() -> None:
+    model = tiny(loss=Wasserstein, penalty=10.0, critic_steps=2, prior=Uniform).double()
+    data = batches(2)
+    reference = copy.deepcopy(model)
+    train(model, data)
+
+    generator, discriminator = reference.generator, reference.discriminator
+    random = stream("training")
+
+    def draw(n: int) -> Tensor:
+        return 2 * torch.rand(n, LATENT, generator=random, dtype=torch.float64) - 1
+
+    for batch in data:
+        for x in (batch[:3], batch[3:]):
+            y = generator(draw(3)).detach()
+            u = torch.rand(3, generator=random, dtype=torch.float64).view(3, 1, 1, 1)
+            between = (u * x + (1 - u) * y).requires_grad_()
+            penalty = ((norms(discriminator(between).score, between) - 1) ** 2).mean()
+            distance = discriminator(y).score.mean() - discriminator(x).score.mean()
+            descend(list(discriminator.parameters()), distance + 10 * penalty)
+        descend(list(generator.parameters()), -discriminator(generator(draw(3))).score.mean())
+
+    assert_same(model, reference)
+
+
+def test_a_batch_that_cannot_be_cut() -> None:
+    with pytest.raises(ValueError, match=r"batch of 6 .* critic_steps=4"):
+        train(tiny(critic_steps=4), batches(1))
+
+
+def test_has_no_encoder() -> None:
+    with pytest.raises(UserError, match="GAN has no encoder"):
+        tiny().encode(torch.zeros(1, *SHAPE))
+    assert not any("code" in name for name, _ in tiny().named_parameters())
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights() -> None:
+    model, data = tiny().double(), batches(3)
+    data[1][0] = torch.nan
+    before: list[dict[str, Tensor]] = []
+    original = model.training_step
+
+    def watch(batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        before.append(copy.deepcopy(model.state_dict()))
+        original(batch, batch_idx)
+
+    model.training_step = watch  # type: ignore[method-assign]
+    with pytest.raises(NonFiniteLoss, match="'discriminator/adversarial' became nan in iteration 2"):
+        train(model, data)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[1][name])

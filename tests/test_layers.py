@@ -1,0 +1,184 @@
+"""Layers against scipy and numpy, written from the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy import signal
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_gans.networks.layers import (
+    Blur,
+    DownConv2d,
+    EqualizedConv2d,
+    EqualizedLinear,
+    UpConv2d,
+)
+
+Array = npt.NDArray[np.float64]
+BINOMIAL = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+
+
+def correlate(image: Array, kernel: Array, before: int, after: int) -> Array:
+    """A plane filtered as neural networks do it, after so many zeros before and after it."""
+    return np.asarray(signal.correlate2d(np.pad(image, (before, after)), kernel, mode="valid"))
+
+
+def plane_by_plane(x: Tensor, kernel: Array, before: int, after: int) -> Array:
+    return np.stack([[correlate(c, kernel, before, after) for c in image] for image in x.numpy()])
+
+
+def random_images(channels: int = 3, height: int = 6, width: int = 8) -> Tensor:
+    torch.manual_seed(0)
+    return torch.randn(2, channels, height, width, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_equalized_linear_keeps_the_variance_times_gain(gain: float) -> None:
+    torch.manual_seed(0)
+    layer = EqualizedLinear(300, 400, gain=gain)
+    assert layer.weight.std().item() == pytest.approx(1, rel=0.02)
+    assert layer(torch.randn(1000, 300)).std().item() == pytest.approx(gain, rel=0.02)
+
+
+@pytest.mark.parametrize("make", [EqualizedConv2d, UpConv2d, DownConv2d])
+def test_kernels_are_standard_normal_and_gain_multiplies_the_output(
+    make: type[EqualizedConv2d | UpConv2d | DownConv2d],
+) -> None:
+    torch.manual_seed(0)
+    layer, louder = make(64, 48).double(), make(64, 48, gain=3.0).double()
+    assert layer.weight.std().item() == pytest.approx(1, rel=0.02)
+    louder.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 64, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(louder(x), 3 * layer(x))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_equalized_conv_keeps_the_variance(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    layer = EqualizedConv2d(64, 64, kernel_size)
+    inside = layer(torch.randn(8, 64, 12, 12))[..., 1:-1, 1:-1]
+    assert inside.std().item() == pytest.approx(1, rel=0.03)
+
+
+def test_biases_start_at_zero_and_are_not_scaled() -> None:
+    layers: list[EqualizedLinear | EqualizedConv2d | UpConv2d | DownConv2d] = [
+        EqualizedLinear(5, 4, gain=0.5),
+        EqualizedConv2d(5, 4, gain=0.5),
+        UpConv2d(5, 4, gain=0.5),
+        DownConv2d(5, 4, gain=0.5),
+    ]
+    for layer in layers:
+        assert layer.bias is not None
+        zeros = torch.zeros(1, 5) if isinstance(layer, EqualizedLinear) else torch.zeros(1, 5, 6, 6)
+        assert not layer(zeros).any()
+        nn.init.constant_(layer.bias, 3.0)
+        assert (layer(zeros) == 3).all(), f"{layer} does not add its bias as it is"
+
+
+@pytest.mark.parametrize("make", [EqualizedLinear, EqualizedConv2d, UpConv2d, DownConv2d])
+def test_bias_can_be_left_out(
+    make: type[EqualizedLinear | EqualizedConv2d | UpConv2d | DownConv2d],
+) -> None:
+    assert [name for name, _ in make(3, 4, bias=False).named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4])
+def test_equalized_conv_is_the_sum_of_correlations_over_channels(kernel_size: int) -> None:
+    x, layer = random_images(), EqualizedConv2d(3, 2, kernel_size).double()
+    before, after = (kernel_size - 1) // 2, kernel_size // 2
+    weight = layer.weight.detach().numpy() / np.sqrt(3 * kernel_size**2)
+    truth = np.zeros((2, 2, 6, 8))
+    for n, o, i in np.ndindex(2, 2, 3):
+        truth[n, o] += correlate(x[n, i].numpy(), weight[o, i], before, after)
+    np.testing.assert_allclose(layer(x).detach().numpy(), truth, atol=1e-12)
+
+
+def test_blur_at_the_same_size() -> None:
+    x = random_images()
+    truth = plane_by_plane(x, BINOMIAL, before=1, after=2)
+    np.testing.assert_allclose(Blur().double()(x).numpy(), truth, atol=1e-12)
+
+
+def test_blur_down_keeps_every_second_pixel_of_a_filter_between_pixels() -> None:
+    x = random_images()
+    truth = plane_by_plane(x, BINOMIAL, before=1, after=1)[..., ::2, ::2]
+    np.testing.assert_allclose(Blur().double().down(x).numpy(), truth, atol=1e-12)
+
+
+def test_blur_up_filters_samples_at_odd_places_among_zeros() -> None:
+    x = random_images()
+    spread = torch.zeros(2, 3, 12, 16, dtype=torch.float64)
+    spread[..., 1::2, 1::2] = x
+    truth = plane_by_plane(spread, 4 * BINOMIAL, before=1, after=2)
+    np.testing.assert_allclose(Blur().double().up(x).numpy(), truth, atol=1e-12)
+
+
+def test_blur_up_is_bilinear_between_pixel_centres_with_zeros_around() -> None:
+    x = random_images()
+    padded = functional.pad(x, (1, 1, 1, 1))
+    truth = functional.interpolate(padded, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(Blur().double().up(x), truth[..., 2:-2, 2:-2])
+
+
+def test_blur_has_nothing_to_learn_or_to_save() -> None:
+    blur = Blur()
+    assert not blur.state_dict()
+    assert not list(blur.parameters())
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_up_conv_is_nearest_upsampling_then_convolution_then_blur(kernel_size: int) -> None:
+    x, layer = random_images(), UpConv2d(3, 2, kernel_size, bias=False).double()
+    weight = layer.weight.detach().numpy() / np.sqrt(3 * kernel_size**2)
+    start = (kernel_size - 1) // 2
+    truth = np.empty((2, 2, 12, 16))
+    for n in range(2):
+        for o in range(2):
+            full = np.zeros((12 + kernel_size - 1, 16 + kernel_size - 1))
+            for i in range(3):
+                big = np.kron(x[n, i].numpy(), np.ones((2, 2)))
+                full += signal.convolve2d(big, weight[o, i], mode="full")
+            cropped = full[start : start + 12, start : start + 16]
+            truth[n, o] = correlate(cropped, BINOMIAL, before=1, after=2)
+    np.testing.assert_allclose(layer(x).detach().numpy(), truth, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_up_conv_is_a_sum_over_pixels_of_the_widened_kernel(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    layer = UpConv2d(2, 1, kernel_size, bias=False).double()
+    x = torch.randn(1, 2, 3, 3, dtype=torch.float64)
+    weight = layer.weight.detach().numpy() / np.sqrt(2 * kernel_size**2)
+    painted = np.zeros((6 + kernel_size, 6 + kernel_size))
+    for i in range(2):
+        wide = np.zeros((kernel_size + 1, kernel_size + 1))
+        for dy in range(2):
+            for dx in range(2):
+                wide[dy : dy + kernel_size, dx : dx + kernel_size] += weight[0, i]
+        for y in range(3):
+            for left in range(3):
+                where = np.s_[
+                    2 * y : 2 * y + kernel_size + 1, 2 * left : 2 * left + kernel_size + 1
+                ]
+                painted[where] += x[0, i, y, left].item() * wide
+    start = (kernel_size + 1 - 2) // 2
+    truth = correlate(painted[start : start + 6, start : start + 6], BINOMIAL, before=1, after=2)
+    np.testing.assert_allclose(layer(x)[0, 0].detach().numpy(), truth, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_down_conv_is_blur_then_correlation_then_average_pooling(kernel_size: int) -> None:
+    x, layer = random_images(), DownConv2d(3, 2, kernel_size, bias=False).double()
+    weight = layer.weight.detach().numpy() / np.sqrt(3 * kernel_size**2)
+    before, after = (kernel_size - 1) // 2, kernel_size // 2
+    blurred = plane_by_plane(x, BINOMIAL, before=1, after=2)
+    truth = np.empty((2, 2, 3, 4))
+    for n in range(2):
+        for o in range(2):
+            same = sum(correlate(blurred[n, i], weight[o, i], before, after) for i in range(3))
+            truth[n, o] = np.asarray(same).reshape(3, 2, 4, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(layer(x).detach().numpy(), truth, atol=1e-12)

@@ -1,0 +1,150 @@
+"""What a person types, and the options it becomes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_gans.cli import CONFIGS
+from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.words import Command, UsageError, understand
+
+ROOT = CONFIGS.parent
+
+
+def files(command: Command) -> list[str]:
+    chosen = [Path(o.partition("=")[2]) for o in command.options if o.startswith("--config=")]
+    return [f"{path.parent.name}/{path.stem}" for path in chosen]
+
+
+def settings(command: Command) -> list[str]:
+    return [option for option in command.options if not option.startswith("--config=")]
+
+
+def test_a_model_is_enough() -> None:
+    command = understand(["model=dlsgan"], CONFIGS)
+    assert command.subcommand == "fit"
+    assert files(command) == ["trainer/default", "model/dlsgan", "data/mnist5k", "logger/csv"]
+    assert command.names == {"model": "dlsgan", "data": "mnist5k"}
+
+
+def test_groups_come_before_values_whatever_their_order() -> None:
+    words = ["trainer.max_steps=3", "experiment=demo", "data=mnist", "model=gan", "logger=wandb"]
+    command = understand(words, CONFIGS)
+    expected = ["trainer/default", "model/gan", "data/mnist", "logger/wandb", "experiment/demo"]
+    assert files(command) == expected
+    assert settings(command) == ["--trainer.max_steps=3"]
+    assert command == understand(words[::-1], CONFIGS)
+
+
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [
+        ("model.latent_dim=16", "--model.latent_dim=16"),
+        ("--model.latent_dim=16", "--model.latent_dim=16"),
+        ("optimizer.lr=0.1", "--model.optimizer.lr=0.1"),
+        ("--optimizer.lr=0.1", "--model.optimizer.lr=0.1"),
+        ("seed_everything=3", "--seed_everything=3"),
+        ("data.root=/a=b", "--data.root=/a=b"),
+        ("trainer.callbacks=null", "--trainer.callbacks=null"),
+    ],
+)
+def test_values(word: str, option: str) -> None:
+    assert settings(understand(["model=dlsgan", word], CONFIGS)) == [option]
+
+
+def test_lightnings_own_way_of_writing() -> None:
+    config = str(CONFIGS / "model" / "dlsgan.yaml")
+    command = understand(["fit", "--config", config, "--trainer.devices", "4"], CONFIGS)
+    assert files(command) == ["trainer/default", "data/mnist5k", "logger/csv", "model/dlsgan"]
+    assert settings(command) == ["--trainer.devices=4"]
+    assert command.names["model"] == "dlsgan"
+
+
+def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
+    assert files(understand([f"--config={own}"], CONFIGS)) == [
+        "trainer/default",
+        f"{tmp_path.name}/own",
+    ]
+    assert "data/mnist5k" not in files(understand(["model=gan", "--data=Mine"], CONFIGS))
+
+
+def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("model: {class_path: GAN}\n")
+    command = understand([f"model={own}"], CONFIGS)
+    assert f"{tmp_path.name}/mine" in files(command)
+
+
+def test_a_checkpoint_brings_its_runs_config(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
+    words = ["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"]
+    assert files(understand(words, CONFIGS)) == ["now/config"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model=nosuch"], r"no model 'nosuch'.*dlsgan"),
+        (["model=dlsgam"], r"did you mean 'dlsgan'"),
+        (["model=dlsgan", "data=mnist6k"], r"no data 'mnist6k' \(did you mean 'mnist5k'\?\)"),
+        (["modle=dlsgan"], r"no group or option 'modle' \(did you mean 'model'\?\); groups are"),
+        (["train", "model=dlsgan"], r"expected group=name.*got 'train'"),
+        ([], r"no model is named; give model=NAME, one of .*dlsgan"),
+        (["model=dlsgan", "--config", "nowhere.yaml"], r"no config file nowhere.yaml"),
+        (["model=nowhere.yaml"], r"no config file nowhere.yaml"),
+        (["model=dlsgan", "--trainer.devices"], r"option --trainer.devices has no value"),
+        (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
+    ],
+)
+def test_mistakes_name_what_is_wrong_and_what_exists(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        understand(words, CONFIGS)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("model: [1, 2\n")
+    (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
+    with pytest.raises(UsageError, match=r"broken.yaml is not YAML") as caught:
+        understand([f"--config={tmp_path}/broken.yaml"], CONFIGS)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"list.yaml should hold sections"):
+        understand([f"--config={tmp_path}/list.yaml"], CONFIGS)
+
+
+def test_a_wrong_name_is_found_before_torch_is_imported() -> None:
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from lightning_gans.cli import main\n"
+        "try:\n    main(['model=nosuch'])\n"
+        "except SystemExit as end:\n    print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "False"]
+    assert done.stderr.count("\n") == 1
+
+
+def test_reports_of_many_lines_become_one() -> None:
+    message = """Parser key "model":
+      Does not validate against any of the Union subtypes
+      Errors:
+        - Problem with given class_path 'lightning_gans.models.DLSGAN':
+            Parser key "latent_dim":
+              Expected a <class 'int'>. Got value: many"""
+    assert str(one_line(message, [])) == "model.latent_dim: expected int, got many"
+    message = """Parser key "model":
+        - Problem with given class_path 'lightning_gans.models.DLSGAN':
+            Option 'latent_dims' is not accepted"""
+    text = str(one_line(message, []))
+    assert "no option 'model.latent_dims' (did you mean 'latent_dim'?)" in text
+    assert "the options of DLSGAN are" in text
