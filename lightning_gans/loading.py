@@ -41,9 +41,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> AdversarialMod
     """
     file = find(Path(path))
     checkpoint = read(file)
-    model: AdversarialModule = instantiate_module(
-        AdversarialModule, dict(checkpoint["hyper_parameters"])
-    )
+    recipe = dict(checkpoint["hyper_parameters"])
+    recipe.pop("_instantiator", None)
+    model: AdversarialModule = instantiate_module(AdversarialModule, recipe)
     weights = checkpoint["state_dict"]
     weights.update(checkpoint.get("callbacks", {}).get(EMA.__qualname__, {}).get("average", {}))
     model.load_state_dict(weights)
@@ -75,7 +75,7 @@ def read(file: Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "it is cut off").splitlines()[0]
         raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}") from error
     if not isinstance(checkpoint, dict) or "_class_path" not in checkpoint.get(
         "hyper_parameters", {}

@@ -220,7 +220,8 @@ class HalfUniformHalfNormal(Prior):
     def log_density(self, z: Tensor) -> Tensor:
         # half of the half-normal's density is the whole normal's
         positive = dist.Normal(z.new_zeros(()), z.new_ones(()), False).log_prob(z)
-        negative = torch.where(z >= -1, -math.log(2.0), -math.inf).to(z.dtype)
+        # in the precision of z: a number alone would be rounded to float32
+        negative = torch.full_like(z, -math.log(2.0)).masked_fill(z < -1, -math.inf)
         return torch.where(z > 0, positive, negative)
 
     def cdf(self, z: Tensor) -> Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.models import AdversarialModule
 from lightning_gans.networks import Heads, Judgement
@@ -67,14 +68,23 @@ def trainer(**options: object) -> Trainer:
     return Trainer(**{**quiet, **options})  # type: ignore[arg-type]  # by name, as given
 
 
+def one_by_one(pairs: Sequence[tuple[Tensor, Tensor]]) -> DataLoader[tuple[Tensor, Tensor]]:
+    """A loader of ready batches."""
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        cast(Dataset[tuple[Tensor, Tensor]], pairs), batch_size=None
+    )
+    return loader
+
+
 def train(
-    model: AdversarialModule, data: list[Tensor], precision: Literal["64-true", "32-true"] = "64-true"
+    model: AdversarialModule,
+    data: list[Tensor],
+    precision: Literal["64-true", "32-true"] = "64-true",
 ) -> Trainer:
     """Train one epoch on the given batches, one iteration each."""
     pairs = [(x, torch.zeros(len(x), dtype=torch.long)) for x in data]
-    loader = DataLoader(pairs, batch_size=None)  # type: ignore[arg-type]  # a list is a data set
     runner = trainer(precision=precision)
-    runner.fit(model, loader)
+    runner.fit(model, one_by_one(pairs))
     return runner
 
 
@@ -83,7 +93,7 @@ def descend(parameters: list[Tensor], loss: Tensor, lr: float = 0.1) -> None:
     gradients = torch.autograd.grad(loss, parameters)
     with torch.no_grad():
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter -= lr * gradient
+            parameter.sub_(gradient, alpha=lr)
 
 
 def assert_same(model: nn.Module, reference: nn.Module) -> None:

@@ -7,8 +7,17 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from rounds import DESCENT, LATENT, SHAPE, TinyDiscriminator, TinyGenerator
-from rounds import assert_same, batches, descend, train
+from rounds import (
+    DESCENT,
+    LATENT,
+    SHAPE,
+    TinyDiscriminator,
+    TinyGenerator,
+    assert_same,
+    batches,
+    descend,
+    train,
+)
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -36,7 +45,8 @@ def tiny(**options: object) -> GAN:
 
 def norms(score: Tensor, x: Tensor) -> Tensor:
     gradient = torch.autograd.grad(score.sum(), x, create_graph=True)[0]
-    return gradient.flatten(1).norm(dim=1)
+    length: Tensor = gradient.flatten(1).norm(dim=1)
+    return length
 
 
 @pytest.mark.parametrize(
@@ -66,15 +76,13 @@ def test_two_rounds_with_r1_and_r2(
 
     generator, discriminator = reference.generator, reference.discriminator
     random = stream("training")
-    for x in data:
-        x = x.clone().requires_grad_()
+    for batch in data:
+        x = batch.clone().requires_grad_()
         z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
         y = generator(z).detach().requires_grad_()
         a_r, a_f = discriminator(x).score, discriminator(y).score
         penalties = 0.5 * (norms(a_r, x) ** 2).mean() + 0.3 * (norms(a_f, y) ** 2).mean()
-        descend(
-            list(discriminator.parameters()), real(a_r).mean() + fake(a_f).mean() + penalties
-        )
+        descend(list(discriminator.parameters()), real(a_r).mean() + fake(a_f).mean() + penalties)
         z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
         descend(list(generator.parameters()), player(discriminator(generator(z)).score).mean())
 
@@ -128,7 +136,9 @@ def test_a_loss_that_is_no_number_stops_before_the_weights() -> None:
         original(batch, batch_idx)
 
     model.training_step = watch  # type: ignore[method-assign]
-    with pytest.raises(NonFiniteLoss, match="'discriminator/adversarial' became nan in iteration 2"):
+    with pytest.raises(
+        NonFiniteLoss, match="'discriminator/adversarial' became nan in iteration 2"
+    ):
         train(model, data)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[1][name])

@@ -53,18 +53,22 @@ def test_half_and_half_is_the_mixture() -> None:
     assert moment(0) == pytest.approx(1)
     assert prior.mean == pytest.approx(moment(1), abs=1e-8)
     assert prior.variance == pytest.approx(moment(2) - moment(1) ** 2, abs=1e-8)
-    entropy = -0.5 * math.log(0.5) + integrate.quad(
-        lambda z: -stats.norm.pdf(z) * stats.norm.logpdf(z), 0, 9
-    )[0]
+    entropy = (
+        -0.5 * math.log(0.5)
+        + integrate.quad(lambda z: -stats.norm.pdf(z) * stats.norm.logpdf(z), 0, 9)[0]
+    )
     assert prior.entropy == pytest.approx(entropy, abs=1e-8)
 
 
-@pytest.mark.parametrize("prior", [Normal(50, 0.3, 2), Uniform(50, 0, 3), HalfUniformHalfNormal(50)])
+@pytest.mark.parametrize(
+    "prior", [Normal(50, 0.3, 2), Uniform(50, 0, 3), HalfUniformHalfNormal(50)]
+)
 def test_draws_follow_the_distribution(prior: Prior) -> None:
     z = prior.sample(400, torch.Generator().manual_seed(0))
     assert z.shape == (400, 50)
     draws = z.double().flatten().numpy()
-    result = stats.kstest(draws, lambda value: prior.cdf(torch.from_numpy(value)).numpy())
+    # what follows a distribution is uniform under its own cdf
+    result = stats.kstest(prior.cdf(torch.from_numpy(draws)).numpy(), "uniform")
     assert result.pvalue > 0.01
     correlation = np.corrcoef(z.T)
     assert np.abs(correlation - np.eye(50)).max() < 0.25
@@ -120,7 +124,7 @@ def test_a_scale_in_use_is_not_changed_by_an_update() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="mean 0, got HalfUniformHalfNormal with mean 0.149"):
+    with pytest.raises(ValueError, match="got HalfUniformHalfNormal"):
         DynamicScale(3, base=HalfUniformHalfNormal)
     with pytest.raises(ValueError, match="dim=0"):
         Normal(0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rounds import LATENT, TinyDiscriminator, TinyGenerator
+from rounds import LATENT, TinyDiscriminator, TinyGenerator, one_by_one
 from torch import Tensor
 
 import lightning_gans
@@ -121,9 +121,7 @@ def test_ema_warms_up() -> None:
 
 def test_validation_sees_averages_and_training_its_own_weights(tmp_path: Path) -> None:
     model, watch, ema = points(), Watch(), EMA(decay=0.8, warmup=None)
-    runner = trainer(
-        tmp_path, ema, watch, Checkpoint(), max_steps=6, val_check_interval=3
-    )
+    runner = trainer(tmp_path, ema, watch, Checkpoint(), max_steps=6, val_check_interval=3)
     runner.fit(model, data())
     assert len(watch.validated) == 2
     parameters = dict(model.named_parameters())
@@ -154,10 +152,13 @@ def test_an_error_within_validation_leaves_a_checkpoint_of_the_models_own_weight
         assert torch.equal(saved["state_dict"][name], value)
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    def finish(folder: Path, epochs: int, ckpt: Path | None = None, seed: int = 1) -> Weights:
+@pytest.mark.parametrize("stop", [4, 10, 17])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stop: int, tmp_path: Path) -> None:
+    """Within an epoch of ten iterations, at its end, and within the next."""
+
+    def finish(folder: Path, steps: int, ckpt: Path | None = None, seed: int = 1) -> Weights:
         model, ema = points(seed=seed), EMA(0.8)
-        runner = trainer(folder, ema, Checkpoint(every=4), max_epochs=epochs)
+        runner = trainer(folder, ema, Checkpoint(every=4), max_steps=steps)
         runner.fit(model, data(), ckpt_path=ckpt)
         moments = [
             value
@@ -172,10 +173,10 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> No
             "steps": torch.tensor(runner.global_step),
         }
 
-    whole = finish(tmp_path / "whole", 3)
-    finish(tmp_path / "parts", 1)
-    stopped = tmp_path / "parts" / "checkpoints" / "last-step=10.ckpt"
-    parts = finish(tmp_path / "parts", 3, stopped, seed=99)  # other initial weights: all is loaded
+    whole = finish(tmp_path / "whole", 30)
+    finish(tmp_path / "parts", stop)
+    stopped = tmp_path / "parts" / "checkpoints" / f"last-step={stop}.ckpt"
+    parts = finish(tmp_path / "parts", 30, stopped, seed=99)  # other initial weights: all is loaded
     assert whole["steps"] == 30
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
@@ -240,13 +241,13 @@ def test_a_checkpoint_holds_data_only_and_no_extractor(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.ckpt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="broken.ckpt cannot be read") as caught:
+    with pytest.raises(UserError, match=r"broken\.ckpt cannot be read") as caught:
         lightning_gans.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere.ckpt"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt"):
         lightning_gans.load(tmp_path / "nowhere.ckpt")
     with pytest.raises(FileNotFoundError, match="no checkpoint in the run's folder"):
         lightning_gans.load(tmp_path)
@@ -258,11 +259,11 @@ def test_a_networks_class_built_in_a_function_must_be_given_again(tmp_path: Path
     model = GAN(
         image_shape=(1, 4, 4),
         latent_dim=LATENT,
-        generator=lambda latent_dim, image_shape: TinyGenerator(latent_dim, image_shape),
+        generator=lambda latent_dim, image_shape: TinyGenerator(latent_dim, tuple(image_shape)),
         discriminator=TinyDiscriminator,
     )
     pairs = [(torch.zeros(4, 1, 4, 4), torch.zeros(4))]
-    trainer(tmp_path, Checkpoint(), max_steps=1).fit(model, pairs)
+    trainer(tmp_path, Checkpoint(), max_steps=1).fit(model, one_by_one(pairs))
     saved = torch.load(tmp_path / "checkpoints" / "last-step=1.ckpt", weights_only=True)
     assert "generator" not in saved["hyper_parameters"]
     assert saved["hyper_parameters"]["discriminator"] == "rounds.TinyDiscriminator"

@@ -84,6 +84,7 @@ def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
 def test_a_checkpoint_brings_its_runs_config(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
     (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last-step=3.ckpt").touch()
     (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
     words = ["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"]
     assert files(understand(words, CONFIGS)) == ["now/config"]

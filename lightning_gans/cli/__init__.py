@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> Non
         return
     try:
         command = understand(words, configs)
-        from lightning_gans.cli.lightning import CLI  # noqa: PLC0415  (takes seconds to import)
+        from lightning_gans.cli.lightning import run  # noqa: PLC0415  (takes seconds to import)
 
-        CLI(command)
+        run(command)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -61,6 +61,6 @@ def usage(configs: Path) -> str:
         "",
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
         "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
-        "--print_config prints the merged config; train.py fit --help lists all of Lightning's options",
+        "--print_config prints the merged config; train.py fit --help lists all other options",
     ]
     return "\n".join(lines)

@@ -36,7 +36,11 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     if wrong:
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1])
         return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
-    return UsageError("; ".join(line.strip(" -") for line in message.splitlines() if line.strip()))
+    # what a constructor said of its own argument stands between jsonargparse's lines
+    noise = r"(Does not validate|Subtypes:|Errors:|Expected a|Given value|Parser key|Problem with)"
+    lines = [line.strip(" -") for line in message.splitlines()]
+    said = [line for line in lines if line and not re.match(noise, line)]
+    return UsageError("; ".join(said or [line for line in lines if line]))
 
 
 def parameters(class_path: str) -> list[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import wandb
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
@@ -17,17 +21,19 @@ from lightning.pytorch.cli import (
     SaveConfigCallback,
 )
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.checkpoint import step_of
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.runs import announce, last_checkpoint, new_run
-from lightning_gans.cli.words import Command, UsageError
+from lightning_gans.cli.runs import VARIABLE, announce, find_checkpoint, new_run
+from lightning_gans.cli.words import Command
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
 from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import AdversarialModule
+from lightning_gans.models.base import check_precision
 from lightning_gans.report import report
 
 
@@ -105,8 +111,11 @@ class CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Give the run its folder, and everything that writes the folder's name."""
         config = self.config[self.command.subcommand]
-        if config.ckpt_path == "last":
-            checkpoint = last_checkpoint(self.command.names)
+        if str(config.trainer.precision).startswith("16"):
+            # where there is no float16, Lightning would take another precision
+            check_precision(config.trainer.precision)
+        if config.ckpt_path in ("last", "best"):
+            checkpoint = find_checkpoint(config.ckpt_path, self.command.names)
             config.ckpt_path = str(checkpoint)
             if self.command.subcommand == "fit":
                 run = announce(checkpoint.parent.parent)
@@ -133,7 +142,7 @@ class CLI(LightningCLI):
         except ValueError as error:
             if isinstance(error, UserError):
                 raise
-            raise UsageError(str(error)) from error
+            raise one_line(str(error), []) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what only the command line needs."""
@@ -149,3 +158,20 @@ class CLI(LightningCLI):
             self.trainer.validate(self.model, self.datamodule, verbose=False)
         if self.trainer.is_global_zero:
             print(report(Path(self.trainer.default_root_dir)))
+
+
+def run(command: Command) -> None:
+    """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
+    given = os.environ.get(VARIABLE)
+    try:
+        CLI(command)
+    except SIGTERMException:
+        print("stopped by SIGTERM; ckpt_path=last goes on from here", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
+    finally:
+        if wandb.run is not None:
+            # Lightning leaves it open, and the next run in this process would write into it
+            wandb.finish()
+        # the folder is this run's; another in this process has one of its own
+        if given is None:
+            os.environ.pop(VARIABLE, None)

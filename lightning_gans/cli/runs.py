@@ -41,19 +41,19 @@ def family(names: Mapping[str, str]) -> Path:
     )
 
 
-def last_checkpoint(names: Mapping[str, str]) -> Path:
-    """The newest checkpoint of the newest run that has one, for ``ckpt_path=last``.
+def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
+    """The ``last`` or ``best`` checkpoint of the newest run that has one, for ``ckpt_path=last``.
 
     Raises:
         UsageError: if there is none.
     """
     found = [
         (path.parent.parent.name, int(path.stem.rpartition("=")[2]), path)
-        for path in family(names).glob("*/checkpoints/last-step=*.ckpt")
+        for path in family(names).glob(f"*/checkpoints/{kind}-step=*.ckpt")
     ]
     if not found:
         raise UsageError(
-            f"ckpt_path=last: there is no run with a checkpoint in {family(names)}; "
+            f"ckpt_path={kind}: there is no run with a checkpoint in {family(names)}; "
             "leave ckpt_path out to start one"
         )
     return max(found)[2]

@@ -102,6 +102,10 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     ckpt_path = next(
         (option.partition("=")[2] for option in settings if option.startswith("--ckpt_path=")), None
     )
+    if ckpt_path not in (None, "null", "last", "best") and not Path(str(ckpt_path)).is_file():
+        raise UsageError(
+            f"ckpt_path={ckpt_path}: there is no such file; 'last' and 'best' find one"
+        )
     run = run_config(ckpt_path) if "model" not in names else None
     if run and not any("model" in sections(file) for file in files):
         # a checkpoint's own folder says what the model, the data and all else were

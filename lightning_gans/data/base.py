@@ -76,7 +76,10 @@ class DataModule(LightningDataModule, ABC):
                 f"{type(self).__name__} has {found} training examples, which do not fill one batch "
                 f"of {self.batch_size}; choose a smaller batch_size"
             )
-        return self._loader(self.train_set, EpochShuffle(found, global_seed()))
+        trainer = self.trainer
+        counted = None if trainer is None else lambda: trainer.global_step
+        sampler = EpochShuffle(found, global_seed(), self.batch_size, counted)
+        return self._loader(self.train_set, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation example once, in order.

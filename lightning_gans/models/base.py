@@ -37,6 +37,15 @@ class Minimize(Protocol):
         ...
 
 
+def check_precision(precision: str) -> None:
+    """Raise a UserError for a precision in which gradient penalties cannot be trusted."""
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision={precision} is not supported: gradient penalties leave the range "
+            f"of float16; choose one of {', '.join(PRECISIONS)}"
+        )
+
+
 class AdversarialModule(LightningModule, ABC):
     """A game of two players, each with an optimiser of its own, that take turns.
 
@@ -143,11 +152,7 @@ class AdversarialModule(LightningModule, ABC):
         Raises:
             UserError: for float16, whose range gradient penalties leave.
         """
-        if self.trainer.precision not in PRECISIONS:
-            raise UserError(
-                f"trainer.precision={self.trainer.precision} is not supported: gradient penalties "
-                f"leave the range of float16; choose one of {', '.join(PRECISIONS)}"
-            )
+        check_precision(self.trainer.precision)
 
     def on_fit_start(self) -> None:
         """Open the stream that training draws from, where it was left if this is a resumed run."""
