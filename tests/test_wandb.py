@@ -88,9 +88,9 @@ def test_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
     measured = [row["trainer/global_step"] for row in rows if "latent/loss" in row]
     assert measured == [0, 2, 3]
     for name in ("samples", "reconstructions", "traversals"):
-        panels = [row for row in rows if f"images/{name}" in row]
+        panels = [row for row in rows if f"images/{name}/filenames" in row]
         assert [row["trainer/global_step"] for row in panels] == [0, 2, 3]
-        files = [file for row in panels for file in row[f"images/{name}"]["filenames"]]
+        files = [file for row in panels for file in row[f"images/{name}/filenames"]]
         assert all(list(run.glob(f"wandb/offline-run-*/files/{file}")) for file in files)
     # every scalar is drawn over iterations
     defined = [record.metric for record in found if record.WhichOneof("record_type") == "metric"]

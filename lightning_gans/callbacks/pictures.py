@@ -28,8 +28,9 @@ class Pictures(Callback):
 
     - ``samples``: decoded from the same latents every time;
     - ``reconstructions``: held-out images, each above its reconstruction, if there is an encoder;
-    - ``traversals``: one sample while one element goes from -2 to 2, for the elements with the
-      largest scale, which are the most informative ones (thesis, Fig. 23-25).
+    - ``traversals``: the first held-out image's code (without an encoder, a drawn one) while one
+      element goes from -2 to 2, for the elements with the largest scale, which are the most
+      informative ones (thesis, Fig. 23-25).
 
     Args:
         samples: number of samples, drawn in rows of ``columns``.
@@ -83,7 +84,8 @@ class Pictures(Callback):
             columns = min(self.columns, len(held_out))
             pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
         if self.dimensions:
-            pictures["traversals"] = grid(self.traverse(model, z[0]), self.steps)
+            start = model.encode(held_out[:1])[0] if model.has_encoder else z[0]
+            pictures["traversals"] = grid(self.traverse(model, start), self.steps)
         return pictures
 
     def traverse(self, model: AdversarialModule, z: Tensor) -> Tensor:

@@ -144,6 +144,8 @@ def choose(
     named = {group: find(group, name, configs) for group, name in names.items()}
     given = [*files, *(str(path) for path in named.values())]
     present = set().union(*(sections(file) for file in given))
+    if "data" in named and "model" not in named and not any("model" in sections(f) for f in files):
+        present.discard("model")  # a data set may say which networks suit it, not which model
     present |= {s[2:].partition("=")[0] for s in settings}
     if need_model and "model" not in present:
         raise UsageError(f"no model is named; give model=NAME, one of {listing('model', configs)}")
