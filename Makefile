@@ -16,7 +16,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

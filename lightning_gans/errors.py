@@ -13,3 +13,7 @@ class UserError(Exception):
 
 class InputError(UserError, ValueError):
     """A value that cannot be used, found only once work has begun."""
+
+
+class UsageError(UserError):
+    """A command line that cannot be understood; the program ends with status 2."""

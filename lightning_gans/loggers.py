@@ -62,8 +62,15 @@ def forget_after(file: Path, step: int) -> None:
     with file.open(newline="") as lines:
         reader = csv.DictReader(lines)
         names = reader.fieldnames or []
-        rows = [row for row in reader if int(row["step"]) <= step]
-    with file.open("w", newline="") as lines:
+        rows = [row for row in reader if whole(row) and int(row["step"]) <= step]
+    temporary = file.with_suffix(".part")
+    with temporary.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, names)
         writer.writeheader()
         writer.writerows(rows)
+    temporary.replace(file)
+
+
+def whole(row: dict[str, str]) -> bool:
+    """Whether a row was written to its end: a killed run may leave half a line."""
+    return None not in row.values() and str(row.get("step", "")).isdigit()

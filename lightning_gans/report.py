@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_gans.callbacks.checkpoint import FOLDER as CHECKPOINTS
 from lightning_gans.callbacks.pictures import FOLDER as IMAGES
-from lightning_gans.loggers import FILE
+from lightning_gans.loggers import FILE, whole
 from lightning_gans.plots import curves
 
 Series = dict[str, tuple[list[float], list[float]]]
@@ -47,7 +47,7 @@ def read(file: Path) -> Series:
     if not file.is_file():
         return series
     with file.open(newline="") as lines:
-        for row in csv.DictReader(lines):
+        for row in filter(whole, csv.DictReader(lines)):
             for name, value in row.items():
                 if value and name != "step":
                     steps, values = series.setdefault(name, ([], []))

@@ -64,6 +64,7 @@ def images(tmp_path: Path) -> Path:
 def small(images: Path) -> list[str]:
     return [
         "model=dlsgan",
+        "evaluation.features=null",
         "data=folder",
         f"data.root={images}",
         "data.resolution=16",
@@ -102,6 +103,8 @@ def test_a_run_leaves_all_it_promises(images: Path, tmp_path: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 0.002
     assert config["trainer"]["max_steps"] == 3
+    assert config["trainer"]["check_val_every_n_epoch"] is None
+    assert "ckpt_path" not in config or config["ckpt_path"] is None
     model = lightning_gans.load(run)
     assert isinstance(model, DLSGAN)
     assert model.image_shape == (1, 16, 16)
@@ -115,8 +118,10 @@ def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
     run = only(tmp_path / "runs" / "dlsgan" / "folder")
     end = [row for row in rows(run) if row["latent/loss"]][-1]
     main(["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"])
-    (tested,) = (tmp_path / "runs").glob("*/*/*_test")
+    (tested,) = (tmp_path / "runs" / "dlsgan" / "folder").glob("*_test")
     (row,) = rows(tested)
+    assert float(row["step"]) == 3
+    assert (tested / "images" / "samples-step=3.png").is_file()
     # on the averaged weights, and with the same latents: the same numbers
     for name in ("latent/loss", "psnr/fake", "ssim/real"):
         assert float(row[name]) == pytest.approx(float(end[name]), rel=1e-5)
@@ -128,6 +133,58 @@ def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
     assert tensors["code"].shape == (24, 6)
     model = lightning_gans.load(run)
     torch.testing.assert_close(model.decode(tensors["code"]), tensors["reconstruction"])
+
+
+def test_what_goes_on_is_the_run_and_what_is_typed_is_laid_on_top(tmp_path: Path) -> None:
+    main(["model=gan", *MLP, "trainer.max_steps=10", "seed_everything=5", "ema.decay=0.9"])
+    main(["model=gan", "data=gaussians", "ckpt_path=last", "trainer.max_steps=12"])
+    run = only(tmp_path / "runs" / "gan" / "gaussians")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["seed_everything"] == 5
+    assert config["ema"]["decay"] == 0.9
+    assert config["model"]["init_args"]["generator"]["init_args"]["width"] == 8
+    assert config["trainer"]["max_steps"] == 12
+    assert torch.load(run / "checkpoints" / "last-step=12.ckpt", weights_only=True)
+
+
+def test_a_checkpoint_of_another_model_or_a_damaged_one_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["model=gan", *MLP, "trainer.max_steps=2"])
+    run = only(tmp_path / "runs" / "gan" / "gaussians")
+    before = (run / "metrics.csv").read_bytes()
+    for words, message in (
+        (["ckpt_path=last", "model.latent_dim=5"], "is of another model: expected"),
+        ([f"ckpt_path={CONFIGS}/model/gan.yaml"], "cannot be read as a checkpoint"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["model=gan", "data=gaussians", *words])
+        assert end.value.code == 1
+        assert message in capsys.readouterr().err
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_the_last_measurement_can_be_the_best(images: Path, tmp_path: Path) -> None:
+    main([*small(images), "checkpoint.monitor=latent/loss"])
+    run = only(tmp_path / "runs" / "dlsgan" / "folder")
+    assert (run / "checkpoints" / "best-step=3.ckpt").is_file()
+
+
+def test_two_processes_train_and_draw_different_latents(images: Path, tmp_path: Path) -> None:
+    words = [*small(images), "trainer.devices=2", "trainer.max_steps=4"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = only(tmp_path / "runs" / "dlsgan" / "folder")
+    assert [float(r["step"]) for r in rows(run) if r["generator/latent"]] == [1, 2, 3, 4]
+    assert lightning_gans.load(run).generate(1).shape == (1, 1, 16, 16)
 
 
 def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
@@ -169,6 +226,8 @@ def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
         ),
         (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
         (["ckpt_path=nowhere.ckpt"], 2, "nowhere.ckpt"),
+        (["trainer.gradient_clip_val=1.0"], 1, "radient clip"),
+        (["data=gaussians", "evaluation.features=DigitFeatures"], 1, "features of images"),
         (["trainer.precision=16-mixed"], 1, "16-mixed is not supported"),
         (["data.batch_size=5000"], 1, "do not fill one batch"),
     ],
@@ -179,7 +238,9 @@ def test_a_mistake_is_one_line_and_a_status(
     with pytest.raises(SystemExit) as end:
         main(["model=dlsgan", *BRIEF, *words])
     assert end.value.code == status
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
 

@@ -267,6 +267,16 @@ def test_a_networks_class_built_in_a_function_must_be_given_again(tmp_path: Path
     saved = torch.load(tmp_path / "checkpoints" / "last-step=1.ckpt", weights_only=True)
     assert "generator" not in saved["hyper_parameters"]
     assert saved["hyper_parameters"]["discriminator"] == "rounds.TinyDiscriminator"
+    with pytest.raises(
+        UserError, match=r"could not save generator.*load\(path, generator=\.\.\.\)"
+    ):
+        lightning_gans.load(tmp_path)
+    loaded = lightning_gans.load(tmp_path, generator=TinyGenerator)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    with pytest.raises(UserError, match="is of another model: expected") as caught:
+        lightning_gans.load(tmp_path, generator=TinyGenerator, latent_dim=LATENT + 1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "16-true"])

@@ -10,7 +10,8 @@ import pytest
 
 from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.words import Command, UsageError, understand
+from lightning_gans.cli.words import Command, understand
+from lightning_gans.errors import UsageError
 
 ROOT = CONFIGS.parent
 
@@ -49,6 +50,7 @@ def test_groups_come_before_values_whatever_their_order() -> None:
         ("--optimizer.lr=0.1", "--model.optimizer.lr=0.1"),
         ("seed_everything=3", "--seed_everything=3"),
         ("data.root=/a=b", "--data.root=/a=b"),
+        ("data.root=two words", "--data.root=two words"),
         ("trainer.callbacks=null", "--trainer.callbacks=null"),
     ],
 )
@@ -62,6 +64,17 @@ def test_lightnings_own_way_of_writing() -> None:
     assert files(command) == ["trainer/default", "data/mnist5k", "logger/csv", "model/dlsgan"]
     assert settings(command) == ["--trainer.devices=4"]
     assert command.names["model"] == "dlsgan"
+
+
+def test_a_group_written_as_an_option() -> None:
+    assert understand(["--model", "gan", "--data=mnist"], CONFIGS) == understand(
+        ["model=gan", "data=mnist"], CONFIGS
+    )
+
+
+def test_an_experiment_names_its_model() -> None:
+    command = understand(["experiment=dlsgan_ffhq", "data=ffhq"], CONFIGS)
+    assert command.names == {"model": "dlsgan_ffhq", "data": "ffhq"}
 
 
 def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
@@ -81,13 +94,26 @@ def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
     assert f"{tmp_path.name}/mine" in files(command)
 
 
-def test_a_checkpoint_brings_its_runs_config(tmp_path: Path) -> None:
+def test_a_checkpoint_brings_its_runs_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "last-step=3.ckpt").touch()
     (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
-    words = ["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"]
-    assert files(understand(words, CONFIGS)) == ["now/config"]
+    checkpoint = f"{run}/checkpoints/last-step=3.ckpt"
+    command = understand(["test", f"ckpt_path={checkpoint}"], CONFIGS)
+    assert files(command) == ["now/config"]
+    assert command.names == {"model": "gan", "data": "mnist5k"}
+    # what is typed is laid on top; model and data choose the run
+    monkeypatch.chdir(tmp_path)
+    words = ["model=gan", "ckpt_path=last", "logger=wandb", "trainer.max_steps=9"]
+    command = understand(words, CONFIGS)
+    assert files(command) == ["now/config", "logger/wandb"]
+    assert settings(command) == [
+        "--trainer.max_steps=9",
+        "--ckpt_path=runs/gan/mnist5k/now/checkpoints/last-step=3.ckpt",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +128,8 @@ def test_a_checkpoint_brings_its_runs_config(tmp_path: Path) -> None:
         (["model=dlsgan", "--config", "nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=dlsgan", "--trainer.devices"], r"option --trainer.devices has no value"),
+        (["model=dlsgan", "seed_everything=-1"], r"expected a whole number from 0 on"),
+        (["model=dlsgan", "seed_everything=false"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
     ],
 )

@@ -36,6 +36,7 @@ class EMA(Callback):
         self.decay, self.every, self.warmup = decay, every, warmup
         self.average: dict[str, Tensor] = {}
         self.swapped = False
+        self.loaded = False
 
     def decay_at(self, iteration: int) -> float:
         """The decay of one update, made after ``iteration`` iterations."""
@@ -67,7 +68,9 @@ class EMA(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the current weights, or go on where a checkpoint left off."""
         parameters = dict(pl_module.named_parameters())
-        source = self.average if self.average else parameters
+        go_on = self.loaded or trainer.global_step > 0
+        self.loaded = False
+        source = self.average if go_on and self.average else parameters
         self.average = {
             name: source[name].detach().clone().to(parameter)
             for name, parameter in parameters.items()
@@ -126,3 +129,4 @@ class EMA(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take an average from a checkpoint."""
         self.average = dict(state_dict["average"])
+        self.loaded = True

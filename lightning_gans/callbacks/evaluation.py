@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
     PSNR,
     SSIM,
@@ -57,6 +58,11 @@ class Evaluation(Callback):
         self.random = stream("evaluation", rank=trainer.global_rank, device=model.device)
         self.samples = 0
         self.metrics = {}
+        if self.features is not None and len(model.image_shape) != 3:
+            raise UserError(
+                f"evaluation.features={self.features.name} are features of images, and the data "
+                f"are points of shape {model.image_shape}; leave evaluation.features out"
+            )
         if self.features is not None and self.prepare(model.device):
             self.metrics["fid"] = FrechetDistance(self.features.num_features)
             self.metrics["precision"] = PrecisionRecall(self.k)
@@ -123,8 +129,8 @@ class Evaluation(Callback):
     def finish(self, trainer: Trainer, model: AdversarialModule) -> None:
         """Compute and log."""
         values = self.results(model)
-        self.measured_at = trainer.global_step
-        model.log_dict({**values, "step": torch.tensor(float(trainer.global_step))})
+        self.measured_at = model.iterations
+        model.log_dict({**values, "step": torch.tensor(float(model.iterations))})
         if trainer.sanity_checking and trainer.global_step == 0:
             # Lightning logs nothing before training; the state at step 0 is what all is held to
             for logger in trainer.loggers:

@@ -72,7 +72,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, AdversarialModule)
         if trainer.is_global_zero and self.held_out is not None:
             for name, picture in self.draw(pl_module, self.held_out).items():
-                save(trainer, name, picture)
+                save(trainer, name, picture, pl_module.iterations)
 
     def draw(self, model: AdversarialModule, held_out: Tensor) -> dict[str, Tensor]:
         """The pictures by name, each uint8 (3, height, width)."""
@@ -125,9 +125,8 @@ def grid(x: Tensor, columns: int) -> Tensor:
     return picture.cpu()
 
 
-def save(trainer: Trainer, name: str, picture: Tensor) -> None:
+def save(trainer: Trainer, name: str, picture: Tensor, step: int) -> None:
     """Write a picture into the run's folder, and hand it to the loggers that show pictures."""
-    step = trainer.global_step
     folder = Path(trainer.default_root_dir) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(picture.permute(1, 2, 0).numpy())

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_gans.cli.words import DEFAULTS, GROUPS, UsageError, listing, understand
-from lightning_gans.errors import UserError
+from lightning_gans.cli.words import DEFAULTS, GROUPS, listing, understand
+from lightning_gans.errors import UsageError, UserError
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 

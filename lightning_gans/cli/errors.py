@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
-from lightning_gans.cli.words import UsageError, suggestion
+from lightning_gans.cli.words import suggestion
+from lightning_gans.errors import UsageError
 
 
 def one_line(message: str, options: Iterable[str]) -> UsageError:
@@ -37,7 +38,7 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1])
         return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
     # what a constructor said of its own argument stands between jsonargparse's lines
-    noise = r"(Does not validate|Subtypes:|Errors:|Expected a|Given value|Parser key|Problem with)"
+    noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
     lines = [line.strip(" -") for line in message.splitlines()]
     said = [line for line in lines if line and not re.match(noise, line)]
     return UsageError("; ".join(said or [line for line in lines if line]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -10,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import (
     ArgsType,
@@ -24,13 +27,14 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
-from lightning_gans.callbacks.checkpoint import step_of
+from lightning_gans.callbacks.checkpoint import newest, step_of
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.runs import VARIABLE, announce, find_checkpoint, new_run
+from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.cli.words import Command
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
+from lightning_gans.loading import check_fits, read
 from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import AdversarialModule
 from lightning_gans.models.base import check_precision
@@ -45,9 +49,13 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write; a run that continues writes again what it continues with."""
-        path = Path(trainer.default_root_dir) / "config.yaml"
+        path = Path(trainer.default_root_dir) / CONFIG
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.parser.dump(self.config, skip_link_targets=True)
+        # without the checkpoint it went on from, which will not be there for long
+        config = self.config.clone()
+        config.ckpt_path = None
+        # a null is said aloud: left out, it would mean the default when the file is read
+        text = self.parser.dump(config, skip_link_targets=True, skip_unset=False)
         path.write_text(text)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -111,25 +119,38 @@ class CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Give the run its folder, and everything that writes the folder's name."""
         config = self.config[self.command.subcommand]
+        trainer = config.trainer
+        if trainer.strategy == "auto" and several(trainer.devices, trainer.num_nodes):
+            # the players take turns, so that in each backward some parameters have no gradient
+            trainer.strategy = "ddp_find_unused_parameters_true"
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision
             check_precision(config.trainer.precision)
-        if config.ckpt_path in ("last", "best"):
-            checkpoint = find_checkpoint(config.ckpt_path, self.command.names)
-            config.ckpt_path = str(checkpoint)
-            if self.command.subcommand == "fit":
-                run = announce(checkpoint.parent.parent)
-                forget_after(run / FILE, step_of(checkpoint))
-            else:
-                run = new_run(self.command.names, self.command.subcommand)
-        else:
+        run = self.continued(config.ckpt_path)
+        if run is None:
             run = new_run(self.command.names, self.command.subcommand)
-        config.trainer.default_root_dir = str(run)
+        config.trainer.default_root_dir = str(announce(run))
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             arguments = getattr(logger, "init_args", None)
             if arguments is not None and "save_dir" in arguments:
                 arguments.save_dir = str(run)
+
+    def continued(self, ckpt_path: str | None) -> Path | None:
+        """The run's folder, if training goes on from that run's newest checkpoint."""
+        if not ckpt_path or self.command.subcommand != "fit":
+            return None
+        run = Path(ckpt_path).parent.parent
+        return run if newest(run) == Path(ckpt_path) else None
+
+    def before_fit(self) -> None:
+        """See that a checkpoint fits before anything is changed, then drop what came after it."""
+        ckpt_path = self.config[self.command.subcommand].ckpt_path
+        if ckpt_path:
+            path = Path(ckpt_path)
+            check_fits(self.model, read(path)["state_dict"], path)
+            if self.continued(ckpt_path) and self.trainer.is_global_zero:
+                forget_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
 
     def instantiate_classes(self) -> None:
         """Build model, data and callbacks; a value that one of them refuses becomes one line.
@@ -160,11 +181,24 @@ class CLI(LightningCLI):
             print(report(Path(self.trainer.default_root_dir)))
 
 
+def several(devices: int | str | list[int], num_nodes: int) -> bool:
+    """Whether a Trainer's ``devices`` and ``num_nodes`` mean more than one process."""
+    if devices in ("auto", -1, "-1"):
+        return num_nodes > 1 or torch.cuda.device_count() > 1
+    if isinstance(devices, str):
+        devices = [int(d) for d in devices.split(",") if d] if "," in devices else int(devices)
+    return num_nodes * (len(devices) if isinstance(devices, list) else devices) > 1
+
+
 def run(command: Command) -> None:
     """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
     given = os.environ.get(VARIABLE)
     try:
         CLI(command)
+    except (MisconfigurationException, wandb.errors.Error, OSError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(" ".join(str(error).split())) from error
     except SIGTERMException:
         print("stopped by SIGTERM; ckpt_path=last goes on from here", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
@@ -172,6 +206,10 @@ def run(command: Command) -> None:
         if wandb.run is not None:
             # Lightning leaves it open, and the next run in this process would write into it
             wandb.finish()
+        folder = os.environ.get(VARIABLE)
+        if folder and not given:
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()  # if nothing came of it
         # the folder is this run's; another in this process has one of its own
         if given is None:
             os.environ.pop(VARIABLE, None)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightning_gans.cli.words import UsageError
+from lightning_gans.errors import UsageError
 
 ROOT = "runs"
+CONFIG = "config.yaml"
 # tells the folder to the processes that Lightning starts for other devices
 VARIABLE = "LIGHTNING_GANS_RUN"
 
@@ -21,11 +22,16 @@ def new_run(names: Mapping[str, str], subcommand: str) -> Path:
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     suffix = "" if subcommand == "fit" else f"_{subcommand}"
     parent = family(names)
-    run, copies = parent / f"{moment}{suffix}", 1
-    while run.exists():
-        copies += 1
-        run = parent / f"{moment}{suffix}_{copies}"
-    return announce(run)
+    copies = 1
+    while True:
+        run = parent / (f"{moment}{suffix}" + (f"_{copies}" if copies > 1 else ""))
+        try:
+            # made at once: another run may start in the same second
+            run.mkdir(parents=True)
+        except FileExistsError:
+            copies += 1
+        else:
+            return announce(run)
 
 
 def announce(run: Path) -> Path:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from lightning_gans.errors import UserError
+from lightning_gans.cli.runs import CONFIG, find_checkpoint
+from lightning_gans.errors import UsageError
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -42,10 +43,6 @@ ALIASES = {
 SWITCHES = ("--help", "-h", "--print_config", "--version")
 
 
-class UsageError(UserError):
-    """A command line that cannot be understood; the program ends with status 2."""
-
-
 @dataclass(frozen=True)
 class Command:
     """A command line, understood.
@@ -53,19 +50,12 @@ class Command:
     Attributes:
         subcommand: one of ``fit``, ``validate``, ``test``, ``predict``.
         options: what Lightning's command line is given after the subcommand.
-        names: the chosen file of each group, without folder and ending.
-        ckpt_path: the checkpoint as it was typed, if one was.
+        names: of the model and the data, for the run's folder.
     """
 
     subcommand: str
     options: tuple[str, ...]
     names: Mapping[str, str]
-    ckpt_path: str | None
-
-    @property
-    def wants_only_words(self) -> bool:
-        """Whether it only asks for help or for the merged config, and nothing is to be run."""
-        return any(option.split("=")[0] in SWITCHES for option in self.options)
 
 
 def understand(arguments: Sequence[str], configs: Path) -> Command:
@@ -93,27 +83,47 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
             if not words:
                 raise UsageError(f"the option {word} has no value: write {word}=VALUE")
             value = words.pop(0)
+        if key[2:] in GROUPS and (configs / key[2:] / f"{value}.yaml").is_file():
+            key, equals = key[2:], "="  # --model dlsgan is model=dlsgan
         if key in ("--config", "-c"):
             files.append(existing(value))
         elif key in GROUPS and equals:
             names[key] = value
         else:
             settings.append(f"--{setting(key, equals)}={value}")
-    ckpt_path = next(
-        (option.partition("=")[2] for option in settings if option.startswith("--ckpt_path=")), None
-    )
-    if ckpt_path not in (None, "null", "last", "best") and not Path(str(ckpt_path)).is_file():
-        raise UsageError(
-            f"ckpt_path={ckpt_path}: there is no such file; 'last' and 'best' find one"
-        )
-    run = run_config(ckpt_path) if "model" not in names else None
-    if run and not any("model" in sections(file) for file in files):
-        # a checkpoint's own folder says what the model, the data and all else were
-        files.insert(0, str(run))
-    asks_help = any(option in ("--help", "-h") for option in settings)
-    chosen = choose(names, files, settings, configs, need_model=not asks_help)
+    check_seed(settings)
+    called = {**name_all(files, names, configs), **names}
+    called = {group: called[group] for group in ("model", "data") if group in called}
+    settings, run = resume(settings, called)
+    if run is not None and not any("model" in sections(file) for file in files):
+        # the run says what its model, data and all else were; what is typed is laid on top
+        called = {"model": run.parent.parent.name, "data": run.parent.name}
+        typed = {group: name for group, name in names.items() if group not in called}
+        chosen = [str(run / CONFIG)] + [str(find(g, n, configs)) for g, n in typed.items()]
+    else:
+        asks_help = any(option in ("--help", "-h") for option in settings)
+        chosen = choose(names, files, settings, configs, need_model=not asks_help)
     options = [f"--config={file}" for file in chosen + files] + settings
-    return Command(subcommand, tuple(options), {**name_all(files, configs), **names}, ckpt_path)
+    return Command(subcommand, tuple(options), called)
+
+
+def resume(settings: list[str], names: Mapping[str, str]) -> tuple[list[str], Path | None]:
+    """The settings with the checkpoint's own path, and the folder of its run if that applies.
+
+    ``last`` and ``best`` are looked for among the runs of the same model and data.
+    """
+    ckpt_path = next((s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")), None)
+    if ckpt_path in (None, "null"):
+        return settings, None
+    path = Path(str(ckpt_path))
+    if ckpt_path in ("last", "best"):
+        path = find_checkpoint(ckpt_path, names)
+    elif not path.is_file():
+        raise UsageError(f"ckpt_path={path}: there is no such file; 'last' and 'best' find one")
+    settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
+    run = path.parent.parent
+    ours = ckpt_path in ("last", "best") or "model" not in names
+    return settings, run if ours and (run / CONFIG).is_file() else None
 
 
 def setting(key: str, equals: str) -> str:
@@ -133,6 +143,16 @@ def setting(key: str, equals: str) -> str:
     return alias(bare)
 
 
+def check_seed(settings: Iterable[str]) -> None:
+    """Refuse a seed that is none: without one, nothing could be repeated."""
+    for option in settings:
+        key, _, value = option.partition("=")
+        if key == "--seed_everything" and not (value.isdigit() or value in ("true", "True")):
+            raise UsageError(
+                f"seed_everything={value}: expected a whole number from 0 on, or true to draw one"
+            )
+
+
 def choose(
     names: Mapping[str, str],
     files: Sequence[str],
@@ -142,14 +162,15 @@ def choose(
 ) -> list[str]:
     """The config files of all groups, named or by default, in the order in which they apply."""
     named = {group: find(group, name, configs) for group, name in names.items()}
-    given = [*files, *(str(path) for path in named.values())]
+    given = [*files, *(str(path) for group, path in named.items() if group != "data")]
     present = set().union(*(sections(file) for file in given))
-    if "data" in named and "model" not in named and not any("model" in sections(f) for f in files):
-        present.discard("model")  # a data set may say which networks suit it, not which model
+    if "data" in named:
+        # what it says of the model is which networks suit it, not which model
+        present |= sections(str(named["data"])) - {"model"}
     present |= {s[2:].partition("=")[0] for s in settings}
     if need_model and "model" not in present:
         raise UsageError(f"no model is named; give model=NAME, one of {listing('model', configs)}")
-    chosen = [find(BASE, DEFAULTS[BASE], configs)] if not from_run(files) else []
+    chosen = [find(BASE, DEFAULTS[BASE], configs)]
     for group, section in GROUPS.items():
         if group in named:
             chosen.append(named[group])
@@ -197,25 +218,16 @@ def sections(file: str) -> set[str]:
     return found
 
 
-def run_config(ckpt_path: str | None) -> Path | None:
-    """The config that the run of a checkpoint saved, if it is where a run keeps it."""
-    if not ckpt_path:
-        return None
-    path = Path(ckpt_path).parent.parent / "config.yaml"
-    return path if path.is_file() else None
-
-
-def from_run(files: Iterable[str]) -> bool:
-    """Whether one of the files is a whole run's config, on which no default should be laid."""
-    return any(Path(file).name == "config.yaml" and "ema" in sections(file) for file in files)
-
-
-def name_all(files: Iterable[str], configs: Path) -> dict[str, str]:
-    """Names of what ``--config`` files of our own folder set, for the run's folder."""
+def name_all(files: Iterable[str], names: Mapping[str, str], configs: Path) -> dict[str, str]:
+    """What to call the model and the data that files set without being named for it."""
     found = {"data": DEFAULTS["data"]}
-    for file in map(Path, files):
-        if file.parent.name in ("model", "data"):
-            found[file.parent.name] = file.stem
+    whole = [Path(file) for file in files]
+    if "experiment" in names:
+        whole.insert(0, find("experiment", names["experiment"], configs))
+    for file in whole:
+        for group in ("model", "data"):
+            if group in sections(str(file)):
+                found[group] = file.stem
     return found
 
 

@@ -78,7 +78,8 @@ class DataModule(LightningDataModule, ABC):
             )
         trainer = self.trainer
         counted = None if trainer is None else lambda: trainer.global_step
-        sampler = EpochShuffle(found, global_seed(), self.batch_size, counted)
+        share = 1 if trainer is None else trainer.world_size
+        sampler = EpochShuffle(found, global_seed(), self.batch_size * share, counted)
         return self._loader(self.train_set, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -41,8 +41,8 @@ def check_precision(precision: str) -> None:
     """Raise a UserError for a precision in which gradient penalties cannot be trusted."""
     if precision not in PRECISIONS:
         raise UserError(
-            f"trainer.precision={precision} is not supported: gradient penalties leave the range "
-            f"of float16; choose one of {', '.join(PRECISIONS)}"
+            f"trainer.precision={precision} is not supported, for penalties leave float16's range "
+            f"and bfloat16 weights lose small steps; choose one of {', '.join(PRECISIONS)}"
         )
 
 
@@ -87,7 +87,7 @@ class AdversarialModule(LightningModule, ABC):
         self.automatic_optimization = False
         self._optimizer = optimizer
         self._discriminator_optimizer = discriminator_optimizer or optimizer
-        self._saved_stream: Tensor | None = None
+        self._saved: dict[str, Any] = {}
 
     # Turns
 
@@ -107,7 +107,8 @@ class AdversarialModule(LightningModule, ABC):
             optimizer.zero_grad()
             self.manual_backward(loss)
             optimizer.step()
-            if iteration % self.trainer.log_every_n_steps == 0:
+            every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set later
+            if every and iteration % every == 0:
                 # not more often: each call of log costs half a millisecond
                 self.log_dict({f"{player}/{name}": term.detach() for name, term in terms.items()})
                 self.log(player, loss.detach(), logger=False, prog_bar=True)
@@ -159,19 +160,36 @@ class AdversarialModule(LightningModule, ABC):
 
     def on_fit_start(self) -> None:
         """Open the stream that training draws from, where it was left if this is a resumed run."""
-        self.random = stream("training", rank=self.global_rank, device=self.device)
-        if self._saved_stream is not None:
-            self.random.set_state(self._saved_stream.cpu())
+        saved, made = self._saved, self._saved.get("global_step", 0)
+        same = saved.get("random_device") == self.device.type and self.global_rank == 0
+        # the saved state is of one process on one kind of device; others begin a new stream there
+        purpose = f"training/{made}" if made and not same else "training"
+        self.random = stream(purpose, rank=self.global_rank, device=self.device)
+        if same:
+            self.random.set_state(saved["random"].cpu())
+
+    def on_train_start(self) -> None:
+        """Let the config's rates hold: a checkpoint brings back those it was saved with."""
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group.update({k: v for k, v in optimizer.defaults.items() if k in group})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random stream, and how to build this model, as plain data."""
-        checkpoint["hyper_parameters"] = recipe(self)
+        checkpoint["hyper_parameters"], checkpoint["not_saved"] = recipe(self)
         if self.random is not None:
             checkpoint["random"] = self.random.get_state()
+            checkpoint["random_device"] = self.random.device.type
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random stream until fit begins."""
-        self._saved_stream = checkpoint.get("random")
+        """Remember the random stream until fit begins, and the iterations made."""
+        keys = ("random", "random_device", "global_step")
+        self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
+
+    @property
+    def iterations(self) -> int:
+        """Iterations that these weights were trained for, in this fit or before a checkpoint."""
+        return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing: callbacks measure, with the averaged weights, while Lightning walks the data."""

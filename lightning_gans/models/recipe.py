@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from typing import TypeAlias
 
+import numpy as np
 from lightning.pytorch import LightningModule
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
-def recipe(model: LightningModule) -> dict[str, Plain]:
+def recipe(model: LightningModule) -> tuple[dict[str, Plain], list[str]]:
     """The constructor's arguments, in the form in which Lightning builds a model of any class.
 
     A network or optimiser given as a class or as ``functools.partial`` of one is written as its
-    path and arguments; what has no path (a lambda) is left out and must be given again to load.
+    path and arguments. What has no path (a lambda, a class in a notebook) cannot be written; it
+    must be given again to load, and is named in the list that comes second.
     """
-    arguments = {
-        key: plain(value)
-        for key, value in model.hparams.items()
-        if not key.startswith("_") and describable(value)
-    }
-    return {
-        "_class_path": path_of(type(model)),
+    arguments: dict[str, Plain] = {}
+    unwritten = []
+    for name in list(signature(type(model)).parameters):
+        try:
+            # what cannot be pickled is not even among the hyper-parameters
+            arguments[name] = plain(model.hparams[name])
+        except (KeyError, TypeError):
+            unwritten.append(name)
+    described: dict[str, Plain] = {
+        "_class_path": f"{type(model).__module__}.{type(model).__qualname__}",
         "_instantiator": "lightning.pytorch.cli.instantiate_module",
-        **arguments,
     }
-
-
-def describable(value: object) -> bool:
-    """Whether ``value`` can be written as plain data."""
-    try:
-        plain(value)
-    except TypeError:
-        return False
-    return True
+    return described | arguments, unwritten
 
 
 def plain(value: object) -> Plain:
@@ -43,6 +40,8 @@ def plain(value: object) -> Plain:
     Raises:
         TypeError: for what has no importable path and is not data.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -65,6 +64,6 @@ def path_of(target: object) -> str:
         TypeError: for lambdas and what is defined inside a function.
     """
     module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
-    if not module or not name or "<" in name:
+    if not module or not name or "<" in name or module == "__main__":
         raise TypeError(f"{target!r} has no importable path")
     return f"{module}.{name}"
