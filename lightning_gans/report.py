@@ -69,10 +69,15 @@ def table(series: Series) -> list[str]:
     last = max(steps[-1] for steps, _ in measured.values())
     lines = [f"| measure | step {first:.0f} | step {last:.0f} |", "|---|---:|---:|"]
     for name, (steps, values) in sorted(measured.items()):
-        begin = f"{values[0]:.4g}" if steps[0] == first else ""
-        end = f"{values[-1]:.4g}" if steps[-1] == last else ""
+        begin = number(values[0]) if steps[0] == first else ""
+        end = number(values[-1]) if steps[-1] == last else ""
         lines.append(f"| {name} | {begin} | {end} |")
     return lines
+
+
+def number(value: float) -> str:
+    """Four digits; a count in full."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def newest(folder: Path, ending: str) -> list[Path]:

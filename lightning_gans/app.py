@@ -1,0 +1,106 @@
+"""A page to play with a trained model: ``python -m lightning_gans.app RUN``.
+
+Needs the extra ``app``. Draw samples, reconstruct an image of your own, and move it along the most
+informative elements of its latent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from lightning_gans.errors import UserError
+from lightning_gans.loading import load
+from lightning_gans.metrics import from_uint8, to_uint8
+from lightning_gans.models import AdversarialModule
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+SLIDERS = 5
+
+
+def picture(x: Tensor) -> Pixels:
+    """The first image of a batch in [-1, 1] as an array, uint8 (height, width, 3)."""
+    channels_last = to_uint8(x)[0].expand(3, -1, -1).permute(1, 2, 0)
+    return channels_last.cpu().numpy()
+
+
+def prepare(pixels: Pixels, image_shape: tuple[int, ...]) -> Tensor:
+    """An uploaded image, uint8 (height, width, 3), as a batch of one that a model takes."""
+    x = from_uint8(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+    if image_shape[0] == 1:
+        x = x.mean(1, keepdim=True)
+    return interpolate(x, image_shape[1:], mode="bilinear", antialias=True)
+
+
+def moved(model: AdversarialModule, z: Tensor, values: tuple[float, ...]) -> Pixels:
+    """The image of z with its leading elements, those with the largest scale, set to values."""
+    leading = model.prior.scale().argsort(descending=True)[: len(values)]
+    z = z.clone()
+    z[:, leading] = torch.tensor(values, dtype=z.dtype)
+    return picture(model.decode(z))
+
+
+def main() -> None:
+    """Serve the page on this machine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a run's folder, or a checkpoint")
+    parser.add_argument("--port", type=int, default=7860)
+    arguments = parser.parse_args()
+    try:
+        import gradio as gr  # noqa: PLC0415  (an extra)
+    except ImportError:
+        sys.exit("error: the page needs gradio; install it with pip install 'lightning_gans[app]'")
+    try:
+        model = load(arguments.run)
+    except (UserError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    if len(model.image_shape) != 3:
+        sys.exit(f"error: expected a model of images, this one makes points {model.image_shape}")
+
+    count = min(SLIDERS, model.prior.dim)
+
+    def draw() -> list[float]:
+        z = model.prior.sample(1)
+        code.append(z)
+        return values(z)
+
+    def read(pixels: Pixels | None) -> list[float]:
+        if pixels is None:
+            return values(code[-1])
+        code.append(model.encode(prepare(pixels, model.image_shape)))
+        return values(code[-1])
+
+    def values(z: Tensor) -> list[float]:
+        leading = model.prior.scale().argsort(descending=True)[:count]
+        found: list[float] = z[0, leading].tolist()
+        return found
+
+    def show(*settings: float) -> Pixels:
+        return moved(model, code[-1], settings)
+
+    code = [model.prior.sample(1)]
+    with gr.Blocks(title="lightning_gans") as page:
+        with gr.Row():
+            with gr.Column():
+                upload = gr.Image(label="an image to reconstruct", visible=model.has_encoder)
+                sample = gr.Button("draw a sample")
+                sliders = [gr.Slider(-3, 3, label=f"element {i + 1}") for i in range(count)]
+            result = gr.Image(label="the model's image", interactive=False)
+        upload.change(read, upload, sliders).then(show, sliders, result)
+        sample.click(draw, None, sliders).then(show, sliders, result)
+        for slider in sliders:
+            slider.release(show, sliders, result)
+        page.load(draw, None, sliders).then(show, sliders, result)
+    page.launch(server_port=arguments.port)
+
+
+if __name__ == "__main__":
+    main()
