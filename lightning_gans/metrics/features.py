@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.errors import InputError
 from lightning_gans.metrics.digits import WEIGHTS, DigitClassifier, trained_digit_classifier
 from lightning_gans.metrics.quantize import from_uint8
 
@@ -102,7 +103,7 @@ class DigitFeatures(FeatureExtractor):
 
     def _extract(self, images: Tensor) -> Tensor:
         if images.shape[1:] not in {(1, 28, 28), (1, 32, 32)}:
-            raise ValueError(
+            raise InputError(
                 "the digit classifier sees images (N, 1, 28, 28) or (N, 1, 32, 32), got"
                 f" {tuple(images.shape)}"
             )
