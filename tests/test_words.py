@@ -128,6 +128,7 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgan", "--config", "nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=dlsgan", "--trainer.devices"], r"option --trainer.devices has no value"),
+        (["model=dlsgan", "logger.project=x"], r"what a logger is told stands in its file"),
         (["model=dlsgan", "seed_everything=-1"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "seed_everything=false"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),

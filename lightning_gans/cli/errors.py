@@ -33,6 +33,13 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
             f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
             f"the options{of} are {', '.join(there) or 'none'}"
         )
+    path = re.search(r"Expected a dot import path string: (\S+)", message)
+    if path:
+        there = alternatives(classes[-1], where.rpartition(".")[2]) if classes else []
+        return UsageError(
+            f"{where}: no class '{path[1]}'{suggestion(path[1], there)}; give an import path"
+            + (f", or one of {', '.join(there)}" if there else "")
+        )
     wrong = re.search(r"Expected (?:an? )?(.+?)\. Got value: (.*)", message)
     if wrong:
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1])
@@ -52,6 +59,26 @@ def parameters(class_path: str) -> list[str]:
     except (ImportError, AttributeError, ValueError):
         return []
     return sorted(found)
+
+
+def alternatives(class_path: str, argument: str) -> list[str]:
+    """The classes of this package that an argument of a class can take instead of its default."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = inspect.signature(getattr(import_module(module), name)).parameters[argument].default
+    except (ImportError, AttributeError, KeyError, ValueError):
+        return []
+    if not inspect.isclass(found):
+        return []
+    # a room that is a folder offers its classes in the folder's own name
+    room = ".".join(found.__module__.split(".")[:2])
+    base = found.__mro__[1]
+    return sorted(
+        name
+        for name, value in vars(import_module(room)).items()
+        if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        if value.__module__.startswith(room)
+    )
 
 
 def children(options: Iterable[str], place: str) -> Sequence[str]:

@@ -134,6 +134,11 @@ def setting(key: str, equals: str) -> str:
             f"expected group=name, key=value or --key=value, got '{key}'; "
             f"commands are {', '.join(SUBCOMMANDS)} and come first"
         )
+    if bare.startswith("logger."):
+        raise UsageError(
+            f"there is no option '{bare}'; what a logger is told stands in its file: copy one of "
+            "configs/logger and name it, logger=path/to/mine.yaml"
+        )
     if bare.startswith("-") or not ("." in bare or bare in PLAIN or bare in GROUPS):
         raise UsageError(
             f"there is no group or option '{key}'{suggestion(bare, [*GROUPS, *PLAIN])}; "
