@@ -123,3 +123,26 @@ def test_half_a_line_is_no_row(tmp_path: Path) -> None:
     assert read(file) == {"generator/r": ([1, 2, 3], [0.5, 0.25, 0.125])}
     forget_after(file, 2)
     assert file.read_text().split() == ["generator/r,step", "0.5,1", "0.25,2"]
+
+
+def test_averages_of_one_model_are_not_another_ones(tmp_path: Path) -> None:
+    ema = EMA(0.5, warmup=None)
+    trainer(tmp_path / "first", ema, Checkpoint(), max_steps=5).fit(points(), data())
+    second, alone = points(seed=8), EMA(0.5, warmup=None)
+    trainer(tmp_path / "second", ema, Checkpoint(), max_steps=5).fit(second, data())
+    trainer(tmp_path / "alone", alone, Checkpoint(), max_steps=5).fit(points(seed=8), data())
+    for name, value in alone.average.items():
+        assert torch.equal(ema.average[name], value)
+
+
+def test_a_checkpoint_from_another_kind_of_device_goes_on(tmp_path: Path) -> None:
+    """A generator's state there has another size; the latents go on from a stream of their own."""
+    trainer(tmp_path, Checkpoint(), max_steps=5).fit(points(), data())
+    path = tmp_path / "checkpoints" / "last-step=5.ckpt"
+    saved = torch.load(path, weights_only=True)
+    saved["random"], saved["random_device"] = torch.zeros(16, dtype=torch.uint8), "cuda"
+    torch.save(saved, path)
+    model = points()
+    runner = trainer(tmp_path, Checkpoint(), max_steps=7)
+    runner.fit(model, data(), ckpt_path=path)
+    assert runner.global_step == 7

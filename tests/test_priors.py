@@ -136,3 +136,18 @@ def test_refusals() -> None:
         Normal(2).log_prob(torch.zeros(3, 5))
     with pytest.raises(ValueError, match="decay"):
         DynamicScale(2, decay=1.0)
+
+
+def test_v_is_the_mean_over_the_codes_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds three codes, this one five: v weighs all eight alike."""
+    here, there = torch.randn(5, 2), torch.randn(3, 2)
+
+    def all_reduce(packed: torch.Tensor) -> None:
+        packed += torch.cat([there.square().sum(0), torch.tensor([3.0])])
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    prior = DynamicScale(2, decay=0.75, start=0.5)
+    prior.update(here)
+    mean = torch.cat([here, there]).square().mean(0)
+    torch.testing.assert_close(prior.v, 0.75 * 0.5 + 0.25 * mean)

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
-
-from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.average import Average
 
 
-class LatentLoss(Metric):
+class LatentLoss(Average):
     """Mean over samples and dimensions of ((z - z′) s)²: the error of recovered codes."""
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, code: Tensor, recovered: Tensor, scale: Tensor) -> None:
         """Add codes and what was recovered of them.
@@ -43,23 +29,7 @@ class LatentLoss(Metric):
                 f" {tuple(code.shape)}, {tuple(recovered.shape)} and {tuple(scale.shape)}"
             )
         z, recovered, s = (x.to(self.total.device).double() for x in (code, recovered, scale))
-        self.total += ((z - recovered) * s).square().sum()
-        self.count += z.numel()
-
-    def compute(self) -> Tensor:
-        """The mean, float64 scalar.
-
-        Raises:
-            ValueError: if there was no code.
-        """
-        if self.count == 0:
-            raise ValueError("no code was given: call update before compute")
-        return self.total / self.count
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
+        self.add(((z - recovered) * s).square())
 
 
 def latent_entropy(entropy: Tensor | float, scale: Tensor) -> Tensor:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
 
-from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.average import Average
 
 _RANGE = (-1.0, 1.0)  # both inputs are clamped to it, so the data range is 2
 _LEAST_ERROR = 1e-10
 _WINDOW = 11
 
 
-class PSNR(Metric):
+class PSNR(Average):
     """Peak signal-to-noise ratio 10 log₁₀(4 / MSE) in decibels, mean over images.
 
     The mean squared error of an image is taken as at least 1e-10, which is 106.02 dB: one
@@ -28,17 +26,7 @@ class PSNR(Metric):
     stay far below it.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, images: Tensor, reconstructions: Tensor) -> None:
         """Add pairs (N, C, H, W) in [-1, 1]; values beyond are clamped.
@@ -51,24 +39,10 @@ class PSNR(Metric):
             reconstructions, images, data_range=_RANGE, reduction="none", dim=(1, 2, 3)
         )
         each = each.clamp(max=10 * math.log10((_RANGE[1] - _RANGE[0]) ** 2 / _LEAST_ERROR))
-        self.total += each.to(self.total.device).double().sum()
-        self.count += len(images)
-
-    def compute(self) -> Tensor:
-        """Mean over images, decibels, float64 scalar.
-
-        Raises:
-            ValueError: if there was no image.
-        """
-        return _mean(self.total, self.count)
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
+        self.add(each)
 
 
-class SSIM(Metric):
+class SSIM(Average):
     """Structural similarity, at most 1, mean over images.
 
     Gaussian window of 11x11 with σ = 1.5, K₁ = 0.01, K₂ = 0.03, data range 2, averaged over the
@@ -77,17 +51,7 @@ class SSIM(Metric):
     Source: Wang et al. 2004.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, images: Tensor, reconstructions: Tensor) -> None:
         """Add pairs (N, C, H, W) in [-1, 1]; values beyond are clamped.
@@ -117,21 +81,7 @@ class SSIM(Metric):
             )
         edge = _WINDOW // 2  # the maps come with a border computed from reflected pixels
         each = maps[:, :, edge:-edge, edge:-edge].mean(dim=(1, 2, 3))
-        self.total += each.to(self.total.device).double().sum()
-        self.count += len(images)
-
-    def compute(self) -> Tensor:
-        """Mean over images, float64 scalar.
-
-        Raises:
-            ValueError: if there was no image.
-        """
-        return _mean(self.total, self.count)
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
+        self.add(each)
 
 
 def _pair(images: Tensor, reconstructions: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,9 +96,3 @@ def _pair(images: Tensor, reconstructions: Tensor) -> tuple[Tensor, Tensor]:
     double = torch.float64 in (images.dtype, reconstructions.dtype)
     dtype = torch.float64 if double else torch.float32
     return images.to(dtype), reconstructions.to(dtype)
-
-
-def _mean(total: Tensor, count: Tensor) -> Tensor:
-    if count == 0:
-        raise ValueError("no image was given: call update before compute")
-    return total / count

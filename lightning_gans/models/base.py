@@ -131,7 +131,7 @@ class AdversarialModule(LightningModule, ABC):
         return discriminator if player == "discriminator" else generator
 
     def _check_finite(self, player: Player, terms: dict[str, Tensor]) -> None:
-        if torch.stack([term.detach() for term in terms.values()]).isfinite().all():
+        if torch.stack(list(terms.values())).detach().isfinite().all():
             return
         name, term = next((n, t) for n, t in terms.items() if not t.isfinite())
         raise NonFiniteLoss(
