@@ -48,6 +48,7 @@ def latent_entropy(entropy: Tensor | float, scale: Tensor) -> Tensor:
 
     Source: thesis, section 3.2, lemma.
 
+    >>> import torch
     >>> import math
     >>> round(latent_entropy(0.5 * math.log(2 * math.pi * math.e), torch.ones(1024)).item(), 2)
     1452.99
@@ -73,6 +74,7 @@ def active_dimensions(variance: Tensor) -> Tensor:
     Raises:
         ValueError: if variance is not a vector of numbers that are not negative.
 
+    >>> import torch
     >>> active_dimensions(torch.tensor([0.9, 0.1, 0.03, 0.02]))
     tensor(2)
     """
