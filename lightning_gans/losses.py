@@ -19,15 +19,15 @@ class AdversarialLoss(ABC):
     """What the two players minimise: A_d on real and fake scores, A_g on fake scores."""
 
     @abstractmethod
-    def real(self, score: Tensor) -> Tensor:
-        """The discriminator's loss on scores of real data."""
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """The discriminator's loss on scores of real data; ``random`` is for random targets."""
 
     @abstractmethod
-    def fake(self, score: Tensor) -> Tensor:
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         """The discriminator's loss on scores of fakes."""
 
     @abstractmethod
-    def generator(self, score: Tensor) -> Tensor:
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         """The generator's loss on scores of its fakes."""
 
 
@@ -42,53 +42,89 @@ class NonSaturating(AdversarialLoss):
         tensor([0.6931])
     """
 
-    def real(self, score: Tensor) -> Tensor:
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return F.softplus(-score)
 
-    def fake(self, score: Tensor) -> Tensor:
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return F.softplus(score)
 
-    def generator(self, score: Tensor) -> Tensor:
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return F.softplus(-score)
 
 
 class LeastSquares(AdversarialLoss):
     """LSGAN (Mao et al. 2017): squares towards 1 for real, 0 for fake, 1 for the generator."""
 
-    def real(self, score: Tensor) -> Tensor:
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return (score - 1).square()
 
-    def fake(self, score: Tensor) -> Tensor:
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return score.square()
 
-    def generator(self, score: Tensor) -> Tensor:
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return (score - 1).square()
 
 
 class Hinge(AdversarialLoss):
     """The hinge loss (Lim and Ye 2017): scores beyond ±1 cost the discriminator nothing."""
 
-    def real(self, score: Tensor) -> Tensor:
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return F.relu(1 - score)
 
-    def fake(self, score: Tensor) -> Tensor:
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return F.relu(1 + score)
 
-    def generator(self, score: Tensor) -> Tensor:
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return -score
 
 
 class Wasserstein(AdversarialLoss):
     """WGAN (Arjovsky et al. 2017): the difference of mean scores; needs a gradient penalty."""
 
-    def real(self, score: Tensor) -> Tensor:
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return -score
 
-    def fake(self, score: Tensor) -> Tensor:
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return score
 
-    def generator(self, score: Tensor) -> Tensor:
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
         return -score
+
+
+class SoftLabels(AdversarialLoss):
+    """Cross-entropy with labels drawn anew for each score (Salimans et al. 2016).
+
+    The ranges are those of Egan et al., "Improved Recovery of Latent Variables in Generative
+    Adversarial Models". A label above 1 is theirs too: the loss then has no minimum. They replace
+    every label, so the generator's target is drawn like a real one.
+
+    Args:
+        real: lowest and highest label of real data, instead of 1.
+        fake: lowest and highest label of fakes, instead of 0.
+    """
+
+    def __init__(
+        self, real: tuple[float, float] = (0.7, 1.2), fake: tuple[float, float] = (0.0, 0.3)
+    ) -> None:
+        self.real_labels, self.fake_labels = tuple(real), tuple(fake)
+
+    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+        return self._cross_entropy(score, self.real_labels, random)
+
+    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+        return self._cross_entropy(score, self.fake_labels, random)
+
+    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+        return self._cross_entropy(score, self.real_labels, random)
+
+    @staticmethod
+    def _cross_entropy(
+        score: Tensor, labels: tuple[float, ...], random: torch.Generator | None
+    ) -> Tensor:
+        low, high = labels
+        u = torch.rand(score.shape, generator=random, device=score.device, dtype=score.dtype)
+        # -t·log σ(a) - (1 - t)·log(1 - σ(a)), which is linear in the label t
+        return F.softplus(score) - (low + (high - low) * u) * score
 
 
 def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,15 +22,17 @@ class AdamW(torch.optim.AdamW):
         betas: decays of the first and second moment.
         eps: added to the root of the second moment.
         weight_decay: decoupled decay, times the learning rate.
+        epoch_decay: what the learning rate is multiplied by after each epoch.
     """
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float = 3e-3,
         betas: tuple[float, float] = (0.0, 0.99),
         eps: float = 1e-7,
         weight_decay: float = 1e-4,
+        epoch_decay: float = 1.0,
     ) -> None:
         # from YAML and checkpoints betas come as a list, of which torch asks a tuple of floats
         super().__init__(
@@ -38,4 +41,7 @@ class AdamW(torch.optim.AdamW):
             betas=(float(betas[0]), float(betas[1])),
             eps=eps,
             weight_decay=weight_decay,
+            fused=True,  # one pass over the weights: a third of the time on a processor
         )
+        for group in self.param_groups:
+            group.setdefault("epoch_decay", epoch_decay)

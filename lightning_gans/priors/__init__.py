@@ -1,0 +1,30 @@
+"""Latent random variables: what a generator's input is drawn from.
+
+A continuous prior has ``dim`` independent elements that share one one-dimensional distribution;
+a categorical one draws one class for each of several labels.
+"""
+
+from lightning_gans.priors.base import Prior, PriorFactory
+from lightning_gans.priors.categorical import (
+    Categorical,
+    Categories,
+    CategoriesFactory,
+    GumbelSoftmax,
+)
+from lightning_gans.priors.fixed import HalfUniformHalfNormal, Normal, Uniform
+from lightning_gans.priors.traced import DynamicScale, FixedScale, Traced
+
+__all__ = [
+    "Categorical",
+    "Categories",
+    "CategoriesFactory",
+    "DynamicScale",
+    "FixedScale",
+    "GumbelSoftmax",
+    "HalfUniformHalfNormal",
+    "Normal",
+    "Prior",
+    "PriorFactory",
+    "Traced",
+    "Uniform",
+]

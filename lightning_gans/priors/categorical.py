@@ -1,0 +1,172 @@
+"""Categorical latents: a class for each of one or several labels, drawn beside a continuous z."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.labels import Classes, one_hot, softmax, split
+from lightning_gans.processes import mean_of_rows
+
+
+class Categories(nn.Module, ABC):
+    """A distribution P(C) of conditions, (n, sum(classes)): one-hot vectors side by side.
+
+    Args:
+        classes: how many classes each label has.
+
+    Raises:
+        ValueError: if there is no label, or one without classes.
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        if not self.classes or min(self.classes) < 1:
+            raise ValueError(f"expected the number of classes of each label, got {self.classes}")
+
+    @property
+    @abstractmethod
+    def probabilities(self) -> Tensor:
+        """P(C), (sum(classes),): each label's probabilities have the sum 1."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw ``n`` conditions, (n, sum(classes)), from ``generator`` or torch's own stream."""
+
+    def condition(self, category: int | Sequence[int] | Tensor, n: int) -> Tensor:
+        """``n`` conditions of a category that is asked for, (n, sum(classes)).
+
+        Args:
+            category: one for all, or (n,); of several labels (labels,) for all, or (n, labels).
+            n: how many.
+
+        Raises:
+            ValueError: if a category is out of range, or they are not so many.
+        """
+        p = self.probabilities
+        chosen = torch.as_tensor(category, device=p.device)
+        labels = len(self.classes)
+        rows = chosen.reshape(-1, labels) if chosen.numel() % labels == 0 else chosen
+        if rows.ndim != 2 or len(rows) not in (1, n):
+            raise ValueError(
+                f"expected a category of {labels} label(s), one for all or {n} of them, "
+                f"got shape {tuple(chosen.shape)}"
+            )
+        return one_hot(rows.expand(n, labels), self.classes, p.dtype)
+
+    def entropy(self) -> Tensor:
+        """Of P(C), in nats: the sum over the labels, which are independent."""
+        total: Tensor = torch.special.entr(self.probabilities).sum()
+        return total
+
+
+class CategoriesFactory(Protocol):
+    """Makes a distribution of conditions; what a model's ``categories`` argument is."""
+
+    def __call__(self, classes: Classes) -> Categories:
+        """Make it."""
+        ...
+
+
+class Categorical(Categories):
+    """One-hot conditions with probabilities that are given, or learnt as a running mean.
+
+    Args:
+        classes: how many classes each label has.
+        probabilities: P(C) at first, (sum(classes),), each label's of sum 1; uniform without.
+        decay: of the running mean that :meth:`update` takes a step of, in [0, 1).
+
+    Attributes:
+        p: (sum(classes),), P(C). A buffer: saved in checkpoints, never averaged.
+
+    Raises:
+        ValueError: if the probabilities are not such, or the decay is out of range.
+    """
+
+    p: Tensor
+
+    def __init__(
+        self,
+        classes: Classes,
+        probabilities: Sequence[float] | None = None,
+        decay: float = 0.999,
+    ) -> None:
+        super().__init__(classes)
+        if not 0 <= decay < 1:
+            raise ValueError(f"expected 0 <= decay < 1, got {decay}")
+        self.decay = decay
+        uniform = torch.cat([torch.full((k,), 1 / k) for k in self.classes])
+        p = uniform if probabilities is None else torch.tensor(probabilities).float()
+        if p.shape != uniform.shape or any(
+            part.min() < 0 or abs(part.sum() - 1) > 1e-4 for part in split(p, self.classes)
+        ):
+            raise ValueError(
+                f"expected {len(uniform)} probabilities, of sum 1 for each label of "
+                f"{self.classes} classes, got {probabilities}"
+            )
+        self.register_buffer("p", p)
+
+    @property
+    def probabilities(self) -> Tensor:
+        return self.p
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        parts = split(self.p.clamp(min=0), self.classes)
+        drawn = [torch.multinomial(part, n, True, generator=generator) for part in parts]
+        return one_hot(torch.stack(drawn, 1), self.classes, self.p.dtype)
+
+    @torch.no_grad()
+    def update(self, predicted: Tensor) -> None:
+        """One step of the running mean over predicted probabilities, (n, sum(classes)).
+
+        The mean is over the rows of all processes (thesis, Algorithm 5, line 25).
+        """
+        self.p.lerp_(mean_of_rows(predicted.detach().to(self.p.dtype)), 1 - self.decay)
+
+
+class GumbelSoftmax(Categories):
+    """Soft conditions, softmax((log P(C) + Gumbel noise) / temperature), differentiable in P(C).
+
+    (Jang et al. 2017; Maddison et al. 2017). P(C) is the softmax of logits, which are parameters;
+    they start equal. As in Elastic InfoGAN, the sample stays soft.
+
+    Args:
+        classes: how many classes each label has.
+        temperature: positive; towards 0 the samples become one-hot.
+
+    Raises:
+        ValueError: if the temperature is not positive.
+    """
+
+    def __init__(self, classes: Classes, temperature: float = 0.1) -> None:
+        super().__init__(classes)
+        if temperature <= 0:
+            raise ValueError(f"expected a temperature above 0, got {temperature}")
+        self.temperature = temperature
+        self.logits = nn.Parameter(torch.zeros(sum(self.classes)))
+
+    @property
+    def probabilities(self) -> Tensor:
+        return softmax(self.logits.detach()[None], self.classes)[0]
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        u = torch.rand(
+            n,
+            len(self.logits),
+            generator=generator,
+            device=self.logits.device,
+            dtype=self.logits.dtype,
+        )
+        # rand can give 0, whose double logarithm is infinite
+        tiny = torch.finfo(u.dtype).tiny
+        noise = -(-u.clamp(min=tiny).log()).log()
+        return softmax((self._logs() + noise) / self.temperature, self.classes)
+
+    def _logs(self) -> Tensor:
+        parts = split(self.logits, self.classes)
+        return torch.cat([part.log_softmax(0) for part in parts])

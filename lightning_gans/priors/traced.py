@@ -1,0 +1,137 @@
+"""Priors that trace how well an encoder recovers each of their elements."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+
+import torch
+from torch import Tensor
+
+from lightning_gans.priors.base import Prior, PriorFactory
+from lightning_gans.priors.fixed import Normal
+from lightning_gans.processes import mean_of_rows
+
+
+class Traced(Prior, ABC):
+    """A base prior, and v, a running second moment of the codes that are recovered from fakes.
+
+    v ← decay·v + (1 - decay)·mean(z'²), thesis, Eq. 31. Draws, densities and moments are those of
+    the base.
+
+    Args:
+        dim: the number of elements.
+        base: the prior that is traced; its mean must be 0, for only then is the second moment a
+            variance.
+        decay: of the running second moment, in [0, 1).
+        start: first value of every element of v, positive.
+
+    Attributes:
+        v: (dim,), the running second moment. A buffer: saved in checkpoints, never averaged.
+
+    Raises:
+        ValueError: for a base whose mean is not 0, a decay or start out of range.
+    """
+
+    v: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        base: PriorFactory = Normal,
+        decay: float = 0.999,
+        start: float = 1e-4,
+    ) -> None:
+        super().__init__(dim)
+        self.base = base(dim)
+        if abs(self.base.mean) > 1e-6:
+            raise ValueError(
+                f"a traced variance needs a base prior of mean 0, got {type(self.base).__name__} "
+                f"with mean {self.base.mean:.3g}"
+            )
+        if not 0 <= decay < 1 or start <= 0:
+            raise ValueError(f"expected 0 <= decay < 1 and start > 0, got {decay} and {start}")
+        self.decay = decay
+        self.register_buffer("v", torch.full((dim,), float(start)))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.base.sample(n, generator)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return self.base.log_density(z)
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return self.base.cdf(z)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        return self.base.icdf(u)
+
+    @property
+    def mean(self) -> float:
+        return self.base.mean
+
+    @property
+    def variance(self) -> float:
+        return self.base.variance
+
+    @property
+    def entropy(self) -> float:
+        return self.base.entropy
+
+    @torch.no_grad()
+    def update(self, recovered: Tensor) -> None:
+        """One step of v's moving average over codes recovered from fakes, (n, dim).
+
+        Call it once an iteration, with the codes of both turns: two calls would decay twice.
+        The mean is over the codes of all processes, so that v is the same on each.
+        """
+        self._check(recovered)
+        squares = mean_of_rows(recovered.detach().to(self.v.dtype).square())
+        self.v.lerp_(squares, 1 - self.decay)
+
+    def negative_log_likelihood(self, code: Tensor) -> Tensor:
+        """-log N(code; mean, v), (n, dim) to (n,), in nats: AnoDLSGAN's score (thesis, Eq. 37).
+
+        In closed form, with all constants; finite for codes at any distance, where the logarithm
+        of a density that underflows is not.
+        """
+        self._check(code)
+        # in the precision of the code: v of float32 would round a float64 code's score
+        v = self.v.to(code.dtype)
+        return 0.5 * ((code - self.mean).square() / v + v.log() + math.log(2 * math.pi)).sum(1)
+
+
+class DynamicScale(Traced):
+    """A prior whose elements are scaled by how well the encoder reads them (thesis, Eq. 31-32).
+
+    The generator is given z∘s with s = √(d·v) / ‖√v‖₂, so that Σ s² = d. Elements that the
+    generator ignores lose their scale, and the entropy of z∘s falls to what the generator can
+    express.
+
+    v starts small and equal: then s = 1 at the first step and follows the encoder from the first
+    updates on. Started at 1, s would stay near 1 for thousands of steps. (The thesis leaves it
+    open; the published codes take 1e-4 for DLSGAN and PVDGAN, and 1 for AnoDLSGAN.)
+
+    Args:
+        dim: the number of elements.
+        base: the prior that is scaled; its mean must be 0.
+        decay: of the running second moment, in [0, 1).
+        start: first value of every element of v, positive.
+    """
+
+    def scale(self) -> Tensor:
+        """The factor s of Eq. 32, (dim,); a later update of v does not change it."""
+        return (self.dim * self.v / self.v.sum()).sqrt()
+
+
+class FixedScale(Traced):
+    """A prior that is not scaled, though v is traced: MSEGAN's and InfoGAN's.
+
+    v takes no part in training; scores of how likely a code is need it.
+
+    Args:
+        dim: the number of elements.
+        base: the prior that is traced; its mean must be 0.
+        decay: of the running second moment, in [0, 1).
+        start: first value of every element of v, positive.
+    """
