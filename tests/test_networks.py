@@ -13,20 +13,43 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_gans.networks import (
+    BlurredDiscriminator,
+    BlurredGenerator,
     ConvDiscriminator,
     ConvGenerator,
+    DCGANDiscriminator,
+    DCGANGenerator,
     DiscriminatorFactory,
     GeneratorFactory,
+    InstanceNormDiscriminator,
+    InstanceNormGenerator,
     Judgement,
     MLPDiscriminator,
     MLPGenerator,
+    PixelShuffleGenerator,
+    ResidualDiscriminator,
+    ResidualGenerator,
     SkipDiscriminator,
     SkipGenerator,
+    SmallDiscriminator,
+    SmallGenerator,
+    WGANCritic,
+    WGANGenerator,
 )
 from lightning_gans.networks.layers import Blur
 from lightning_gans.networks.skip import DownBlock
 
-Discriminator: TypeAlias = ConvDiscriminator | MLPDiscriminator | SkipDiscriminator
+Discriminator: TypeAlias = (
+    BlurredDiscriminator
+    | ConvDiscriminator
+    | DCGANDiscriminator
+    | InstanceNormDiscriminator
+    | MLPDiscriminator
+    | ResidualDiscriminator
+    | SkipDiscriminator
+    | SmallDiscriminator
+    | WGANCritic
+)
 
 
 class Pair(NamedTuple):
@@ -55,8 +78,50 @@ PAIRS = {
             (3, 32, 32), scores, code_dim, channels=4, hidden=16
         ),
     ),
+    "residual": Pair(
+        (3, 16, 16),
+        lambda: ResidualGenerator(5, (3, 16, 16), channels=4, hidden=16),
+        lambda scores, code_dim: ResidualDiscriminator(
+            (3, 16, 16), scores, code_dim, channels=4, hidden=16
+        ),
+    ),
+    "small": Pair(
+        (1, 8, 12),
+        lambda: SmallGenerator(5, (1, 8, 12), channels=4),
+        lambda scores, code_dim: SmallDiscriminator((1, 8, 12), scores, code_dim, channels=4),
+    ),
+    "blurred": Pair(
+        (3, 16, 16),
+        lambda: BlurredGenerator(5, (3, 16, 16), channels=4),
+        lambda scores, code_dim: BlurredDiscriminator((3, 16, 16), scores, code_dim, channels=4),
+    ),
+    "instance norm": Pair(
+        (1, 8, 12),
+        lambda: InstanceNormGenerator(5, (1, 8, 12), channels=2),
+        lambda scores, code_dim: InstanceNormDiscriminator(
+            (1, 8, 12), scores, code_dim, channels=2
+        ),
+    ),
+    "wgan": Pair(
+        (1, 16, 16),
+        lambda: WGANGenerator(5, (1, 16, 16), channels=4),
+        lambda scores, code_dim: WGANCritic((1, 16, 16), scores, code_dim, channels=4),
+    ),
+    "dcgan": Pair(
+        (3, 16, 16),
+        lambda: DCGANGenerator(5, (3, 16, 16), channels=4),
+        lambda scores, code_dim: DCGANDiscriminator((3, 16, 16), scores, code_dim, channels=4),
+    ),
+    "shuffle": Pair(
+        (3, 32, 32),
+        lambda: PixelShuffleGenerator(5, (3, 32, 32), channels=4),
+        lambda scores, code_dim: DCGANDiscriminator((3, 32, 32), scores, code_dim, channels=4),
+    ),
 }
 every_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+every_plain_pair = pytest.mark.parametrize(
+    "pair", [PAIRS[name] for name in PAIRS if name not in {"dcgan", "shuffle"}]
+)
 
 
 def count(module: nn.Module) -> int:
@@ -77,6 +142,13 @@ def judge(discriminator: nn.Module, x: Tensor) -> Judgement:
     ("generator", "discriminator", "side"),
     [(ConvGenerator, ConvDiscriminator, 2**i) for i in range(4, 9)]
     + [(SkipGenerator, SkipDiscriminator, 2**i) for i in range(5, 11)]
+    + [(ResidualGenerator, ResidualDiscriminator, 2**i) for i in range(4, 9)]
+    + [(BlurredGenerator, BlurredDiscriminator, 2**i) for i in range(4, 9)]
+    + [(DCGANGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
+    + [(PixelShuffleGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
+    + [(WGANGenerator, WGANCritic, 2**i) for i in range(4, 9)]
+    + [(SmallGenerator, SmallDiscriminator, side) for side in (4, 28, 32)]
+    + [(InstanceNormGenerator, InstanceNormDiscriminator, side) for side in (8, 28, 32)]
     + [(MLPGenerator, MLPDiscriminator, 28)],
 )
 def test_images_of_every_side(
@@ -98,14 +170,26 @@ def test_points() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 32, 64), (32, 32), (2,), (1, 8, 8)])
-@pytest.mark.parametrize("network", [ConvGenerator, SkipGenerator])
+@pytest.mark.parametrize(
+    "network", [ConvGenerator, SkipGenerator, ResidualGenerator, DCGANGenerator, WGANGenerator]
+)
 def test_other_shapes_are_refused_in_one_line(
-    network: type[ConvGenerator | SkipGenerator], shape: tuple[int, ...]
+    network: GeneratorFactory, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=r"32, 64, 128, 256.*got") as refusal:
         network(5, shape)
     assert str(shape) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 30), (1, 2, 4), (28, 28), (2,), (1, 0, 28)])
+@pytest.mark.parametrize("network", [SmallDiscriminator, lambda shape: SmallGenerator(5, shape)])
+def test_sides_without_a_quarter_are_refused(
+    network: Callable[[tuple[int, ...]], nn.Module], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"multiples of 4.*got \(") as refusal:
+        network(shape)
+    assert str(shape) in str(refusal.value)
 
 
 @pytest.mark.parametrize("channels", [0, -4])
@@ -114,6 +198,8 @@ def test_networks_without_width_are_refused(channels: int) -> None:
         ConvDiscriminator((1, 32, 32), channels=channels)
     with pytest.raises(ValueError, match=f"width={channels}"):
         MLPGenerator(5, (2,), width=channels)
+    with pytest.raises(ValueError, match=f"channels={channels}"):
+        SmallGenerator(5, (1, 28, 28), channels=channels)
 
 
 # widths
@@ -237,7 +323,8 @@ def test_conv_networks_keep_the_size_of_signals_at_the_start() -> None:
 @every_pair
 def test_samples_of_a_batch_do_not_see_each_other(pair: Pair) -> None:
     torch.manual_seed(0)
-    generator, discriminator = pair.generator(), pair.discriminator(2, 5)
+    # with batch norm they do in training
+    generator, discriminator = pair.generator().eval(), pair.discriminator(2, 5).eval()
     z = torch.randn(3, 5)
     x = generator(z)
     torch.testing.assert_close(x[1:2], generator(z[1:2]))
@@ -245,7 +332,7 @@ def test_samples_of_a_batch_do_not_see_each_other(pair: Pair) -> None:
         torch.testing.assert_close(whole[1:2], alone)
 
 
-@pytest.mark.parametrize("name", [name for name in PAIRS if name != "conv"])
+@pytest.mark.parametrize("name", ["mlp", "skip", "residual", "blurred", "small"])
 def test_output_is_not_bounded(name: str) -> None:
     torch.manual_seed(0)
     generator = PAIRS[name].generator().double()
@@ -263,7 +350,7 @@ def test_conv_output_is_bounded_as_images_are() -> None:
 # heads
 
 
-@every_pair
+@every_plain_pair
 @pytest.mark.parametrize(("scores", "code_dim"), [(1, 0), (0, 5), (4, 0), (1, 5)])
 def test_only_the_heads_asked_for_exist(pair: Pair, scores: int, code_dim: int) -> None:
     discriminator = pair.discriminator(scores, code_dim)
@@ -312,7 +399,7 @@ def test_every_parameter_of_both_networks_receives_a_gradient(pair: Pair) -> Non
         assert gradient.any(), name
 
 
-@every_pair
+@every_plain_pair
 def test_gradient_penalty_can_be_differentiated(pair: Pair) -> None:
     torch.manual_seed(0)
     discriminator = pair.discriminator(1, 0).double()
@@ -334,7 +421,7 @@ def test_gradient_penalty_can_be_differentiated(pair: Pair) -> None:
         below = penalty().item()
         weight.data.add_(direction, alpha=step)
         slope = (above - below) / (2 * step)
-        assert abs(slope) > 1e-6, name
+        assert abs(slope) > 1e-5 * above, name
         assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4), name
 
 

@@ -1,20 +1,55 @@
 """Generators and discriminators. Any ``nn.Module`` with the same signature can take their place."""
 
+from .batch_statistics import BatchStdDiscriminator, BatchStdLinear
+from .blurred import BlurredDiscriminator, BlurredGenerator
+from .build import build_discriminator, build_generator
+from .classes import standardize, with_classes
+from .codebook import CodebookGenerator
 from .conv import ConvDiscriminator, ConvGenerator
-from .factories import DiscriminatorFactory, GeneratorFactory
+from .dcgan import DCGANDiscriminator, DCGANGenerator, PixelShuffleGenerator
+from .digits import DigitBackbone
+from .factories import ConditionalGeneratorFactory, DiscriminatorFactory, GeneratorFactory
+from .instance_norm import InstanceNormDiscriminator, InstanceNormGenerator
 from .judgement import Heads, Judgement
 from .mlp import MLPDiscriminator, MLPGenerator
+from .residual import ResidualDiscriminator, ResidualGenerator
+from .separate import Separate
 from .skip import SkipDiscriminator, SkipGenerator
+from .small import SmallDiscriminator, SmallGenerator
+from .wgan import WGANCritic, WGANGenerator
 
 __all__ = [
+    "BatchStdDiscriminator",
+    "BatchStdLinear",
+    "BlurredDiscriminator",
+    "BlurredGenerator",
+    "CodebookGenerator",
+    "ConditionalGeneratorFactory",
     "ConvDiscriminator",
     "ConvGenerator",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "DigitBackbone",
     "DiscriminatorFactory",
     "GeneratorFactory",
     "Heads",
+    "InstanceNormDiscriminator",
+    "InstanceNormGenerator",
     "Judgement",
     "MLPDiscriminator",
     "MLPGenerator",
+    "PixelShuffleGenerator",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
+    "Separate",
     "SkipDiscriminator",
     "SkipGenerator",
+    "SmallDiscriminator",
+    "SmallGenerator",
+    "WGANCritic",
+    "WGANGenerator",
+    "build_discriminator",
+    "build_generator",
+    "standardize",
+    "with_classes",
 ]

@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .classes import input_dim, with_classes
 from .judgement import Heads, Judgement
-from .pyramid import BOTTOM, pyramid
+from .pyramid import BOTTOM, SIDES, pyramid
 
-SIDES = (16, 32, 64, 128, 256)
 _SLOPE = 0.2
 
 
@@ -21,6 +21,7 @@ class ConvGenerator(nn.Module):
     Args:
         latent_dim: width of the latent.
         image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
         max_channels: the greatest width.
         hidden: width of the layer between the latent and the first feature maps.
@@ -33,6 +34,7 @@ class ConvGenerator(nn.Module):
         self,
         latent_dim: int,
         image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
         *,
         channels: int = 16,
         max_channels: int = 512,
@@ -40,9 +42,10 @@ class ConvGenerator(nn.Module):
     ) -> None:
         super().__init__()
         widths = pyramid(image_shape, channels, max_channels, SIDES)[::-1]
+        self.classes = tuple(classes)
         # a hidden layer on either side mixes the latent: with it training is far quicker
         self.dense = nn.Sequential(
-            nn.Linear(latent_dim, hidden),
+            nn.Linear(input_dim(latent_dim, classes), hidden),
             nn.LeakyReLU(_SLOPE),
             nn.Linear(hidden, widths[0] * BOTTOM**2),
             nn.LeakyReLU(_SLOPE),
@@ -55,10 +58,12 @@ class ConvGenerator(nn.Module):
         self.draw = nn.Conv2d(widths[-1], image_shape[0], kernel_size=1)
         self.apply(_initialize)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, *image_shape)."""
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
         # pixel by pixel in memory: thin feature maps are a third faster so on a processor
-        x = self.dense(z).contiguous(memory_format=torch.channels_last)
+        x = self.dense(with_classes(z, c, self.classes)).contiguous(
+            memory_format=torch.channels_last
+        )
         image: Tensor = self.draw(self.up(x))
         # a linear output, as the thesis's own networks have, paints black backgrounds grey
         return image.contiguous().tanh()

@@ -18,6 +18,20 @@ class GeneratorFactory(Protocol):
         ...
 
 
+class ConditionalGeneratorFactory(Protocol):
+    """Makes a generator with labels, if there are ``classes``.
+
+    The network maps latents (N, latent_dim) and labels (N, sum(classes)), one-hot or probabilities
+    side by side, to images (N, *image_shape): ``generator(z, c)``.
+    """
+
+    def __call__(
+        self, latent_dim: int, image_shape: tuple[int, ...], classes: tuple[int, ...]
+    ) -> nn.Module:
+        """Make a generator whose labels have so many ``classes`` each, such as (10,)."""
+        ...
+
+
 class DiscriminatorFactory(Protocol):
     """Makes a discriminator: a network class itself, or one whose other arguments are filled in.
 

@@ -36,7 +36,8 @@ class EqualizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_features) to (N, out_features)."""
-        return functional.linear(x, self.weight * self.multiplier, self.bias)
+        # on the input, which is smaller than the weights: that is far quicker
+        return functional.linear(x * self.multiplier, self.weight, self.bias)
 
 
 class EqualizedConv2d(nn.Module):

@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor, nn
 
+from .classes import input_dim, with_classes
 from .judgement import Heads, Judgement
 from .layers import EqualizedLinear
 
@@ -18,6 +19,7 @@ class MLPGenerator(nn.Module):
     Args:
         latent_dim: width of the latent.
         image_shape: shape of one sample, such as (2,) or (1, 28, 28).
+        classes: number of classes of each label; () for a generator without labels.
         width: units of each hidden layer.
         depth: number of hidden layers.
 
@@ -26,16 +28,23 @@ class MLPGenerator(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, image_shape: tuple[int, ...], *, width: int = 512, depth: int = 4
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        width: int = 512,
+        depth: int = 4,
     ) -> None:
         super().__init__()
-        self.layers = _hidden_layers(latent_dim, width, depth, image_shape)
+        self.classes = tuple(classes)
+        self.layers = _hidden_layers(input_dim(latent_dim, classes), width, depth, image_shape)
         self.layers.append(EqualizedLinear(width, math.prod(image_shape)))
         self.layers.append(nn.Unflatten(1, tuple(image_shape)))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to samples (N, *image_shape)."""
-        x: Tensor = self.layers(z)
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to samples (N, *image_shape)."""
+        x: Tensor = self.layers(with_classes(z, c, self.classes))
         return x
 
 

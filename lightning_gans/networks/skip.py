@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .classes import input_dim, with_classes
 from .judgement import Heads, Judgement
 from .layers import Blur, DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
 from .pyramid import BOTTOM, pyramid
@@ -29,6 +30,7 @@ class SkipGenerator(nn.Module):
     Args:
         latent_dim: width of the latent.
         image_shape: (image channels, side, side), side 32, 64, 128, 256, 512 or 1024.
+        classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
         max_channels: the greatest width.
 
@@ -40,6 +42,7 @@ class SkipGenerator(nn.Module):
         self,
         latent_dim: int,
         image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
         *,
         channels: int = 64,
         max_channels: int = 512,
@@ -47,9 +50,10 @@ class SkipGenerator(nn.Module):
         super().__init__()
         # 4x4 is as wide as 8x8
         widths = pyramid(image_shape, channels, max_channels, SIDES)[-2::-1]
+        self.classes = tuple(classes)
         hidden = 2 * latent_dim + 8
         self.dense = nn.Sequential(
-            EqualizedLinear(latent_dim, hidden),
+            EqualizedLinear(input_dim(latent_dim, classes), hidden),
             nn.LeakyReLU(0.2),
             EqualizedLinear(hidden, widths[0] * BOTTOM**2),
             nn.LeakyReLU(0.2),
@@ -71,9 +75,9 @@ class SkipGenerator(nn.Module):
         self.bias = nn.Parameter(torch.zeros(image_shape[0], 1, 1))
         self.blur = Blur()
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, *image_shape)."""
-        x: Tensor = self.dense(z)
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        x: Tensor = self.dense(with_classes(z, c, self.classes))
         image: Tensor = self.draw[0](x)
         for block, draw in zip(self.blocks, self.draw[1:], strict=True):
             x = block(x)

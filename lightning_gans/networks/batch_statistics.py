@@ -1,0 +1,85 @@
+"""A discriminator that sees how much its batch varies (the thesis's mixed batches)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .build import build_discriminator
+from .factories import DiscriminatorFactory
+from .judgement import Heads, Judgement
+from .layers import EqualizedLinear
+
+
+class BatchStdLinear(nn.Module):
+    """Linear layer that reads each row, and the standard deviation of every feature in the batch.
+
+    y = (W₁·x + W₂·std(x)) / √2 + b, with std(x) = sqrt(variance over the batch + 1e-8), the same
+    for all rows (thesis, section 4.1.2). W₁ and W₂ have an equalised learning rate. The published
+    code never trains b; here it is trained.
+
+    Args:
+        in_features: width of the input.
+        out_features: width of the output.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.each = EqualizedLinear(in_features, out_features, bias=False)
+        self.spread = EqualizedLinear(in_features, out_features, bias=False)
+        self.bias = nn.Parameter(torch.zeros(out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a batch (N, in_features) to (N, out_features)."""
+        # never the root of zero, whose gradient is infinite
+        std = (x.var(0, correction=0, keepdim=True) + 1e-8).sqrt()
+        y: Tensor = (self.each(x) + self.spread(std)) / math.sqrt(2) + self.bias
+        return y
+
+
+class BatchStdDiscriminator(nn.Module):
+    """Any discriminator, its heads replaced by a ``BatchStdLinear`` and heads of its own.
+
+    What it says of a sample depends on the rest of the batch: it sees the batch of its own process
+    only, and a gradient penalty includes how one sample's score moves with another's pixels.
+
+    Args:
+        image_shape: shape of one sample.
+        scores: number of scores.
+        code_dim: width of the code.
+        trunk: makes the discriminator whose features are read; None for the standard one.
+        width: units of the layer that reads them; the width of the features.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        trunk: DiscriminatorFactory | None = None,
+        width: int = 512,
+    ) -> None:
+        super().__init__()
+        self.trunk = build_discriminator(trunk, image_shape, 0, 0)
+        self.layer = BatchStdLinear(_count_features(self.trunk, image_shape), width)
+        self.heads = Heads(width, scores, code_dim, EqualizedLinear)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge a batch of samples (N, *image_shape)."""
+        features = self.layer(self.trunk(x).features)
+        judgement: Judgement = self.heads(functional.leaky_relu(features, 0.2))
+        return judgement
+
+
+@torch.no_grad()
+def _count_features(discriminator: nn.Module, image_shape: tuple[int, ...]) -> int:
+    """Width of a discriminator's features, as it gives them; leaves no trace in its buffers."""
+    training = [module for module in discriminator.modules() if module.training]
+    judgement: Judgement = discriminator.eval()(torch.zeros(2, *image_shape))
+    for module in training:
+        module.training = True
+    return judgement.features.shape[1]

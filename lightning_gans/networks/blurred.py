@@ -1,0 +1,140 @@
+"""Residual convolutions between blurred changes of resolution (the thesis's for reconstruction).
+
+Defaults give the networks of the thesis, section 4.4, for 256x256 images. Layers have an equalised
+learning rate; the image is a linear output.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .classes import input_dim, with_classes
+from .judgement import Heads, Judgement
+from .layers import Blur, EqualizedConv2d, EqualizedLinear
+from .pyramid import BOTTOM, SIDES, pyramid
+
+
+class BlurredGenerator(nn.Module):
+    """One layer from the latent to 4x4 feature maps, then a blurred doubling before each block.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label; () for a generator without labels.
+        channels: width of the feature maps at the image's resolution; doubles at every halving
+            down to 8x8.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        # 4x4 is as wide as 8x8
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[-2::-1]
+        # a transposed convolution of one pixel: a bias for each feature map, not for each place
+        self.start = nn.Sequential(
+            EqualizedLinear(input_dim(latent_dim, classes), widths[0] * BOTTOM**2, bias=False),
+            nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
+        )
+        self.bias = nn.Parameter(torch.zeros(widths[0], 1, 1))
+        self.blocks = nn.ModuleList(
+            Residual(wide, width) for wide, width in pairwise([widths[0], *widths])
+        )
+        self.draw = EqualizedConv2d(widths[-1], image_shape[0], kernel_size=1)
+        self.blur = Blur()
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        x = self.start(with_classes(z, c, self.classes)) + self.bias
+        x = functional.leaky_relu(x, 0.2)
+        for block in self.blocks:
+            x = block(self.blur.up(x))
+        image: Tensor = self.draw(x)
+        return image
+
+
+class BlurredDiscriminator(nn.Module):
+    """The mirror of ``BlurredGenerator``: a blurred halving after each block, and no dense layer.
+
+    The features are the last 4x4 feature maps as they are.
+
+    Args:
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        scores: number of scores.
+        code_dim: width of the code.
+        channels: width of the feature maps at the image's resolution; doubles at every halving
+            down to 8x8.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        # 4x4 is as wide as 8x8
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]
+        self.read = nn.Sequential(
+            EqualizedConv2d(image_shape[0], widths[0], kernel_size=1), nn.LeakyReLU(0.2)
+        )
+        self.blocks = nn.ModuleList(
+            Residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])
+        )
+        self.blur = Blur()
+        self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, EqualizedLinear)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images (N, *image_shape)."""
+        x = self.read(x)
+        for block in self.blocks:
+            x = self.blur.down(block(x))
+        judgement: Judgement = self.heads(x.flatten(1))
+        return judgement
+
+
+class Residual(nn.Module):
+    """Two convolutions at one resolution, and a linear way around them.
+
+    Args:
+        in_channels: width of the feature maps that come in.
+        out_channels: width of those that go out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            EqualizedConv2d(in_channels, out_channels),
+            nn.LeakyReLU(0.2),
+            EqualizedConv2d(out_channels, out_channels),
+            nn.LeakyReLU(0.2),
+        )
+        self.skip = EqualizedConv2d(in_channels, out_channels, kernel_size=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
+        return y

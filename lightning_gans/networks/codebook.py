@@ -1,0 +1,89 @@
+"""A generator that learns what each class looks like in a page of a book (thesis, 4.5.4)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from .classes import required
+from .layers import EqualizedConv2d, EqualizedLinear
+from .pyramid import BOTTOM, SIDES, pyramid
+from .residual import UpResidual
+
+
+class CodebookGenerator(nn.Module):
+    """Generator of many labels; each class of each label has a page, learnt feature maps at 4x4.
+
+    The latent makes as many feature maps of its own; both enter the residual blocks side by side.
+    Defaults give the published network for 256x256 images and 16 labels of 16 classes. Its
+    discriminator is ``ResidualDiscriminator`` with ``bottom_channels=1024``.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label, the same for all of them.
+        channels: width of the feature maps at the image's resolution; doubles at every halving
+            down to 8x8.
+        max_channels: the greatest width; twice as many maps, half of them pages, are at 4x4.
+
+    Attributes:
+        pages: (labels, classes, elements of a page), N(0, 1) at the start.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, the labels differ in their number of
+            classes, or the feature maps cannot be shared out evenly among the labels.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...],
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        if len(set(self.classes)) != 1 or self.classes[0] < 1:
+            raise ValueError(
+                "a codebook needs at least one label, each of the same number of classes, such "
+                f"as classes=(16, 16); got classes={self.classes}"
+            )
+        # 4x4 is as wide as 8x8
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[-2::-1]
+        if widths[0] % len(self.classes):
+            raise ValueError(
+                f"the {widths[0]} feature maps of a codebook's pages cannot be shared out among "
+                f"{len(self.classes)} labels; choose channels and max_channels as multiples of it"
+            )
+        self.dense = nn.Sequential(
+            EqualizedLinear(latent_dim, widths[0] * BOTTOM**2),
+            nn.LeakyReLU(0.2),
+            nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
+        )
+        page = BOTTOM**2 * widths[0] // len(self.classes)
+        self.pages = nn.Parameter(torch.randn(len(self.classes), self.classes[0], page))
+        self.up = nn.Sequential(
+            *(UpResidual(wide, width) for wide, width in pairwise([2 * widths[0], *widths]))
+        )
+        self.draw = EqualizedConv2d(widths[-1], image_shape[0], kernel_size=1)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        open_pages = self.select(required(c, len(z), self.classes))
+        image: Tensor = self.draw(self.up(torch.cat([self.dense(z), open_pages], 1)))
+        return image
+
+    def select(self, c: Tensor) -> Tensor:
+        """The pages at which labels (N, sum(classes)) open the book, as feature maps.
+
+        A soft label mixes its pages. Returns (N, maps, 4, 4), where map i is one of label i modulo
+        the number of labels.
+        """
+        labels, classes, page = self.pages.shape
+        maps = torch.einsum("nlk,lkp->nlp", c.reshape(-1, labels, classes), self.pages)
+        maps = maps.reshape(-1, labels, page // BOTTOM**2, BOTTOM, BOTTOM)
+        return maps.transpose(1, 2).flatten(1, 2)

@@ -1,0 +1,176 @@
+"""Strided convolutions with batch norm: DCGAN (Radford et al. 2016), as PyTorch's example has it.
+
+Defaults give the networks of Egan et al. for 64x64 images and a latent of 100 elements. Weights
+start at N(0, 0.02), gains of the batch norm at N(1, 0.02). Batch norm makes a sample depend on its
+batch in training; a discriminator with it does not go with a gradient penalty of each sample.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from .classes import input_dim, with_classes
+from .judgement import Heads, Judgement
+from .pyramid import BOTTOM, SIDES, pyramid
+
+
+class DCGANGenerator(nn.Module):
+    """Transposed convolutions 4x4 from the latent to a tanh image, each but the first doubling it.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label; () for a generator without labels.
+        channels: width of the last hidden layer, at half the image's resolution; doubles at every
+            halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        # the first width is that of the last hidden layer, not of the image
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[-2::-1]
+        self.up = _start(input_dim(latent_dim, classes), widths[0])
+        for wide, width in pairwise(widths):
+            self.up.extend([_double(wide, width), nn.BatchNorm2d(width), nn.ReLU()])
+        self.up.extend([_double(widths[-1], image_shape[0]), nn.Tanh()])
+        self.apply(_initialize)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        image: Tensor = self.up(with_classes(z, c, self.classes))
+        return image
+
+
+class PixelShuffleGenerator(nn.Module):
+    """``DCGANGenerator`` whose last hidden layer is a convolution 3x3 and a shuffle of pixels.
+
+    The convolution makes four maps for each one that follows; they are interleaved at twice the
+    resolution (Shi et al. 2016), where a transposed convolution would meet inserted zeros (Egan
+    et al., section 4.1.3, who do not state the kernel; the other layers keep their widths).
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label; () for a generator without labels.
+        channels: width of the last hidden layer, at half the image's resolution; doubles at every
+            halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        # the first width is that of the last hidden layer, not of the image
+        *widths, last = pyramid(image_shape, channels, max_channels, SIDES)[-2::-1]
+        self.up = _start(input_dim(latent_dim, classes), widths[0])
+        for wide, width in pairwise(widths):
+            self.up.extend([_double(wide, width), nn.BatchNorm2d(width), nn.ReLU()])
+        self.up.extend(
+            [
+                nn.Conv2d(widths[-1], 4 * last, 3, padding=1, bias=False),
+                nn.PixelShuffle(2),
+                nn.BatchNorm2d(last),
+                nn.ReLU(),
+                _double(last, image_shape[0]),
+                nn.Tanh(),
+            ]
+        )
+        self.apply(_initialize)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        image: Tensor = self.up(with_classes(z, c, self.classes))
+        return image
+
+
+class DCGANDiscriminator(nn.Module):
+    """The mirror of ``DCGANGenerator``: convolutions 4x4, each halving the resolution.
+
+    The first has no batch norm. The heads are convolutions of the whole 4x4 without bias.
+
+    Args:
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        scores: number of scores.
+        code_dim: width of the code.
+        channels: width at half the image's resolution; doubles at every halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        channels: int = 64,
+        max_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]
+        self.down = nn.Sequential(_halve(image_shape[0], widths[0]), nn.LeakyReLU(0.2))
+        for narrow, width in pairwise(widths):
+            self.down.extend([_halve(narrow, width), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)])
+        self.down.append(nn.Flatten())
+        linear = partial(nn.Linear, bias=False)
+        self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, linear)
+        self.apply(_initialize)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images (N, *image_shape)."""
+        judgement: Judgement = self.heads(self.down(x))
+        return judgement
+
+
+def _start(in_features: int, width: int) -> nn.Sequential:
+    """From (N, in_features) to (N, width, 4, 4)."""
+    return nn.Sequential(
+        nn.Unflatten(1, (in_features, 1, 1)),
+        nn.ConvTranspose2d(in_features, width, BOTTOM, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    )
+
+
+def _double(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+
+
+def _halve(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+
+
+def _initialize(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, std=0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, mean=1.0, std=0.02)

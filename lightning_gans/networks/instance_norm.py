@@ -1,0 +1,117 @@
+"""Convolutions with instance norm for images of digits, whose latents are to be recovered.
+
+Defaults give the networks of Cho, "Statistical Distance Latent Regulation Loss for Latent Vector
+Recovery", for 28x28 digits. Convolutions 3x3 are without bias, their rectifier before their norm.
+Initialisation after Glorot & Bengio 2010.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .classes import input_dim, with_classes
+from .initialization import glorot
+from .judgement import Heads, Judgement
+from .pyramid import quarter
+
+
+class InstanceNormGenerator(nn.Module):
+    """A dense layer, then twice a nearest-neighbour doubling and three convolutions 3x3; tanh.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, height, width), height and width multiples of 4.
+        classes: number of classes of each label; () for a generator without labels.
+        channels: width of the feature maps at the image's resolution; doubles at every halving.
+
+    Raises:
+        ValueError: if ``image_shape`` is not such, a width is below 1, or a label has no class.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        channels: int = 128,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        height, width = quarter(image_shape, channels)
+        wide = 4 * channels
+        self.up = nn.Sequential(
+            nn.Linear(input_dim(latent_dim, classes), wide * height * width),
+            nn.LeakyReLU(0.2),
+            nn.Unflatten(1, (wide, height, width)),
+            _norm(wide),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            *_three(wide, 2 * channels),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            *_three(2 * channels, channels),
+            nn.Conv2d(channels, image_shape[0], 1),
+            nn.Tanh(),
+        )
+        self.apply(glorot)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        image: Tensor = self.up(with_classes(z, c, self.classes))
+        return image
+
+
+class InstanceNormDiscriminator(nn.Module):
+    """The mirror of ``InstanceNormGenerator``: it halves the resolution by averages of 2x2 pixels.
+
+    Args:
+        image_shape: (image channels, height, width), height and width multiples of 4.
+        scores: number of scores.
+        code_dim: width of the code.
+        channels: width of the feature maps at the image's resolution; doubles at every halving.
+
+    Raises:
+        ValueError: if ``image_shape`` is not such, or a width is below 1 (of a head, below 0).
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        channels: int = 128,
+    ) -> None:
+        super().__init__()
+        height, width = quarter(image_shape, channels)
+        self.down = nn.Sequential(
+            *_convolution(image_shape[0], channels),
+            nn.AvgPool2d(2),
+            *_three(channels, 2 * channels),
+            nn.AvgPool2d(2),
+            *_three(2 * channels, 4 * channels),
+            nn.Flatten(),
+        )
+        self.heads = Heads(4 * channels * height * width, scores, code_dim)
+        self.apply(glorot)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images (N, *image_shape)."""
+        judgement: Judgement = self.heads(self.down(x))
+        return judgement
+
+
+def _convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    return [convolution, nn.LeakyReLU(0.2), _norm(out_channels)]
+
+
+def _three(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [
+        *_convolution(in_channels, out_channels),
+        *_convolution(out_channels, out_channels),
+        *_convolution(out_channels, out_channels),
+    ]
+
+
+def _norm(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, eps=1e-3, affine=True)

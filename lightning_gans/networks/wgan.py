@@ -1,0 +1,115 @@
+"""Convolutions 5x5 for WGAN-GP (Gulrajani et al. 2017), of a study of the latent's size.
+
+Defaults give the networks of "Impact of the latent space on the ability of GANs to fit the
+distribution", Table 1, for 64x64 images, and its smaller ones for 32x32. They are large: 2048
+feature maps at 4x4 for 64x64 images. Initialisation after Glorot & Bengio 2010.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from .classes import input_dim, with_classes
+from .initialization import glorot
+from .judgement import Heads, Judgement
+from .pyramid import BOTTOM, SIDES, pyramid
+
+
+class WGANGenerator(nn.Module):
+    """Nearest-neighbour upsampling and convolutions 5x5 with batch norm; tanh output.
+
+    Args:
+        latent_dim: width of the latent.
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        classes: number of classes of each label; () for a generator without labels.
+        channels: width of the feature maps at the image's resolution; doubles at every halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...] = (),
+        *,
+        channels: int = 128,
+        max_channels: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[::-1]
+        # batch norm takes away what a bias before it adds
+        self.up = nn.Sequential(
+            nn.Linear(input_dim(latent_dim, classes), widths[0] * BOTTOM**2, bias=False),
+            nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        for wide, width in pairwise(widths):
+            self.up.extend(
+                [
+                    nn.Upsample(scale_factor=2, mode="nearest"),
+                    nn.Conv2d(wide, width, 5, padding=2, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
+            )
+        self.up.extend([nn.Conv2d(widths[-1], image_shape[0], 5, padding=2), nn.Tanh()])
+        self.apply(glorot)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
+        image: Tensor = self.up(with_classes(z, c, self.classes))
+        return image
+
+
+class WGANCritic(nn.Module):
+    """Pairs of convolutions 5x5, the first of each halving the resolution; no normalisation.
+
+    As wide as ``WGANGenerator`` at every resolution below the image's.
+
+    Args:
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        scores: number of scores.
+        code_dim: width of the code.
+        channels: half the width at half the image's resolution; doubles at every halving.
+        max_channels: the greatest width.
+
+    Raises:
+        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        scores: int = 1,
+        code_dim: int = 0,
+        *,
+        channels: int = 128,
+        max_channels: int = 2048,
+    ) -> None:
+        super().__init__()
+        widths = pyramid(image_shape, channels, max_channels, SIDES)[1:]
+        self.down = nn.Sequential()
+        for narrow, width in pairwise([image_shape[0], *widths]):
+            self.down.extend(
+                [
+                    nn.Conv2d(narrow, width, 5, stride=2, padding=2),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(width, width, 5, padding=2),
+                    nn.LeakyReLU(0.2),
+                ]
+            )
+        self.down.append(nn.Flatten())
+        self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim)
+        self.apply(glorot)
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images (N, *image_shape)."""
+        judgement: Judgement = self.heads(self.down(x))
+        return judgement

@@ -1,0 +1,200 @@
+"""The thesis's networks, written out once more in plain functions; published sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks import (
+    BlurredDiscriminator,
+    BlurredGenerator,
+    ResidualDiscriminator,
+    ResidualGenerator,
+    SmallDiscriminator,
+    SmallGenerator,
+)
+from lightning_gans.networks.blurred import Residual
+from lightning_gans.networks.layers import (
+    Blur,
+    DownConv2d,
+    EqualizedConv2d,
+    EqualizedLinear,
+    UpConv2d,
+)
+from lightning_gans.networks.residual import DownResidual, UpResidual
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def leaky(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+# digits
+
+
+def test_small_networks_have_the_published_sizes() -> None:
+    with torch.device("meta"):
+        generator = SmallGenerator(256, (1, 28, 28), (32,))
+        discriminator = SmallDiscriminator((1, 28, 28), 32)
+        hidden = SmallDiscriminator((1, 28, 28), 1, 10, hidden=512)
+    assert count(generator) == 5_494_273
+    assert count(discriminator) == 2_500_256
+    dense = 7 * 7 * 256 * 512 + 512
+    assert count(hidden) == 2_500_256 - (7 * 7 * 256 + 1) * 32 + dense + 513 * 11
+    assert [m.out_channels for m in small_layers(generator)] == [256] * 3 + [128] * 3 + [1]
+    widths = [m.out_channels for m in small_layers(discriminator)]
+    assert widths == [128] * 4 + [256] * 4
+
+
+class Seen:
+    """A layer of the small networks: what it is and its width."""
+
+    def __init__(self, layer: UpConv2d | DownConv2d | EqualizedConv2d) -> None:
+        self.layer, self.out_channels = layer, layer.weight.shape[0]
+        self.kernel_size = layer.weight.shape[-1]
+
+
+def small_layers(network: nn.Module) -> list[Seen]:
+    kinds = (UpConv2d, DownConv2d, EqualizedConv2d)
+    return [Seen(m) for m in network.modules() if isinstance(m, kinds)]
+
+
+def test_small_generator_computes_its_layers() -> None:
+    torch.manual_seed(0)
+    generator = SmallGenerator(5, (3, 8, 12), channels=2)
+    layers = small_layers(generator)
+    assert [type(m.layer) for m in layers] == [UpConv2d, EqualizedConv2d, EqualizedConv2d] * 2 + [
+        EqualizedConv2d
+    ]
+    assert [m.kernel_size for m in layers] == [2, 3, 3, 2, 3, 3, 1]
+    z = torch.randn(4, 5)
+    (dense,) = (m for m in generator.modules() if isinstance(m, EqualizedLinear))
+    x = leaky(dense(z)).reshape(4, 4, 2, 3)
+    for seen in layers[:-1]:
+        x = leaky(seen.layer(x))
+    torch.testing.assert_close(generator(z), layers[-1].layer(x))
+
+
+@pytest.mark.parametrize("hidden", [None, 7])
+def test_small_discriminator_computes_its_layers(hidden: int | None) -> None:
+    torch.manual_seed(0)
+    discriminator = SmallDiscriminator((3, 8, 12), channels=2, hidden=hidden)
+    layers = small_layers(discriminator)
+    plain, down = EqualizedConv2d, DownConv2d
+    kinds = [plain, plain, plain, down, plain, plain, down, plain]
+    assert [type(m.layer) for m in layers] == kinds
+    assert [m.kernel_size for m in layers] == [1, 3, 3, 2, 3, 3, 2, 3]
+    x = y = torch.randn(4, 3, 8, 12)
+    for seen in layers:
+        y = leaky(seen.layer(y))
+    assert y.shape == (4, 4, 2, 3)
+    dense = [m for m in discriminator.modules() if isinstance(m, EqualizedLinear)]
+    y = y.flatten(1)
+    if hidden is not None:
+        y = leaky(dense[0](y))
+    torch.testing.assert_close(discriminator(x).features, y)
+    torch.testing.assert_close(discriminator(x).score, dense[-1](y)[:, 0])
+
+
+# animal faces
+
+
+def test_residual_networks_have_the_published_sizes() -> None:
+    with torch.device("meta"):
+        generator = ResidualGenerator(1024, (3, 256, 256), (10,))
+        discriminator = ResidualDiscriminator((3, 256, 256), 10)
+        beside = ResidualDiscriminator((3, 256, 256), 256, bottom_channels=1024, hidden=512)
+        without_pages = ResidualGenerator(
+            1024, (3, 256, 256), (16,) * 16, bottom_channels=1024, hidden=None
+        )
+    steps = [(512, 512), (512, 512), (512, 512), (512, 256), (256, 128), (128, 64)]
+    up = sum(9 * a * b + b + 9 * b * b + b + 4 * a * b for a, b in steps) + 64 * 3 + 3
+    dense = 1034 * 2048 + 2048 + 2048 * 8192 + 8192
+    assert count(generator) == dense + up
+    wider = 13 * 512 * 512  # of the first block, which meets 1024 maps
+    assert count(without_pages) == (1024 + 256 + 1) * 16384 + up + wider
+    steps = [(64, 64), (64, 128), (128, 256), (256, 512), (512, 512), (512, 512)]
+    down = sum(9 * a * b + b + 9 * b * b + b + 4 * a * b for a, b in steps) + 4 * 64
+    dense = 8192 * 2048 + 2048 + 2049 * 10
+    assert count(discriminator) == down + 9 * 512 * 512 + 512 + dense
+    dense = 16384 * 512 + 512 + 513 * 256
+    assert count(beside) == down + 9 * 512 * 1024 + 1024 + dense
+
+
+def test_residual_networks_compute_their_layers() -> None:
+    torch.manual_seed(0)
+    generator = ResidualGenerator(5, (3, 16, 16), channels=2, hidden=6, bottom_channels=3)
+    z = torch.randn(4, 5)
+    first, second = (m for m in generator.modules() if isinstance(m, EqualizedLinear))
+    x = leaky(second(leaky(first(z)))).reshape(4, 3, 4, 4)
+    for block in generator.up:
+        assert isinstance(block, UpResidual)
+        up, convolution = block.main[0], block.main[2]
+        x = (leaky(convolution(leaky(up(x)))) + block.skip(x)) / 2**0.5
+    torch.testing.assert_close(generator(z), generator.draw(x))
+
+    discriminator = ResidualDiscriminator((3, 16, 16), 2, channels=2, hidden=6, bottom_channels=3)
+    y = x = torch.randn(4, 3, 16, 16)
+    read, last = (m for m in discriminator.down if isinstance(m, EqualizedConv2d))
+    y = leaky(read(y))
+    for down in discriminator.down:
+        if isinstance(down, DownResidual):
+            convolution, halve = down.main[0], down.main[2]
+            y = (leaky(halve(leaky(convolution(y)))) + down.skip(y)) / 2**0.5
+    y = leaky(last(y)).flatten(1)
+    assert y.shape == (4, 3 * 4 * 4)
+    (dense,) = (m for m in discriminator.down if isinstance(m, EqualizedLinear))
+    torch.testing.assert_close(discriminator(x).features, leaky(dense(y)))
+
+
+def test_residual_networks_without_hidden_layers() -> None:
+    generator = ResidualGenerator(5, (3, 16, 16), channels=2, hidden=None)
+    assert sum(isinstance(m, EqualizedLinear) for m in generator.modules()) == 1
+    discriminator = ResidualDiscriminator((3, 16, 16), channels=2, hidden=None)
+    assert discriminator(torch.zeros(1, 3, 16, 16)).features.shape == (1, 4 * 4 * 4)
+
+
+# reconstruction
+
+
+def test_blurred_networks_have_the_published_sizes() -> None:
+    with torch.device("meta"):
+        generator = BlurredGenerator(1024, (3, 256, 256))
+        discriminator = BlurredDiscriminator((3, 256, 256), 1, 2048)
+    steps = [(512, 512), (512, 512), (512, 512), (512, 256), (256, 128), (128, 64)]
+    up = sum(9 * a * b + b + 9 * b * b + b + a * b for a, b in steps)
+    assert count(generator) == 1024 * 8192 + 512 + up + 64 * 3 + 3
+    steps = [(64, 64), (64, 128), (128, 256), (256, 512), (512, 512), (512, 512)]
+    down = sum(9 * a * b + b + 9 * b * b + b + a * b for a, b in steps)
+    assert count(discriminator) == 64 * 3 + 64 + down + 8193 * 2049
+
+
+def test_blurred_networks_compute_their_layers() -> None:
+    torch.manual_seed(0)
+    generator, blur = BlurredGenerator(5, (3, 16, 16), channels=2), Blur()
+    nn.init.normal_(generator.bias)
+    z = torch.randn(4, 5)
+    (dense,) = (m for m in generator.modules() if isinstance(m, EqualizedLinear))
+    x = leaky((z @ dense.weight.T / 5**0.5).reshape(4, 4, 4, 4) + generator.bias)
+    for block in generator.blocks:
+        x = residual(block, blur.up(x))
+    torch.testing.assert_close(generator(z), generator.draw(x))
+
+    discriminator = BlurredDiscriminator((3, 16, 16), channels=2)
+    x = torch.randn(4, 3, 16, 16)
+    y = leaky(discriminator.read[0](x))
+    for block in discriminator.blocks:
+        y = blur.down(residual(block, y))
+    assert y.shape == (4, 4, 4, 4)
+    torch.testing.assert_close(discriminator(x).features, y.flatten(1))
+
+
+def residual(block: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(block, Residual)
+    first, second = (m for m in block.main if isinstance(m, EqualizedConv2d))
+    y: Tensor = (leaky(second(leaky(first(x)))) + block.skip(x)) / 2**0.5
+    return y
