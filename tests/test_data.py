@@ -39,7 +39,7 @@ class Numbers(DataModule):
     """Images of one pixel that are their own index; a plain Dataset to validate."""
 
     image_shape = (1, 1, 1)
-    num_classes = 0
+    classes = ()
 
     def __init__(self, n: int, batch_size: int, workers: int = 0, validation: int = 10) -> None:
         super().__init__(batch_size, workers)
@@ -322,7 +322,7 @@ def test_idx_files(
         truth[part] = x, y
     data = kind(str(tmp_path), batch_size=5)
     assert data.image_shape == (1, 32, 32)
-    assert data.num_classes == 10
+    assert data.classes == (10,)
     data.prepare_data()
     data.setup()
     for part, dataset in (("train", data.train_set), ("t10k", data.validation_set)):
@@ -394,7 +394,7 @@ def test_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_clusters_have_the_moments_they_promise() -> None:
     data = Gaussians(train=100_000)
     assert data.image_shape == (2,)
-    assert data.num_classes == 4
+    assert data.classes == (4,)
     data.setup()
     x, y = everything(data.train_set)
     assert x.shape == (100_000, 2)
@@ -540,4 +540,4 @@ def test_settings_from_a_command_line_keep_their_kind() -> None:
     faces = read("--data=CelebA", "--data.root=x", "--data.attributes=[Young,Male]")
     assert isinstance(faces, CelebA)
     assert faces.attributes == ["Young", "Male"]
-    assert faces.num_classes == 2
+    assert faces.classes == (2, 2)

@@ -201,7 +201,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         write(tmp_path / name)
     (tmp_path / "empty").mkdir()
     data = Folder(str(tmp_path), 6, validation=0)
-    assert data.num_classes == 3
+    assert data.classes == (3,)
     data.setup()
     assert isinstance(data.train_set, ImageFiles)
     assert [Path(path).name for path in data.train_set.paths] == [
@@ -210,7 +210,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     assert data.train_set.labels.tolist() == [0, 0, 1, 2]
     write(tmp_path / "loose.png")
     data = Folder(str(tmp_path), 6, validation=0)
-    assert data.num_classes == 0
+    assert data.classes == ()
     data.setup()
     assert isinstance(data.train_set, ImageFiles)
     assert data.train_set.labels.tolist() == [0] * 5

@@ -23,7 +23,8 @@ class DataMissing(UserError, FileNotFoundError):
 class DataModule(LightningDataModule, ABC):
     """Training and validation data whose batches are ``(x, y)``.
 
-    ``x`` is float32, images in [-1, 1]; ``y`` is int64, zeros where there are no labels.
+    ``x`` is float32, images in [-1, 1]; ``y`` is int64, zeros where there are no labels: (n,) class
+    indices of one label, (n, labels) of several.
     A subclass sets ``train_set`` and ``validation_set`` in ``setup``, which may be called often.
 
     Args:
@@ -53,8 +54,10 @@ class DataModule(LightningDataModule, ABC):
 
     @property
     @abstractmethod
-    def num_classes(self) -> int:
-        """How many classes (or binary attributes) ``y`` tells apart; 0 if there are no labels."""
+    def classes(self) -> tuple[int, ...]:
+        """How many classes each label in ``y`` has: (10,) for digits, (2, 2, 2) for three binary
+        attributes, () if there are no labels. Known before ``setup``, as the shape is.
+        """
 
     @abstractmethod
     def setup(self, stage: str | None = None) -> None:

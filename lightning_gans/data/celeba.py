@@ -77,9 +77,9 @@ class CelebA(DataModule):
         return 3, self.resolution, self.resolution
 
     @property
-    def num_classes(self) -> int:
-        """How many attributes ``y`` has."""
-        return len(self.attributes)
+    def classes(self) -> tuple[int, ...]:
+        """Two for each attribute: whether a face has it not or has it."""
+        return (2,) * len(self.attributes)
 
     def prepare_data(self) -> None:
         """Decode every file once, in one process; the others find the result remembered.

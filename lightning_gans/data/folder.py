@@ -79,13 +79,13 @@ class Folder(DataModule):
         return self.channels, self.resolution, self.resolution
 
     @property
-    def num_classes(self) -> int:
-        """How many first-level folders have images; 0 if images lie in ``root`` itself.
+    def classes(self) -> tuple[int, ...]:
+        """How many first-level folders have images; none if images lie in ``root`` itself.
 
         Raises:
             DataMissing: if there is no such folder, or no image in it.
         """
-        return len(self._classes)
+        return (len(self._classes),) if self._classes else ()
 
     @cached_property
     def names(self) -> list[str]:

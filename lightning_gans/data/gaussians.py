@@ -86,9 +86,9 @@ class Gaussians(DataModule):
         self._seed = seed
 
     @property
-    def num_classes(self) -> int:
-        """How many clusters."""
-        return len(self.centres)
+    def classes(self) -> tuple[int, ...]:
+        """One label, the cluster."""
+        return (len(self.centres),)
 
     def setup(self, stage: str | None = None) -> None:
         """Draw the points, once."""

@@ -35,7 +35,7 @@ class _IdxImages(DataModule, ABC):
 
     source: ClassVar[type[datasets.MNIST]]
     image_shape = (1, 32, 32)
-    num_classes = 10
+    classes = (10,)
 
     def __init__(
         self, root: str, download: bool = False, batch_size: int = 32, workers: int = 0

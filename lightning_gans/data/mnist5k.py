@@ -54,7 +54,7 @@ class MNIST5k(DataModule):
     """
 
     image_shape = (1, 32, 32)
-    num_classes = 10
+    classes = (10,)
 
     def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
         super().__init__(batch_size, workers)
