@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 from lightning_gans.errors import UserError
 from lightning_gans.loading import load
 from lightning_gans.metrics import from_uint8, to_uint8
-from lightning_gans.models import AdversarialModule
+from lightning_gans.models import Model
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -40,7 +40,13 @@ def prepare(pixels: Pixels, image_shape: tuple[int, ...]) -> Tensor:
     return interpolate(x, image_shape[1:], mode="bilinear", antialias=True)
 
 
-def moved(model: AdversarialModule, z: Tensor, values: tuple[float, ...]) -> Pixels:
+def first(model: Model) -> Tensor:
+    """The latent that the page begins with, (1, latent_dim): drawn, or zero if none can be."""
+    z = model.prior.sample(1)
+    return z if "generate" in model.verbs else torch.zeros_like(z)
+
+
+def moved(model: Model, z: Tensor, values: tuple[float, ...]) -> Pixels:
     """The image of z with its leading elements, those with the largest scale, set to values."""
     leading = model.prior.scale().argsort(descending=True)[: len(values)]
     z = z.clone()
@@ -62,15 +68,16 @@ def main() -> None:
         model = load(arguments.run)
     except (UserError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
+    if "decode" not in model.verbs:
+        sys.exit(f"error: expected a model that makes images, this is a {type(model).__name__}")
     if len(model.image_shape) != 3:
         sys.exit(f"error: expected a model of images, this one makes points {model.image_shape}")
 
     count = min(SLIDERS, model.prior.dim)
 
     def draw() -> list[float]:
-        z = model.prior.sample(1)
-        code.append(z)
-        return values(z)
+        code.append(first(model))
+        return values(code[-1])
 
     def read(pixels: Pixels | None) -> list[float]:
         if pixels is None:
@@ -86,12 +93,14 @@ def main() -> None:
     def show(*settings: float) -> Pixels:
         return moved(model, code[-1], settings)
 
-    code = [model.prior.sample(1)]
+    code = [first(model)]
     with gr.Blocks(title="lightning_gans") as page:
         with gr.Row():
             with gr.Column():
-                upload = gr.Image(label="an image to reconstruct", visible=model.has_encoder)
-                sample = gr.Button("draw a sample")
+                upload = gr.Image(
+                    label="an image to reconstruct", visible="reconstruct" in model.verbs
+                )
+                sample = gr.Button("draw a sample", visible="generate" in model.verbs)
                 sliders = [gr.Slider(-3, 3, label=f"element {i + 1}") for i in range(count)]
             result = gr.Image(label="the model's image", interactive=False)
         upload.change(read, upload, sliders).then(show, sliders, result)

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
 from torch import Tensor
 
+from lightning_gans.errors import InputError
+
 Classes: TypeAlias = tuple[int, ...]
 
 
@@ -31,14 +33,14 @@ def one_hot(y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32) -> 
     """
     indices = y[:, None] if y.ndim == 1 else y
     if indices.ndim != 2 or indices.shape[1] != len(classes):
-        raise ValueError(
+        raise InputError(
             f"expected the class indices of {len(classes)} labels, got shape {tuple(y.shape)}"
         )
     sizes = torch.tensor(classes, device=y.device)
     if ((indices < 0) | (indices >= sizes)).any():
         label = int(((indices < 0) | (indices >= sizes)).any(0).nonzero()[0])
         column = indices[:, label]
-        raise ValueError(
+        raise InputError(
             f"expected classes 0 to {classes[label] - 1} of label {label}, "
             f"got {int(column.min())} to {int(column.max())}"
         )

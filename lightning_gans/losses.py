@@ -16,18 +16,24 @@ from torch import Tensor
 
 
 class AdversarialLoss(ABC):
-    """What the two players minimise: A_d on real and fake scores, A_g on fake scores."""
+    """What the two players minimise: A_d on real and fake scores, A_g on fake scores.
+
+    Attributes:
+        random: the stream that random targets are drawn from; a model sets it to its own.
+    """
+
+    random: torch.Generator | None = None
 
     @abstractmethod
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
-        """The discriminator's loss on scores of real data; ``random`` is for random targets."""
+    def real(self, score: Tensor) -> Tensor:
+        """The discriminator's loss on scores of real data."""
 
     @abstractmethod
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def fake(self, score: Tensor) -> Tensor:
         """The discriminator's loss on scores of fakes."""
 
     @abstractmethod
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def generator(self, score: Tensor) -> Tensor:
         """The generator's loss on scores of its fakes."""
 
 
@@ -42,52 +48,52 @@ class NonSaturating(AdversarialLoss):
         tensor([0.6931])
     """
 
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def real(self, score: Tensor) -> Tensor:
         return F.softplus(-score)
 
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def fake(self, score: Tensor) -> Tensor:
         return F.softplus(score)
 
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def generator(self, score: Tensor) -> Tensor:
         return F.softplus(-score)
 
 
 class LeastSquares(AdversarialLoss):
     """LSGAN (Mao et al. 2017): squares towards 1 for real, 0 for fake, 1 for the generator."""
 
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def real(self, score: Tensor) -> Tensor:
         return (score - 1).square()
 
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def fake(self, score: Tensor) -> Tensor:
         return score.square()
 
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def generator(self, score: Tensor) -> Tensor:
         return (score - 1).square()
 
 
 class Hinge(AdversarialLoss):
     """The hinge loss (Lim and Ye 2017): scores beyond ±1 cost the discriminator nothing."""
 
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def real(self, score: Tensor) -> Tensor:
         return F.relu(1 - score)
 
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def fake(self, score: Tensor) -> Tensor:
         return F.relu(1 + score)
 
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def generator(self, score: Tensor) -> Tensor:
         return -score
 
 
 class Wasserstein(AdversarialLoss):
     """WGAN (Arjovsky et al. 2017): the difference of mean scores; needs a gradient penalty."""
 
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def real(self, score: Tensor) -> Tensor:
         return -score
 
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def fake(self, score: Tensor) -> Tensor:
         return score
 
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
+    def generator(self, score: Tensor) -> Tensor:
         return -score
 
 
@@ -108,21 +114,18 @@ class SoftLabels(AdversarialLoss):
     ) -> None:
         self.real_labels, self.fake_labels = tuple(real), tuple(fake)
 
-    def real(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return self._cross_entropy(score, self.real_labels, random)
+    def real(self, score: Tensor) -> Tensor:
+        return self._cross_entropy(score, self.real_labels)
 
-    def fake(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return self._cross_entropy(score, self.fake_labels, random)
+    def fake(self, score: Tensor) -> Tensor:
+        return self._cross_entropy(score, self.fake_labels)
 
-    def generator(self, score: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return self._cross_entropy(score, self.real_labels, random)
+    def generator(self, score: Tensor) -> Tensor:
+        return self._cross_entropy(score, self.real_labels)
 
-    @staticmethod
-    def _cross_entropy(
-        score: Tensor, labels: tuple[float, ...], random: torch.Generator | None
-    ) -> Tensor:
+    def _cross_entropy(self, score: Tensor, labels: tuple[float, ...]) -> Tensor:
         low, high = labels
-        u = torch.rand(score.shape, generator=random, device=score.device, dtype=score.dtype)
+        u = torch.rand(score.shape, generator=self.random, device=score.device, dtype=score.dtype)
         # -t·log σ(a) - (1 - t)·log(1 - σ(a)), which is linear in the label t
         return F.softplus(score) - (low + (high - low) * u) * score
 

@@ -12,12 +12,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 
-def scatter(real: Tensor, fake: Tensor) -> Tensor:
-    """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width)."""
+def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tensor:
+    """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width).
+
+    The generated ones are coloured by their ``category``, (n,), if it is given.
+    """
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for points, label, color in ((real, "data", "0.6"), (fake, "generated", "tab:blue")):
+    groups = [(real, "data", "0.6")]
+    if category is None:
+        groups.append((fake, "generated", "tab:blue"))
+    else:
+        for k in category.unique().tolist():
+            groups.append((fake[category == k], f"category {k}", f"C{k % 10}"))
+    for points, label, color in groups:
         x, y = points.detach().cpu().double().numpy().T
         axes.scatter(x, y, s=6, label=label, color=color, linewidths=0)
     axes.set_aspect("equal")
@@ -42,4 +51,21 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
         axes.set_xlabel("iterations", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int = 4) -> None:
+    """Points coloured by category, a panel for each (title, (n, 2) points, (n,) categories)."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3 * columns, 3.1 * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, points, category) in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, index)
+        x, y = points[:3000].double().numpy().T
+        colors = category[:3000].numpy() % 20
+        axes.scatter(x, y, s=3, c=colors, cmap="tab20", vmin=0, vmax=19, linewidths=0)
+        axes.set_title(title, fontsize=9)
+        axes.set(xlim=(-2.5, 3.5), ylim=(-3.5, 2.5), aspect="equal")
+        axes.tick_params(labelsize=7)
     figure.savefig(path)

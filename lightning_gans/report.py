@@ -6,8 +6,8 @@ import csv
 import re
 from pathlib import Path
 
-from lightning_gans.callbacks.checkpoint import FOLDER as CHECKPOINTS
 from lightning_gans.callbacks.pictures import FOLDER as IMAGES
+from lightning_gans.checkpoints import FOLDER as CHECKPOINTS
 from lightning_gans.loggers import FILE, whole
 from lightning_gans.plots import curves
 
@@ -15,6 +15,8 @@ Series = dict[str, tuple[list[float], list[float]]]
 
 # what is no measure of the model
 ASIDE = ("epoch", "step", "evaluation/samples")
+# how the terms of the losses begin: with the player whose they are
+LOSSES = ("discriminator/", "generator/", "encoder/", "autoencoder/", "classifier/")
 
 
 def report(run: Path) -> str:
@@ -61,7 +63,7 @@ def table(series: Series) -> list[str]:
     measured = {
         name: points
         for name, points in series.items()
-        if "/" in name and not name.startswith(("discriminator/", "generator/"))
+        if name not in ("epoch", "step") and not name.startswith(LOSSES)
     }
     if not measured:
         return ["Nothing was measured."]

@@ -34,6 +34,20 @@ class TinyGenerator(nn.Module):
         return x.view(-1, *self.shape)
 
 
+class TinyConditionalGenerator(nn.Module):
+    """As the tiny generator, of a latent and a condition side by side."""
+
+    def __init__(
+        self, latent_dim: int, image_shape: tuple[int, ...], classes: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.tiny = TinyGenerator(latent_dim + sum(classes), image_shape)
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        x: Tensor = self.tiny(torch.cat([z, c], 1))
+        return x
+
+
 class TinyDiscriminator(nn.Module):
     """Two layers and heads."""
 
@@ -52,6 +66,34 @@ def batches(count: int, size: int = BATCH) -> list[Tensor]:
     generator = torch.Generator().manual_seed(5)
     draw = partial(torch.rand, generator=generator, dtype=torch.float64)
     return [draw((size, *SHAPE)) * 2 - 1 for _ in range(count)]
+
+
+def labels_of(data: Sequence[Tensor], classes: tuple[int, ...]) -> list[Tensor]:
+    """Random class indices for batches: (n,) for one label, else (n, labels)."""
+    generator = torch.Generator().manual_seed(6)
+    drawn = [
+        torch.stack([torch.randint(k, (len(x),), generator=generator) for k in classes], 1)
+        for x in data
+    ]
+    return [y.squeeze(1) if len(classes) == 1 else y for y in drawn]
+
+
+def conditions(y: Tensor, classes: tuple[int, ...]) -> Tensor:
+    """One-hot vectors side by side, float64, written out row by row."""
+    rows = y.reshape(len(y), len(classes)).tolist()
+    hot = [
+        [float(i == k) for k, n in zip(row, classes, strict=True) for i in range(n)] for row in rows
+    ]
+    return torch.tensor(hot, dtype=torch.float64)
+
+
+def draw_conditions(
+    n: int, probabilities: Sequence[Sequence[float]] | Sequence[Tensor], random: torch.Generator
+) -> Tensor:
+    """Conditions drawn label by label, each with its own probabilities."""
+    parts = [torch.as_tensor(p, dtype=torch.float64) for p in probabilities]
+    drawn = [torch.multinomial(p, n, replacement=True, generator=random) for p in parts]
+    return conditions(torch.stack(drawn, 1), tuple(len(p) for p in parts))
 
 
 def trainer(**options: object) -> Trainer:
@@ -80,9 +122,12 @@ def train(
     model: AdversarialModule,
     data: list[Tensor],
     precision: Literal["64-true", "32-true"] = "64-true",
+    labels: Sequence[Tensor] | None = None,
 ) -> Trainer:
-    """Train one epoch on the given batches, one iteration each."""
-    pairs = [(x, torch.zeros(len(x), dtype=torch.long)) for x in data]
+    """Train one epoch on the given batches, one iteration each; labels are all 0 without."""
+    if labels is None:
+        labels = [torch.zeros(len(x), dtype=torch.long) for x in data]
+    pairs = list(zip(data, labels, strict=True))
     runner = trainer(precision=precision)
     runner.fit(model, one_by_one(pairs))
     return runner

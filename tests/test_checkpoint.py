@@ -109,7 +109,7 @@ def test_going_on_replaces_its_own_files_only(tmp_path: Path) -> None:
 def test_a_lower_rate_can_be_given_when_going_on(tmp_path: Path) -> None:
     trainer(tmp_path, Checkpoint(), max_steps=5).fit(points(), data())
     model = points()
-    model._optimizer = model._discriminator_optimizer = lambda p: torch.optim.AdamW(p, lr=1e-9)
+    model._optimizers = (lambda p: torch.optim.AdamW(p, lr=1e-9),) * 2
     runner = trainer(tmp_path, Checkpoint(), max_steps=6)
     runner.fit(model, data(), ckpt_path=tmp_path / "checkpoints" / "last-step=5.ckpt")
     assert {group["lr"] for o in runner.optimizers for group in o.param_groups} == {1e-9}

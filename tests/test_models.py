@@ -3,21 +3,77 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from rounds import LATENT, SHAPE, TinyDiscriminator, TinyGenerator, batches, one_by_one, trainer
+import yaml
+from rounds import one_by_one, trainer
 from torch import Tensor
 from torch.optim import SGD
 
 import lightning_gans
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.cli import CONFIGS, main
-from lightning_gans.models import DLSGAN, GAN, AdversarialModule
+from lightning_gans.errors import UserError
+from lightning_gans.models import (
+    ACGAN,
+    AEDLSGAN,
+    CAGAN,
+    CGPGAN,
+    DLSGAN,
+    GAN,
+    PVDGAN,
+    VAEGAN,
+    AdversarialModule,
+    Autoencoder,
+    CategoricalInfoGAN,
+    Classifier,
+    InfoGAN,
+    Model,
+)
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+from lightning_gans.priors import GumbelSoftmax
 
-MODELS = [GAN, DLSGAN]
+SHAPE = (1, 4, 4)
+LATENT = 5
+Make = Callable[..., Model]
 Weights = dict[str, Tensor]
+
+DISCRIMINATOR = {"discriminator": partial(MLPDiscriminator, width=8, depth=1)}
+NETWORKS = {**DISCRIMINATOR, "generator": partial(MLPGenerator, width=8, depth=1)}
+
+# how to make a small one of each
+MODELS: dict[str, Make] = {
+    "GAN": partial(GAN, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "DLSGAN": partial(DLSGAN, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "InfoGAN": partial(InfoGAN, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "PVDGAN": partial(PVDGAN, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "VAEGAN": partial(VAEGAN, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "AEDLSGAN": partial(AEDLSGAN, SHAPE, (3,), latent_dim=LATENT, **NETWORKS),
+    "CAGAN": partial(CAGAN, SHAPE, (3,), latent_dim=LATENT, **NETWORKS),
+    "ACGAN": partial(ACGAN, SHAPE, (3,), latent_dim=LATENT, **NETWORKS),
+    "CGPGAN": partial(CGPGAN, SHAPE, latent_dim=LATENT, num_categories=3, **NETWORKS),
+    "CategoricalInfoGAN": partial(
+        CategoricalInfoGAN, SHAPE, latent_dim=LATENT, num_categories=3, **NETWORKS
+    ),
+    "Elastic": partial(
+        CategoricalInfoGAN,
+        SHAPE,
+        latent_dim=LATENT,
+        num_categories=3,
+        categories=GumbelSoftmax,
+        warmup=0,
+        **NETWORKS,
+    ),
+    "Autoencoder": partial(Autoencoder, SHAPE, latent_dim=LATENT, **NETWORKS),
+    "Classifier": partial(Classifier, SHAPE, (3,), num_features=LATENT, **DISCRIMINATOR),
+}
+GAMES = [name for name in MODELS if name not in ("Autoencoder", "Classifier")]
+VERBS = ("generate", "decode", "encode", "reconstruct", "cluster", "classify")
 
 
 class Frozen(SGD):
@@ -27,67 +83,134 @@ class Frozen(SGD):
         super().__init__(params, lr=lr)
 
 
-def tiny(model: type[GAN] | type[DLSGAN], **options: object) -> AdversarialModule:
+def tiny(name: str, **options: object) -> Model:
     torch.manual_seed(2)
-    arguments: dict[str, object] = {
-        "image_shape": SHAPE,
-        "latent_dim": LATENT,
-        "generator": TinyGenerator,
-        "discriminator": TinyDiscriminator,
-    }
-    return model(**{**arguments, **options})  # type: ignore[arg-type]  # by name, as given
+    return MODELS[name](**options)
 
 
-def step(model: AdversarialModule) -> Weights:
+def pairs(count: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(5)
+    draw = partial(torch.rand, generator=generator)
+    y = torch.tensor([0, 1, 2, 2, 1, 0])
+    return [(draw((6, *SHAPE)) * 2 - 1, y) for _ in range(count)]
+
+
+def step(model: Model) -> Weights:
     """One iteration; the weights before it."""
     before = copy.deepcopy(model.state_dict())
-    pairs = [(x.float(), torch.zeros(len(x))) for x in batches(1)]
-    trainer(max_steps=1).fit(model, one_by_one(pairs))
+    trainer(max_steps=1).fit(model, one_by_one(pairs(1)))
     return before
 
 
-@pytest.mark.parametrize("model", MODELS)
+def moved(model: Model, before: Weights) -> set[str]:
+    return {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+
+
+@pytest.mark.parametrize("name", GAMES)
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_a_turn_moves_its_own_player_only(model: type[GAN] | type[DLSGAN], player: str) -> None:
+def test_a_turn_moves_all_of_its_own_player_and_no_other(name: str, player: str) -> None:
     if player == "discriminator":
-        chosen = tiny(model, optimizer=Frozen, discriminator_optimizer=SGD)
+        chosen = tiny(name, optimizer=Frozen, discriminator_optimizer=SGD)
     else:
-        chosen = tiny(model, optimizer=SGD, discriminator_optimizer=Frozen)
+        chosen = tiny(name, optimizer=SGD, discriminator_optimizer=Frozen)
+    assert isinstance(chosen, AdversarialModule)
     before = step(chosen)
-    moved = {name for name, p in chosen.named_parameters() if not torch.equal(p, before[name])}
-    own = {
+    assert moved(chosen, before) == {
         name
         for name, _ in chosen.named_parameters()
         if name.startswith("discriminator.") == (player == "discriminator")
     }
-    assert moved == own
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_after_an_iteration_every_parameter_learns(model: type[GAN] | type[DLSGAN]) -> None:
-    chosen = tiny(model)
+@pytest.mark.parametrize("name", ["Autoencoder", "Classifier"])
+def test_an_iteration_moves_everything(name: str) -> None:
+    chosen = tiny(name, optimizer=SGD)
+    assert moved(chosen, step(chosen)) == {n for n, _ in chosen.named_parameters()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_after_an_iteration_every_parameter_learns(name: str) -> None:
+    chosen = tiny(name)
     step(chosen)
     assert all(p.requires_grad for p in chosen.parameters())
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_saves_and_loads(model: type[GAN] | type[DLSGAN], tmp_path: Path) -> None:
-    chosen = tiny(model, r1=0.25)
-    pairs = [(x.float(), torch.zeros(len(x))) for x in batches(2)]
+@pytest.mark.parametrize("name", MODELS)
+def test_saves_and_loads(name: str, tmp_path: Path) -> None:
+    chosen = tiny(name)
     options = {"enable_checkpointing": True, "callbacks": [Checkpoint()]}
-    trainer(default_root_dir=tmp_path, **options).fit(chosen, one_by_one(pairs))
+    trainer(default_root_dir=tmp_path, **options).fit(chosen, one_by_one(pairs(2)))
     loaded = lightning_gans.load(tmp_path)
-    assert type(loaded) is model
-    assert loaded.r1 == 0.25
-    for name, value in chosen.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], value)
-    z = torch.randn(3, LATENT)
-    torch.testing.assert_close(loaded.decode(z), chosen.eval().decode(z))
+    assert type(loaded) is type(chosen)
+    state = chosen.state_dict()
+    assert state.keys() == loaded.state_dict().keys()
+    for key, value in state.items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    chosen.eval()
+    x, n = pairs(1)[0][0], 6
+    for verb in VERBS:
+        if verb not in chosen.verbs:
+            continue
+        results = []
+        for model in (chosen, loaded):
+            torch.manual_seed(4)
+            argument: Any = n if verb == "generate" else x
+            if verb == "decode":
+                argument = torch.randn(n, LATENT)
+                c = model.categories.sample(n) if model.categories is not None else None
+                results.append(model.decode(argument, c))
+            else:
+                results.append(getattr(model, verb)(argument))
+        torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_work_or_say_in_one_line_that_there_are_none(name: str, verb: str) -> None:
+    model = tiny(name).eval()
+    x, n = pairs(1)[0][0], 6
+    arguments: list[Any] = [n] if verb == "generate" else [x]
+    if verb == "decode":
+        arguments = [torch.randn(n, LATENT)]
+        if model.categories is not None:
+            arguments.append(model.categories.sample(n))
+    if verb not in model.verbs:
+        with pytest.raises(UserError, match=type(model).__name__) as caught:
+            getattr(model, verb)(*arguments)
+        assert "\n" not in str(caught.value)
+        return
+    result = getattr(model, verb)(*arguments)
+    assert not result.requires_grad
+    if verb in ("generate", "decode", "reconstruct"):
+        assert result.shape == (n, *SHAPE)
+        assert result.abs().max() <= 1
+    elif verb == "encode":
+        assert result.shape == (n, LATENT)
+    else:
+        assert result.shape == (n,)
+        assert set(result.tolist()) <= {0, 1, 2}
+
+
+def images_only(config: Path) -> bool:
+    networks = yaml.safe_load(config.read_text())["model"]["init_args"]
+    return "generator" in networks or "class_path" in networks.get("discriminator", {})
 
 
 @pytest.mark.parametrize("config", sorted((CONFIGS / "model").glob("*.yaml")), ids=lambda p: p.stem)
 @pytest.mark.parametrize("data", ["mnist5k", "gaussians"])
-def test_every_config_trains(config: Path, data: str, tmp_path: Path) -> None:
+def test_every_config_trains(
+    config: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.max_steps=1"]
-    main([f"model={config.stem}", f"data={data}", *words, "trainer.limit_val_batches=1"])
+    words += ["trainer.limit_val_batches=1", f"data={data}"]
+    if config.stem == "encoder":
+        main(["model=gan", *words])
+        source = next(tmp_path.glob("runs/gan/*/*"))
+        words.append(f"model.checkpoint={source}")
+    if data == "gaussians" and images_only(config):
+        with pytest.raises(SystemExit):
+            main([f"model={config.stem}", *words])
+        assert "(2,)" in capsys.readouterr().err
+        return
+    main([f"model={config.stem}", *words])
     assert list(tmp_path.glob(f"runs/{config.stem}/{data}/*/checkpoints/last-step=1.ckpt"))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import callbacks as stock
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_gans.errors import UserError
-
-FOLDER = "checkpoints"
+from lightning_gans.checkpoints import FOLDER
+from lightning_gans.errors import InputError, UserError
 
 
 class FolderInUse(UserError, FileExistsError):
@@ -35,17 +35,23 @@ class Checkpoint(stock.Checkpoint):
 
     Args:
         every: iterations between two saves.
-        monitor: the metric of which a lower value is better, or its first part: ``fid`` stands for
-            ``fid/digits`` or ``fid/inception``, whichever is measured.
+        monitor: the metric that decides which is best, or its first part: ``fid`` stands for
+            ``fid/digits`` or ``fid/inception``, whichever is measured. If it is not measured,
+            there is no best.
+        mode: whether the least or the greatest value is best.
 
     Raises:
         ValueError: if ``every`` is less than 1.
     """
 
-    def __init__(self, every: int = 1000, monitor: str = "fid") -> None:
+    def __init__(
+        self, every: int = 1000, monitor: str = "fid", mode: Literal["min", "max"] = "min"
+    ) -> None:
         if every < 1:
             raise ValueError(f"expected every >= 1 iterations between checkpoints, got {every}")
-        self.every, self.monitor = every, monitor
+        if mode not in ("min", "max"):
+            raise ValueError(f'expected mode "min" or "max", got "{mode}"')
+        self.every, self.monitor, self.mode = every, monitor, mode
         self.best: float | None = None
         self.written: dict[str, str] = {}  # for each kind, the name of this run's newest file
         self.training = False  # whether there is something new to save
@@ -115,11 +121,7 @@ class Checkpoint(stock.Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best so far; at the end of a fit it is the last one, under another name."""
         value = self.monitored(trainer)
-        if (
-            trainer.sanity_checking
-            or value is None
-            or (self.best is not None and value >= self.best)
-        ):
+        if trainer.sanity_checking or value is None or not self.is_record(value):
             return
         if trainer.state.fn == TrainerFn.FITTING:
             self.best = value
@@ -133,6 +135,12 @@ class Checkpoint(stock.Checkpoint):
             if older and older != best.name:
                 (best.parent / older).unlink(missing_ok=True)
             self.written["best"] = best.name
+
+    def is_record(self, value: float) -> bool:
+        """Whether a value is better than the best so far; what is no number never is."""
+        if self.best is None or math.isnan(value):
+            return not math.isnan(value)
+        return value < self.best if self.mode == "min" else value > self.best
 
     def monitored(self, trainer: Trainer) -> float | None:
         """The metric's newest value, if it is measured."""
@@ -151,7 +159,9 @@ class Checkpoint(stock.Checkpoint):
         """Save what there is, unless other processes, still training, would wait for ever."""
         everywhere = isinstance(exception, (SIGTERMException, KeyboardInterrupt))
         if self.training and (trainer.world_size == 1 or everywhere):
-            good = self.whole and all(bool(p.isfinite().all()) for p in pl_module.parameters())
+            # what cannot be used as input is found before any weight is moved
+            whole = self.whole or isinstance(exception, InputError)
+            good = whole and all(bool(p.isfinite().all()) for p in pl_module.parameters())
             self.save(trainer, "last" if good else "failed")
         self._leave()
 
@@ -168,14 +178,3 @@ class Checkpoint(stock.Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best, self.written = state_dict["best"], dict(state_dict["written"])
-
-
-def newest(run: Path) -> Path | None:
-    """The checkpoint in a run's folder with the most iterations, if there is one."""
-    found = sorted((run / FOLDER).glob("last-step=*.ckpt"), key=step_of)
-    return found[-1] if found else None
-
-
-def step_of(path: Path) -> int:
-    """The iterations a checkpoint's name tells."""
-    return int(path.stem.rpartition("=")[2])

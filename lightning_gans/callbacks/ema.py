@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lightning_gans.checkpoints import AVERAGES
+
 
 class EMA(Callback):
     """Exponential moving average of all parameters, in place of them whenever nothing is trained.
@@ -37,6 +39,11 @@ class EMA(Callback):
         self.average: dict[str, Tensor] = {}
         self.swapped = False
         self.loaded = False
+
+    @property
+    def state_key(self) -> str:
+        """Where a checkpoint keeps the averages, also those of a subclass."""
+        return AVERAGES
 
     def decay_at(self, iteration: int) -> float:
         """The decay of one update, made after ``iteration`` iterations."""

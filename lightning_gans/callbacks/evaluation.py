@@ -14,16 +14,18 @@ from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
     PSNR,
     SSIM,
+    Accuracy,
     FeatureExtractor,
     FeaturesUnavailable,
     FrechetDistance,
     LatentLoss,
     PrecisionRecall,
+    Purity,
     active_dimensions,
     latent_entropy,
     to_uint8,
 )
-from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.models.base import Batch, Model
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
 
@@ -38,7 +40,10 @@ class Evaluation(Callback):
     Logged: ``fid/<features>``, ``precision/<features>``, ``recall/<features>``; for models with an
     encoder ``psnr/fake``, ``ssim/fake`` (fakes against their reconstructions), ``psnr/real``,
     ``ssim/real`` (held-out images against theirs), ``latent/loss`` (L_enc), ``latent/entropy``
-    (of z∘s, nats), ``latent/active`` (dimensions in use); and ``evaluation/samples``.
+    (of z∘s, nats), ``latent/active`` (dimensions in use); for models with categories
+    ``categories/entropy`` (of P(C), nats) and ``categories/used`` (of at least 1 %), for those
+    that cluster ``cluster/purity`` against the labels, for those that classify ``accuracy``; and
+    ``evaluation/samples``.
 
     Args:
         features: what FID, precision and recall see; without, they are not measured. If its
@@ -53,7 +58,7 @@ class Evaluation(Callback):
         self.samples = 0
         self.measured_at: int | None = None  # iterations made at the last evaluation
 
-    def start(self, trainer: Trainer, model: AdversarialModule) -> None:
+    def start(self, trainer: Trainer, model: Model) -> None:
         """Make fresh metrics, and draw from the first latent on."""
         self.random = stream("evaluation", rank=trainer.global_rank, device=model.device)
         self.samples = 0
@@ -63,14 +68,19 @@ class Evaluation(Callback):
                 f"evaluation.features={self.features.name} are features of images, and the data "
                 f"are points of shape {model.image_shape}; leave evaluation.features out"
             )
-        if self.features is not None and self.prepare(model.device):
+        generates, inverts = "generate" in model.verbs, "reconstruct" in model.verbs
+        if self.features is not None and generates and self.prepare(model.device):
             self.metrics["fid"] = FrechetDistance(self.features.num_features)
             self.metrics["precision"] = PrecisionRecall(self.k)
-        if model.has_encoder:
+        if generates and inverts:
             self.metrics["latent/loss"] = LatentLoss()
-            if len(model.image_shape) == 3:
-                for name in ("fake", "real"):
-                    self.metrics |= {f"psnr/{name}": PSNR(), f"ssim/{name}": SSIM()}
+        if inverts and len(model.image_shape) == 3:
+            for name in ("fake", "real") if generates else ("real",):
+                self.metrics |= {f"psnr/{name}": PSNR(), f"ssim/{name}": SSIM()}
+        if "cluster" in model.verbs:
+            self.metrics["cluster/purity"] = Purity()
+        if "classify" in model.verbs:
+            self.metrics["accuracy"] = Accuracy()
         for metric in self.metrics.values():
             metric.to(model.device)
 
@@ -86,27 +96,33 @@ class Evaluation(Callback):
         return True
 
     @torch.no_grad()
-    def measure(self, model: AdversarialModule, x: Tensor) -> None:
-        """Take in real images x, (n, *image_shape), and as many fakes."""
+    def measure(self, model: Model, x: Tensor, labels: Tensor) -> None:
+        """Take in real images x, (n, *image_shape), with their labels, and as many fakes."""
         self.samples += len(x)
-        z, s = model.prior.sample(len(x), self.random), model.prior.scale()
-        y = model.generator(z * s)
+        images = {"real": x}
         if "latent/loss" in self.metrics:
-            self.metrics["latent/loss"].update(z, model.discriminator(y).code, s)
-        if len(model.image_shape) == 3:
-            y = y.clamp(-1, 1)
-        if "psnr/fake" in self.metrics:
-            for name, images in (("fake", y), ("real", x)):
-                again = model.reconstruct(images)
-                self.metrics[f"psnr/{name}"].update(images, again)
-                self.metrics[f"ssim/{name}"].update(images, again)
-        if self.features is not None:
-            for images, real in ((x, True), (y, False)):
-                features = self.features(to_uint8(images))
-                self.metrics["fid"].update(features, real=real)
-                self.metrics["precision"].update(features, real=real)
+            z, s = model.prior.sample(len(x), self.random), model.prior.scale()
+            y = model.generator(z * s)
+            self.metrics["latent/loss"].update(z, model.read(y), s)
+            images["fake"] = y.clamp(-1, 1) if len(model.image_shape) == 3 else y
+        elif "fid" in self.metrics:
+            images["fake"] = model.generate(len(x), self.random)
+        for name, picture in images.items():
+            if f"psnr/{name}" in self.metrics:
+                again = model.reconstruct(picture)
+                self.metrics[f"psnr/{name}"].update(picture, again)
+                self.metrics[f"ssim/{name}"].update(picture, again)
+        if "cluster/purity" in self.metrics:
+            self.metrics["cluster/purity"].update(model.cluster(x), labels)
+        if "accuracy" in self.metrics:
+            self.metrics["accuracy"].update(model.classify(x), labels)
+        if "fid" in self.metrics and self.features is not None:
+            for name, picture in images.items():
+                features = self.features(to_uint8(picture))
+                self.metrics["fid"].update(features, real=name == "real")
+                self.metrics["precision"].update(features, real=name == "real")
 
-    def results(self, model: AdversarialModule) -> dict[str, Tensor]:
+    def results(self, model: Model) -> dict[str, Tensor]:
         """All that was measured, by the names under which it is logged."""
         values: dict[str, Tensor] = {}
         for name, metric in self.metrics.items():
@@ -119,14 +135,18 @@ class Evaluation(Callback):
                     values[f"{side}/{self.features.name}"] = value
             else:
                 values[name] = metric.compute()
-        if model.has_encoder:
+        if model.categories is not None:
+            p = model.categories.probabilities
+            values["categories/entropy"] = model.categories.entropy()
+            values["categories/used"] = (p >= 0.01).sum()
+        if "latent/loss" in self.metrics:
             values["latent/entropy"] = latent_entropy(model.prior.entropy, model.prior.scale())
-        if isinstance(model.prior, DynamicScale):
+        if "generate" in model.verbs and isinstance(model.prior, DynamicScale):
             values["latent/active"] = active_dimensions(model.prior.v)
         values["evaluation/samples"] = torch.tensor(self.samples)
         return {name: value.float() for name, value in values.items()}
 
-    def finish(self, trainer: Trainer, model: AdversarialModule) -> None:
+    def finish(self, trainer: Trainer, model: Model) -> None:
         """Compute and log."""
         values = self.results(model)
         self.measured_at = model.iterations
@@ -137,7 +157,7 @@ class Evaluation(Callback):
                 logger.log_metrics({name: float(value) for name, value in values.items()}, step=0)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, AdversarialModule)
+        assert isinstance(pl_module, Model)
         self.start(trainer, pl_module)
 
     def on_validation_batch_end(
@@ -149,11 +169,11 @@ class Evaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        assert isinstance(pl_module, AdversarialModule)
-        self.measure(pl_module, batch[0])
+        assert isinstance(pl_module, Model)
+        self.measure(pl_module, *batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, AdversarialModule)
+        assert isinstance(pl_module, Model)
         self.finish(trainer, pl_module)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

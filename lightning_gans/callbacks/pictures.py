@@ -13,8 +13,9 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.models.base import Batch, Model
 from lightning_gans.plots import scatter
+from lightning_gans.priors import Categories
 from lightning_gans.randomness import stream
 
 FOLDER = "images"
@@ -26,11 +27,14 @@ class Pictures(Callback):
     Files ``images/<name>-step=<iterations>.png`` in the run's folder, and the same as image panels
     in wandb and TensorBoard:
 
-    - ``samples``: decoded from the same latents every time;
+    - ``samples``: decoded from the same latents every time; of class-conditional models a row for
+      each latent and a column for each category (thesis, Fig. 10 and 43);
     - ``reconstructions``: held-out images, each above its reconstruction, if there is an encoder;
     - ``traversals``: the first held-out image's code (without an encoder, a drawn one) while one
       element goes from -2 to 2, for the elements with the largest scale, which are the most
       informative ones (thesis, Fig. 23-25).
+
+    Samples and traversals are of models that generate; classifiers leave no pictures.
 
     Args:
         samples: number of samples, drawn in rows of ``columns``.
@@ -69,26 +73,54 @@ class Pictures(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw."""
-        assert isinstance(pl_module, AdversarialModule)
+        assert isinstance(pl_module, Model)
         if trainer.is_global_zero and self.held_out is not None:
             for name, picture in self.draw(pl_module, self.held_out).items():
                 save(trainer, name, picture, pl_module.iterations)
 
-    def draw(self, model: AdversarialModule, held_out: Tensor) -> dict[str, Tensor]:
+    def draw(self, model: Model, held_out: Tensor) -> dict[str, Tensor]:
         """The pictures by name, each uint8 (3, height, width)."""
+        if model.categories is not None:
+            return self.draw_categories(model, model.categories, held_out)
+        pictures: dict[str, Tensor] = {}
+        if len(model.image_shape) == 3 and "reconstruct" in model.verbs:
+            columns = min(self.columns, len(held_out))
+            pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
+        if "generate" not in model.verbs:
+            return pictures
         z = model.prior.sample(self.samples, stream("pictures", device=model.device))
         if len(model.image_shape) != 3:
             return {"samples": scatter(held_out, model.decode(z))}
-        pictures = {"samples": grid(model.decode(z), self.columns)}
-        if model.has_encoder:
-            columns = min(self.columns, len(held_out))
-            pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
+        pictures["samples"] = grid(model.decode(z), self.columns)
         if self.dimensions:
-            start = model.encode(held_out[:1])[0] if model.has_encoder else z[0]
+            start = model.encode(held_out[:1])[0] if "encode" in model.verbs else z[0]
             pictures["traversals"] = grid(self.traverse(model, start), self.steps)
         return pictures
 
-    def traverse(self, model: AdversarialModule, z: Tensor) -> Tensor:
+    def draw_categories(
+        self, model: Model, categories: Categories, held_out: Tensor
+    ) -> dict[str, Tensor]:
+        """Samples of a class-conditional model: a row for each latent, a column a category.
+
+        The columns are the categories of at least 1 %, in order, as many as there is room for; of
+        several labels, conditions drawn from P(C).
+        """
+        random = stream("pictures", device=model.device)
+        if len(model.image_shape) != 3:
+            z = model.prior.sample(self.samples, random)
+            c = categories.sample(self.samples, random)
+            first = c[:, : categories.classes[0]].argmax(1)
+            return {"samples": scatter(held_out, model.decode(z, c), first)}
+        used = (categories.probabilities >= 0.01).nonzero()[: self.columns, 0]
+        if len(categories.classes) > 1:
+            chosen = categories.sample(self.columns, random)
+        else:
+            chosen = categories.condition(used, len(used))
+        rows = max(1, self.samples // self.columns)
+        z = model.prior.sample(rows, random).repeat_interleave(len(chosen), 0)
+        return {"samples": grid(model.decode(z, chosen.repeat(rows, 1)), len(chosen))}
+
+    def traverse(self, model: Model, z: Tensor) -> Tensor:
         """Images of z while each of the leading elements goes from -2 to 2, row by row."""
         leading = model.prior.scale().argsort(descending=True)[: self.dimensions]
         line = torch.linspace(-2, 2, self.steps, device=z.device, dtype=z.dtype)
@@ -112,7 +144,7 @@ class Pictures(Callback):
         self.on_validation_epoch_end(trainer, pl_module)
 
 
-def pairs(x: Tensor, model: AdversarialModule, columns: int) -> Tensor:
+def pairs(x: Tensor, model: Model, columns: int) -> Tensor:
     """Whole rows of images, each followed by the row of their reconstructions."""
     x = x[: len(x) // columns * columns]
     rows = torch.stack([x, model.reconstruct(x)]).view(2, -1, columns, *x.shape[1:])

@@ -16,7 +16,8 @@ class Predictions(Callback):
     """Writes what ``predict_step`` returns, in order, to ``predictions.safetensors`` in the run.
 
     Its tensors are ``code`` (n, latent_dim) and ``reconstruction`` (n, *image_shape) in [-1, 1],
-    or ``sample`` for models without encoder. Further processes write ``predictions-<rank>``.
+    or ``sample`` for models without encoder, or ``class`` (n,) or (n, labels) and ``logits``
+    (n, sum(classes)) for classifiers. Further processes write ``predictions-<rank>``.
     """
 
     def __init__(self) -> None:

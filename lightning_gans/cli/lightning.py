@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,15 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
-from lightning_gans.callbacks.checkpoint import newest, step_of
 from lightning_gans.callbacks.predictions import Predictions
+from lightning_gans.checkpoints import check_fits, newest, read, step_of
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.cli.words import Command
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
-from lightning_gans.loading import check_fits, read
 from lightning_gans.loggers import FILE, forget_after
-from lightning_gans.models import AdversarialModule
+from lightning_gans.models import Model
 from lightning_gans.models.base import check_precision
 from lightning_gans.report import report
 
@@ -72,7 +72,7 @@ class CLI(LightningCLI):
     def __init__(self, command: Command) -> None:
         self.command = command
         super().__init__(
-            AdversarialModule,
+            Model,
             DataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -87,17 +87,18 @@ class CLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Our callbacks, in the order in which Lightning shall call them, and the one link."""
+        """Our callbacks, in the order of their calls, and what the data tell the model."""
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
-        parser.link_arguments(
-            "data",
-            "model.init_args.image_shape",
-            compute_fn=lambda data: data.image_shape,
-            apply_on="instantiate",
-        )
+        for name in ("image_shape", "classes"):
+            parser.link_arguments(
+                "data",
+                f"model.init_args.{name}",
+                compute_fn=attrgetter(name),
+                apply_on="instantiate",
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; a mistake becomes one line.

@@ -9,6 +9,7 @@ from lightning_gans.metrics.features import (
     InceptionFeatures,
 )
 from lightning_gans.metrics.frechet import FrechetDistance
+from lightning_gans.metrics.labels import Accuracy, Purity
 from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8
@@ -17,6 +18,7 @@ from lightning_gans.metrics.reconstruction import PSNR, SSIM
 __all__ = [
     "PSNR",
     "SSIM",
+    "Accuracy",
     "DigitFeatures",
     "FeatureExtractor",
     "FeaturesUnavailable",
@@ -24,6 +26,7 @@ __all__ = [
     "InceptionFeatures",
     "LatentLoss",
     "PrecisionRecall",
+    "Purity",
     "active_dimensions",
     "from_uint8",
     "latent_entropy",

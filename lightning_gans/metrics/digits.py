@@ -7,11 +7,18 @@ from importlib import resources
 import safetensors.torch
 from torch import Tensor, nn
 
+from lightning_gans.networks import DigitBackbone
+
 WEIGHTS = resources.files("lightning_gans.metrics") / "weights" / "digits.safetensors"
+
+# the file is older than the heads: there, the code was one more layer of the backbone
+_RENAMED = {f"backbone.15.{part}": f"backbone.15.code.{part}" for part in ("weight", "bias")}
 
 
 class DigitClassifier(nn.Module):
-    """Four convolutions and two linear layers; images (N, 1, 32, 32) in [-1, 1] to 10 logits.
+    """The networks of a ``Classifier`` on ``DigitBackbone``, without its training.
+
+    Images (N, 1, 32, 32) in [-1, 1] to 10 logits. Its weights have the names they have there.
 
     Attributes:
         num_features: width of the layer before the logits.
@@ -21,17 +28,7 @@ class DigitClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(
-            *_convolution(1, 32, kernel=5, stride=2),
-            *_convolution(32, 32),
-            nn.MaxPool2d(2),
-            *_convolution(32, 64),
-            *_convolution(64, 64),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(64 * 4 * 4, self.num_features),
-            nn.ReLU(),
-        )
+        self.backbone = DigitBackbone((1, 32, 32), code_dim=self.num_features)
         self.head = nn.Linear(self.num_features, 10)
 
     def features(self, x: Tensor) -> Tensor:
@@ -42,13 +39,26 @@ class DigitClassifier(nn.Module):
         """
         if x.ndim != 4 or x.shape[1:] != (1, 32, 32):
             raise ValueError(f"expected images (N, 1, 32, 32), got {tuple(x.shape)}")
-        activations: Tensor = self.backbone(x)
-        return activations
+        code: Tensor = self.backbone(x).code
+        return code.relu()
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+
+def digit_weights() -> dict[str, Tensor]:
+    """The weights that the package ships, in half precision.
+
+    They are those of ``Classifier(image_shape=(1, 32, 32), classes=(10,), num_features=128,
+    discriminator=DigitBackbone)``, which can load them.
+
+    Raises:
+        FileNotFoundError: if the package was installed without its weights.
+    """
+    saved = safetensors.torch.load(WEIGHTS.read_bytes())
+    return {_RENAMED.get(name, name): value for name, value in saved.items()}
 
 
 def trained_digit_classifier() -> DigitClassifier:
@@ -59,13 +69,5 @@ def trained_digit_classifier() -> DigitClassifier:
     """
     classifier = DigitClassifier()
     # stored in half precision, used in single: load_state_dict copies into float32 parameters
-    classifier.load_state_dict(safetensors.torch.load(WEIGHTS.read_bytes()))
+    classifier.load_state_dict(digit_weights())
     return classifier.eval().requires_grad_(False)
-
-
-def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    ]

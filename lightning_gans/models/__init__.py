@@ -1,7 +1,36 @@
-"""The algorithms: one final class a file, on one abstract base."""
+"""The algorithms: one final class a file, on abstract bases."""
 
-from lightning_gans.models.base import AdversarialModule, NonFiniteLoss
+from lightning_gans.models.acgan import ACGAN
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.aedlsgan import AEDLSGAN
+from lightning_gans.models.autoencoder import Autoencoder
+from lightning_gans.models.base import Model, NonFiniteLoss
+from lightning_gans.models.cagan import CAGAN
+from lightning_gans.models.cgpgan import CGPGAN
+from lightning_gans.models.classifier import Classifier
 from lightning_gans.models.dlsgan import DLSGAN
+from lightning_gans.models.encoder import Encoder
 from lightning_gans.models.gan import GAN
+from lightning_gans.models.infogan import InfoGAN
+from lightning_gans.models.infogan_categorical import CategoricalInfoGAN
+from lightning_gans.models.pvdgan import PVDGAN
+from lightning_gans.models.vaegan import VAEGAN
 
-__all__ = ["DLSGAN", "GAN", "AdversarialModule", "NonFiniteLoss"]
+__all__ = [
+    "ACGAN",
+    "AEDLSGAN",
+    "CAGAN",
+    "CGPGAN",
+    "DLSGAN",
+    "GAN",
+    "PVDGAN",
+    "VAEGAN",
+    "AdversarialModule",
+    "Autoencoder",
+    "CategoricalInfoGAN",
+    "Classifier",
+    "Encoder",
+    "InfoGAN",
+    "Model",
+    "NonFiniteLoss",
+]

@@ -1,11 +1,11 @@
-"""What every adversarial model shares: two turns, the verbs, and nothing of any algorithm."""
+"""What all models share: turns, checkpoints, random streams, verbs; nothing of any algorithm."""
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,15 +14,16 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_gans.errors import UserError
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.recipe import recipe
-from lightning_gans.priors import Prior
+from lightning_gans.priors import Categories, Prior
 from lightning_gans.randomness import stream
 
-Player = Literal["discriminator", "generator"]
 Batch = tuple[Tensor, Tensor]
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+# how far beyond [-1, 1] an image may go by rounding
+SLACK = 1e-3
 
 
 class NonFiniteLoss(UserError, FloatingPointError):
@@ -46,53 +47,71 @@ def check_precision(precision: str) -> None:
         )
 
 
-class AdversarialModule(LightningModule, ABC):
-    """A game of two players, each with an optimiser of its own, that take turns.
+def check_shape(values: Tensor, shape: tuple[int, ...], what: str) -> None:
+    """Raise an InputError unless ``values`` is (n, *shape) and finite."""
+    if values.shape[1:] != shape:
+        raise InputError(
+            f"expected {what} of shape (n, {', '.join(map(str, shape))}), got {tuple(values.shape)}"
+        )
+    if not values.isfinite().all():
+        raise InputError(f"expected {what} of finite numbers, got some that are NaN or infinite")
 
-    The discriminator player owns ``discriminator``; the generator player owns every other
-    parameter. A subclass is final: it builds its networks and prior in the constructor and writes
-    its algorithm flat in ``training_step``, in turns::
 
-        with self.turn("discriminator") as minimize:
-            minimize(adversarial=..., r1=...)
-        with self.turn("generator") as minimize:
-            minimize(adversarial=...)
+def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> None:
+    """Raise an InputError unless x is (n, *shape), finite and, if of images, in [-1, 1]."""
+    check_shape(x, shape, what)
+    if len(shape) == 3 and x.numel() and x.abs().max() > 1 + SLACK:
+        raise InputError(
+            f"expected {what} in [-1, 1], got values from {x.min():.4g} to {x.max():.4g}; "
+            "scale pixels of 0 to 255 by x / 127.5 - 1"
+        )
 
-    One ``training_step`` is one iteration. It ends with one step of the generator, and that step
+
+class Model(LightningModule, ABC):
+    """Players that take turns, each with an optimiser of its own, and the verbs of a trained model.
+
+    A subclass is final: it builds its networks in the constructor and writes its algorithm flat in
+    ``training_step``, in turns::
+
+        with self.turn("encoder") as minimize:
+            minimize(latent=...)
+
+    One ``training_step`` is one iteration. It ends with one step of the last player, and that step
     is what ``trainer.global_step`` counts; so ``max_steps``, logs and checkpoints all count
-    iterations, though several optimiser steps are made.
+    iterations, though several optimiser steps may be made.
 
     Args:
-        optimizer: makes an optimiser from a list of parameters; used for each player.
-        discriminator_optimizer: if given, the discriminator's own instead.
+        optimizers: for each player, what makes its optimiser from parameters.
 
     Attributes:
-        has_encoder: whether the method trains one, so that ``encode`` and ``reconstruct`` work.
+        players: their names, in order; the last ends an iteration.
+        verbs: what a trained model of this class can be asked for, by the names of the methods.
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        prior: of the continuous latent.
+        categories: of the condition, for class-conditional models.
         random: the stream that training draws from, own to this process; made when fit begins.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
-    prior: Prior
+    players: ClassVar[tuple[str, ...]]
+    verbs: ClassVar[tuple[str, ...]] = ()
     image_shape: tuple[int, ...]
-    has_encoder: ClassVar[bool] = False
+    generator: nn.Module
+    prior: Prior
+    categories: Categories | None
     random: torch.Generator | None = None
 
-    def __init__(
-        self,
-        optimizer: OptimizerCallable,
-        discriminator_optimizer: OptimizerCallable | None = None,
-    ) -> None:
+    def __init__(self, *optimizers: OptimizerCallable) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self._optimizer = optimizer
-        self._discriminator_optimizer = discriminator_optimizer or optimizer
+        self.categories = None  # here: a class attribute would hide the module of this name
+        self._optimizers = optimizers
+        self._rates: list[list[dict[str, Any]]] = []
         self._saved: dict[str, Any] = {}
 
     # Turns
 
     @contextmanager
-    def turn(self, player: Player) -> Iterator[Minimize]:
+    def turn(self, player: str) -> Iterator[Minimize]:
         """One player's move: only its parameters require gradients, and ``minimize`` moves them.
 
         Raises:
@@ -118,19 +137,20 @@ class AdversarialModule(LightningModule, ABC):
         with self.toggled_optimizer(optimizer):
             yield minimize
 
-    def _acting(self, player: Player) -> LightningOptimizer:
-        both = self.optimizers()
-        assert isinstance(both, list)
-        discriminator, generator = both
-        assert isinstance(discriminator, LightningOptimizer)
-        assert isinstance(generator, LightningOptimizer)
-        # Lightning counts every optimiser step as a step of training; only the generator's shall
-        # count. It sets these two hooks anew before each training_step.
-        discriminator._on_before_step = do_nothing_closure
-        discriminator._on_after_step = do_nothing_closure
-        return discriminator if player == "discriminator" else generator
+    def _acting(self, player: str) -> LightningOptimizer:
+        found = self.optimizers()
+        optimizers = found if isinstance(found, list) else [found]
+        for optimizer in optimizers[:-1]:
+            assert isinstance(optimizer, LightningOptimizer)
+            # Lightning counts every optimiser step as a step of training; only the last player's
+            # shall count. It sets these two hooks anew before each training_step.
+            optimizer._on_before_step = do_nothing_closure
+            optimizer._on_after_step = do_nothing_closure
+        acting = optimizers[self.players.index(player)]
+        assert isinstance(acting, LightningOptimizer)
+        return acting
 
-    def _check_finite(self, player: Player, terms: dict[str, Tensor]) -> None:
+    def _check_finite(self, player: str, terms: dict[str, Tensor]) -> None:
         if torch.stack(list(terms.values())).detach().isfinite().all():
             return
         name, term = next((n, t) for n, t in terms.items() if not t.isfinite())
@@ -142,13 +162,24 @@ class AdversarialModule(LightningModule, ABC):
 
     # What Lightning asks for
 
+    def owned(self, player: str) -> list[dict[str, Any]]:
+        """A player's parameters, as groups for its optimiser: by default all that are trained.
+
+        In the order of ``named_parameters``: an optimiser's state is saved by position.
+        """
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
     def configure_optimizers(self) -> list[Optimizer]:
-        """The discriminator's optimiser, then the generator's."""
-        # lists in the order of named_parameters: an optimiser's state is saved by position
-        named = list(self.named_parameters())
-        theirs = [p for name, p in named if name.startswith("discriminator.")]
-        ours = [p for name, p in named if not name.startswith("discriminator.")]
-        return [self._discriminator_optimizer(theirs), self._optimizer(ours)]
+        """The players' optimisers, in order."""
+        made = [
+            make(self.owned(player))
+            for player, make in zip(self.players, self._optimizers, strict=True)
+        ]
+        self._rates = [
+            [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            for optimizer in made
+        ]
+        return made
 
     def setup(self, stage: str) -> None:
         """Refuse a precision in which penalties cannot be trusted.
@@ -170,9 +201,26 @@ class AdversarialModule(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Let the config's rates hold: a checkpoint brings back those it was saved with."""
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group.update({k: v for k, v in optimizer.defaults.items() if k in group})
+        self._set_rates()
+
+    def on_train_epoch_start(self) -> None:
+        """Decay the rates of optimisers that have an ``epoch_decay``."""
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        # a function of the epoch alone, so that nothing of a schedule has to be saved
+        for optimizer, groups in zip(self.trainer.optimizers, self._rates, strict=True):
+            for group, given in zip(optimizer.param_groups, groups, strict=True):
+                group.update(given)
+                group["lr"] = given["lr"] * given.get("epoch_decay", 1.0) ** self.current_epoch
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refuse data that are not what the networks were made for.
+
+        Raises:
+            InputError: for images of another shape or range, or with NaN.
+        """
+        check_images(batch[0], self.image_shape, "images of the data")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random stream, and how to build this model, as plain data."""
@@ -198,28 +246,74 @@ class AdversarialModule(LightningModule, ABC):
         """Nothing, as in :meth:`validation_step`."""
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Codes and reconstructions of a batch; without an encoder, as many samples."""
+        """What the model can tell of a batch: codes and reconstructions, else as many samples."""
         x, _ = batch
-        if not self.has_encoder:
+        if "encode" not in self.verbs:
             return {"sample": self.generate(len(x), self.random)}
         code = self.encode(x)
         return {"code": code, "reconstruction": self.decode(code)}
 
-    # Verbs. They take no part in gradients; for those use ``generator`` and ``discriminator``.
+    # Verbs. They take no part in gradients; for those use the networks.
+
+    def _must(self, verb: str, why: str) -> None:
+        if verb not in self.verbs:
+            raise UserError(
+                f"{type(self).__name__} {why}; it can be asked to {', '.join(self.verbs)}"
+            )
 
     @torch.no_grad()
-    def generate(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``n`` images, (n, *image_shape), in [-1, 1], from a random generator if given."""
-        return self.decode(self.prior.sample(n, generator))
+    def generate(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        category: int | Sequence[int] | Tensor | None = None,
+    ) -> Tensor:
+        """Draw ``n`` images, (n, *image_shape), in [-1, 1].
 
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """The images of latents z, (n, latent_dim) to (n, *image_shape), in [-1, 1].
+        Args:
+            n: how many.
+            generator: the random stream to draw from; torch's own without.
+            category: of class-conditional models: one for all, or (n,); for several labels
+                (labels,) or (n, labels). Drawn from P(C) without.
 
-        Points, which are no images, are not clipped.
+        Raises:
+            UserError: if the model does not generate, or not by category.
+            ValueError: if a category is out of range.
         """
-        self._check(z, (self.prior.dim,), "latents")
-        x: Tensor = self.generator(z * self.prior.scale())
+        self._must("generate", "generates no images")
+        z = self.prior.sample(n, generator)
+        if self.categories is None:
+            if category is not None:
+                raise UserError(f"{type(self).__name__} is not class-conditional: leave category")
+            return self.decode(z)
+        if category is None:
+            return self.decode(z, self.categories.sample(n, generator))
+        return self.decode(z, self.categories.condition(category, n))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """The images of latents, in [-1, 1]. Points, which are no images, are not clipped.
+
+        Args:
+            z: (n, latent_dim).
+            c: (n, sum(classes)), the conditions of a class-conditional model.
+
+        Returns:
+            (n, *image_shape).
+
+        Raises:
+            UserError: if the model does not decode.
+            ValueError: if a shape is wrong, or a number is not finite.
+        """
+        self._must("decode", "decodes no latents")
+        check_shape(z, (self.prior.dim,), "latents")
+        latents = [z * self.prior.scale()]
+        if self.categories is not None:
+            if c is None:
+                raise InputError(f"{type(self).__name__} decodes a latent with a condition c")
+            check_shape(c, (sum(self.categories.classes),), "conditions")
+            latents.append(c)
+        x: Tensor = self.generator(*latents)
         return x.clamp(-1, 1) if len(self.image_shape) == 3 else x
 
     @torch.no_grad()
@@ -228,24 +322,40 @@ class AdversarialModule(LightningModule, ABC):
 
         Raises:
             UserError: if the method trains no encoder.
+            ValueError: if x has another shape or range, or a number is not finite.
         """
-        if not self.has_encoder:
-            raise UserError(
-                f"{type(self).__name__} has no encoder: its discriminator reads no code. Train a "
-                "model that has one, such as DLSGAN"
-            )
-        self._check(x, self.image_shape, "images")
-        code: Tensor = self.discriminator(x).code
-        return code
+        self._must("encode", "has no encoder of images")
+        check_images(x, self.image_shape)
+        return self.read(x)
+
+    def read(self, x: Tensor) -> Tensor:
+        """What the encoder reads of x, (n, latent_dim); unchecked, and gradients flow."""
+        raise UserError(f"{type(self).__name__} has no encoder of images")
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Decode the codes of images, (n, *image_shape) to the same."""
+        """Decode the codes of images, (n, *image_shape) to the same.
+
+        Raises:
+            UserError: if the method trains no encoder.
+        """
+        self._must("reconstruct", "reconstructs no images")
         return self.decode(self.encode(x))
 
-    def _check(self, values: Tensor, shape: tuple[int, ...], what: str) -> None:
-        if values.shape[1:] != shape:
-            raise ValueError(
-                f"expected {what} of shape (n, {', '.join(map(str, shape))}), "
-                f"got {tuple(values.shape)}"
-            )
+    def cluster(self, x: Tensor) -> Tensor:
+        """The categories of images, (n, *image_shape) to (n,), or (n, labels) of several labels.
+
+        Raises:
+            UserError: if the model finds no categories.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        raise UserError(f"{type(self).__name__} finds no categories in images")
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels).
+
+        Raises:
+            UserError: if the model predicts no classes.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        raise UserError(f"{type(self).__name__} predicts no classes of images")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
 
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
+from lightning_gans.models.likelihood import likelihood_score
 from lightning_gans.networks import (
-    ConvDiscriminator,
-    ConvGenerator,
     DiscriminatorFactory,
     GeneratorFactory,
+    build_discriminator,
+    build_generator,
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
@@ -34,8 +37,9 @@ class DLSGAN(AdversarialModule):
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape).
-        discriminator: makes the discriminator from (image_shape, scores, code_dim).
+        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
         discriminator_optimizer: if given, the discriminator's own.
@@ -44,14 +48,14 @@ class DLSGAN(AdversarialModule):
         latent: weight of L_enc for both players, λ_enc.
     """
 
-    has_encoder = True
+    verbs = (*AdversarialModule.verbs, "ood_score")
 
     def __init__(
         self,
         image_shape: tuple[int, ...],
         latent_dim: int = 1024,
-        generator: GeneratorFactory = ConvGenerator,
-        discriminator: DiscriminatorFactory = ConvDiscriminator,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = DynamicScale,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
@@ -64,9 +68,9 @@ class DLSGAN(AdversarialModule):
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent = r1, latent
         self.prior = prior(latent_dim)
-        self.generator = generator(latent_dim=latent_dim, image_shape=self.image_shape)
-        self.discriminator = discriminator(
-            image_shape=self.image_shape, scores=1, code_dim=latent_dim
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=latent_dim
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -94,3 +98,16 @@ class DLSGAN(AdversarialModule):
             )
 
         self.prior.update(torch.cat([seen, fake.code]))
+
+    @torch.no_grad()
+    def ood_score(self, x: Tensor) -> Tensor:
+        """How strange images are, (n, *image_shape) to (n,): higher is stranger (AnoDLSGAN).
+
+        The negative log likelihood of their codes under the traced variance, in nats and in closed
+        form (thesis, Eq. 37).
+
+        Raises:
+            UserError: if the prior traces no variance.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        return likelihood_score(self, x)

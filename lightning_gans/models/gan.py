@@ -5,13 +5,15 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
-from lightning_gans.models.base import AdversarialModule, Batch
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
 from lightning_gans.networks import (
-    ConvDiscriminator,
-    ConvGenerator,
     DiscriminatorFactory,
     GeneratorFactory,
+    build_discriminator,
+    build_generator,
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal, PriorFactory
@@ -26,8 +28,9 @@ class GAN(AdversarialModule):
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape).
-        discriminator: makes the discriminator from (image_shape, scores, code_dim).
+        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
         discriminator_optimizer: if given, the discriminator's own.
@@ -36,15 +39,17 @@ class GAN(AdversarialModule):
         r2: weight of the squared gradient norm at fakes.
         penalty: weight of WGAN-GP's (‖∇‖ - 1)² between real data and fakes; usually 10.
         critic_steps: discriminator updates for one of the generator. The batch is cut into as
-            many equal parts, so that each update sees data of its own.
+            many parts, so that each update sees data of its own.
     """
+
+    verbs = ("generate", "decode")
 
     def __init__(
         self,
         image_shape: tuple[int, ...],
         latent_dim: int = 64,
-        generator: GeneratorFactory = ConvGenerator,
-        discriminator: DiscriminatorFactory = ConvDiscriminator,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
@@ -61,8 +66,10 @@ class GAN(AdversarialModule):
         self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
         self.r1, self.r2, self.penalty = r1, r2, penalty
         self.prior = prior(latent_dim)
-        self.generator = generator(latent_dim=latent_dim, image_shape=self.image_shape)
-        self.discriminator = discriminator(image_shape=self.image_shape, scores=1, code_dim=0)
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=0
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Goodfellow et al. 2014, Algorithm 1, with k = ``critic_steps``."""
@@ -89,14 +96,14 @@ class GAN(AdversarialModule):
             minimize(adversarial=self.loss.generator(self.discriminator(y).score).mean())
 
     def parts(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Cut a batch into ``critic_steps`` equal parts.
+        """Cut a batch into ``critic_steps`` parts that differ by one row at most.
 
         Raises:
-            ValueError: if it cannot be cut so.
+            ValueError: if there are fewer rows.
         """
-        if len(x) % self.critic_steps:
-            raise ValueError(
-                f"a batch of {len(x)} cannot be cut into critic_steps={self.critic_steps} equal "
-                "parts; choose data.batch_size as a multiple of it"
+        if len(x) < self.critic_steps:
+            raise InputError(
+                f"a batch of {len(x)} cannot be cut into critic_steps={self.critic_steps} "
+                "parts; choose a larger data.batch_size"
             )
-        return x.detach().chunk(self.critic_steps)
+        return x.detach().tensor_split(self.critic_steps)

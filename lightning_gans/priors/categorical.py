@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.errors import InputError
 from lightning_gans.labels import Classes, one_hot, softmax, split
 from lightning_gans.processes import mean_of_rows
 
@@ -49,14 +50,17 @@ class Categories(nn.Module, ABC):
             ValueError: if a category is out of range, or they are not so many.
         """
         p = self.probabilities
-        chosen = torch.as_tensor(category, device=p.device)
-        labels = len(self.classes)
-        rows = chosen.reshape(-1, labels) if chosen.numel() % labels == 0 else chosen
-        if rows.ndim != 2 or len(rows) not in (1, n):
-            raise ValueError(
+        chosen, labels = torch.as_tensor(category, device=p.device), len(self.classes)
+        shapes = {(labels,), (n, labels)} | ({(), (n,), (1,)} if labels == 1 else set())
+        if chosen.is_floating_point() or chosen.dtype == torch.bool:
+            raise InputError(f"expected a category as an integer, got {category}")
+        if chosen.shape not in shapes:
+            raise InputError(
                 f"expected a category of {labels} label(s), one for all or {n} of them, "
                 f"got shape {tuple(chosen.shape)}"
             )
+        # of one label, (n,) is a category for each
+        rows = chosen.reshape(-1, labels)
         return one_hot(rows.expand(n, labels), self.classes, p.dtype)
 
     def entropy(self) -> Tensor:

@@ -1,0 +1,92 @@
+"""Checkpoint files: where a run keeps them, and what is in them, read as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.errors import UserError
+
+# of a run, the folder that holds its checkpoints
+FOLDER = "checkpoints"
+# under which, of all that callbacks save, the averaged weights are
+AVERAGES = "EMA"
+
+
+class CheckpointMissing(UserError, FileNotFoundError):
+    """There is no checkpoint where one should be."""
+
+
+class UnreadableCheckpoint(UserError, ValueError):
+    """A file that is no checkpoint of this package, or is not whole."""
+
+
+def newest(run: Path) -> Path | None:
+    """The checkpoint in a run's folder with the most iterations, if there is one."""
+    found = sorted((run / FOLDER).glob("last-step=*.ckpt"), key=step_of)
+    return found[-1] if found else None
+
+
+def step_of(path: Path) -> int:
+    """The iterations a checkpoint's name tells."""
+    return int(path.stem.rpartition("=")[2])
+
+
+def find(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the newest in a run's folder.
+
+    Raises:
+        CheckpointMissing: if there is none.
+    """
+    if path.is_file():
+        return path
+    if path.is_dir():
+        found = newest(path) or newest(path.parent)
+        if found:
+            return found
+        raise CheckpointMissing(f"no checkpoint in the run's folder {path}")
+    raise CheckpointMissing(f"no checkpoint at {path}: there is no such file or folder")
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU, read as data.
+
+    Raises:
+        UnreadableCheckpoint: if the file is damaged or holds no model of this package.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    # whatever a damaged file makes the reader stumble over
+    except Exception as error:
+        reason = (str(error) or "it is cut off").splitlines()[0]
+        raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}") from error
+    if not isinstance(checkpoint, dict) or "_class_path" not in checkpoint.get(
+        "hyper_parameters", {}
+    ):
+        raise UnreadableCheckpoint(f"{file} holds no model of lightning_gans")
+    return checkpoint
+
+
+def averaged(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """A checkpoint's weights and buffers by name; of what was averaged, the averages."""
+    averages = checkpoint.get("callbacks", {}).get(AVERAGES, {}).get("average", {})
+    return {**checkpoint["state_dict"], **averages}
+
+
+def check_fits(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
+    """Say in one line where a checkpoint's weights are not those of a model.
+
+    Raises:
+        UnreadableCheckpoint: naming the first difference.
+    """
+    for name, value in model.state_dict().items():
+        saved = weights.get(name)
+        if saved is None or saved.shape != value.shape:
+            there = "nothing" if saved is None else str(tuple(saved.shape))
+            raise UnreadableCheckpoint(
+                f"{file} is of another model: expected {name} of shape {tuple(value.shape)}, it "
+                f"holds {there}; build the model with the arguments it was trained with"
+            )

@@ -1,0 +1,154 @@
+"""Auxiliary classifier GAN, and its revision: the baselines of CAGAN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.labels import cross_entropy, indices, one_hot
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch, check_images
+from lightning_gans.models.labelled import labelled
+from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.networks import (
+    ConditionalGeneratorFactory,
+    DiscriminatorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Categorical, Normal, PriorFactory
+
+
+class Judged(NamedTuple):
+    """What the discriminator said of one kind of data: scores (n,), logits (n, sum(classes))."""
+
+    score: Tensor
+    logits: Tensor
+
+
+class ACGAN(AdversarialModule):
+    """Class-conditional GAN whose discriminator also classifies (Odena et al. 2017).
+
+    The three classification losses have weights of their own (thesis, Eq. 1-8): all 1 is ACGAN,
+    (λ, 0, λ) is the revised ACGAN, which does not teach its classifier on fakes.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        classes: how many classes each label of the data has.
+        latent_dim: size of the continuous latent.
+        generator: makes the generator from (latent_dim, image_shape, classes); without,
+            convolutions for images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise. Its
+            code is the logits.
+        prior: makes the prior of the continuous latent from its size.
+        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform without.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        mixing: makes the schedule of mixed batches, e.g. ``MixedBatches``.
+        r1: weight of the squared gradient norm of the score at real data (no factor of a half).
+        r2: weight of the squared gradient norm of the score at fakes.
+        classification_real: weight of the discriminator's cross-entropy on real data.
+        classification_fake: weight of the discriminator's cross-entropy on fakes.
+        classification: weight of the generator's cross-entropy.
+
+    Raises:
+        ValueError: if the data have no labels, or ``probabilities`` are not such.
+    """
+
+    categories: Categorical
+    verbs = ("generate", "decode", "classify")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...],
+        latent_dim: int = 256,
+        generator: ConditionalGeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = Normal,
+        probabilities: Sequence[float] | None = None,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        mixing: MixingFactory = PureBatches,
+        r1: float = 1.0,
+        r2: float = 1.0,
+        classification_real: float = 1.0,
+        classification_fake: float = 1.0,
+        classification: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.classes = tuple(image_shape), labelled("ACGAN", classes)
+        self.loss = loss()
+        self.mixing: Mixing = mixing()
+        self.r1, self.r2 = r1, r2
+        self.classification_real, self.classification_fake = (
+            classification_real,
+            classification_fake,
+        )
+        self.classification = classification
+        self.prior, self.categories = prior(latent_dim), Categorical(self.classes, probabilities)
+        self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=sum(self.classes)
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Eq. 1-8, on mixed batches (section 3.1.1)."""
+        x, n = batch[0].detach(), len(batch[0])
+        c_r = one_hot(batch[1], self.classes, x.dtype)
+        share = self.mixing.count(n, self.global_step)
+
+        with self.turn("discriminator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
+            real, fake = self.judge(x, y, share)
+            together = real.score + fake.score
+            minimize(
+                adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
+                r1=self.r1 * gradient_penalty(together, x),
+                r2=self.r2 * gradient_penalty(together, y),
+                classification_real=self.classification_real
+                * cross_entropy(real.logits, c_r, self.classes).mean(),
+                classification_fake=self.classification_fake
+                * cross_entropy(fake.logits, c_f, self.classes).mean(),
+            )
+
+        with self.turn("generator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            y = self.generator(z, c_f)
+            if share:
+                _, fake = self.judge(x.detach(), y, share)
+            else:  # real data have no part in it
+                fake = Judged(*self.discriminator(y)[:2])
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                classification=self.classification
+                * cross_entropy(fake.logits, c_f, self.classes).mean(),
+            )
+
+    def judge(self, x: Tensor, y: Tensor, share: int) -> tuple[Judged, Judged]:
+        """What is said of real data and of fakes, seen in mixed batches."""
+        first, second = (self.discriminator(part) for part in mix(x, y, share))
+        scores = unmix(first.score, second.score, share)
+        logits = unmix(first.code, second.code, share)
+        return Judged(scores[0], logits[0]), Judged(scores[1], logits[1])
+
+    @torch.no_grad()
+    def classify(self, x: Tensor) -> Tensor:
+        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        check_images(x, self.image_shape)
+        found = indices(self.discriminator(x).code, self.classes)
+        return found.squeeze(1) if len(self.classes) == 1 else found

@@ -1,0 +1,68 @@
+"""Autoencoder: the same two networks without an adversary."""
+
+from __future__ import annotations
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.models.base import Batch, Model
+from lightning_gans.networks import (
+    DiscriminatorFactory,
+    GeneratorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Normal
+
+
+class Autoencoder(Model):
+    """Encoder and decoder that minimise the squared error of each pixel (thesis, section 4.3.1).
+
+    A baseline of reconstruction and of its error as an OOD score. Nothing is known of how its
+    codes are distributed, so that it generates nothing.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the code.
+        generator: makes the decoder from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the encoder from (image_shape, scores, code_dim), with no scores;
+            likewise.
+        optimizer: makes an optimiser from parameters.
+        reconstruction: weight of the mean squared error.
+    """
+
+    players = ("autoencoder",)
+    verbs = ("decode", "encode", "reconstruct")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 256,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        optimizer: OptimizerCallable = AdamW,
+        reconstruction: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.reconstruction = tuple(image_shape), reconstruction
+        self.prior = Normal(latent_dim)  # for its size and its scale of ones: nothing is drawn
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.encoder = build_discriminator(
+            discriminator, self.image_shape, scores=0, code_dim=latent_dim
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """The mean of (x - G(E(x)))² over images and pixels."""
+        x, _ = batch
+
+        with self.turn("autoencoder") as minimize:
+            again = self.generator(self.read(x))
+            minimize(reconstruction=self.reconstruction * (x - again).square().mean())
+
+    def read(self, x: Tensor) -> Tensor:
+        """The code of x, (n, latent_dim); unchecked, and gradients flow."""
+        code: Tensor = self.encoder(x).code
+        return code

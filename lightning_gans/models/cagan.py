@@ -1,0 +1,124 @@
+"""Conditional activation GAN: a discriminator for each class, on shared layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
+from lightning_gans.models.labelled import labelled
+from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.networks import (
+    ConditionalGeneratorFactory,
+    DiscriminatorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Categorical, Normal, PriorFactory
+
+
+class CAGAN(AdversarialModule):
+    """Class-conditional GAN without a classifier (thesis, section 3.1).
+
+    The discriminator has a score for each class, and a condition selects one of them for each
+    label: the activation a·c (Eq. 29-30). Every class is a GAN of its own, so that no
+    classification loss pulls the fakes away from a decision boundary.
+
+    The penalties r1 and r2 are of the mean selected activation, at real data and at fakes. With a
+    discriminator that looks at the whole batch they include what a row does to the others' scores.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        classes: how many classes each label of the data has.
+        latent_dim: size of the continuous latent.
+        generator: makes the generator from (latent_dim, image_shape, classes); without,
+            convolutions for images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
+        prior: makes the prior of the continuous latent from its size.
+        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform without.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        activation: makes what the scores of several labels become, ``PerLabel`` or ``Summed``.
+        mixing: makes the schedule of mixed batches, e.g. ``MixedBatches``.
+        r1: weight of the squared gradient norm at real data (no factor of a half).
+        r2: weight of the squared gradient norm at fakes.
+
+    Raises:
+        ValueError: if the data have no labels, or ``probabilities`` are not such.
+    """
+
+    categories: Categorical
+    verbs = ("generate", "decode")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...],
+        latent_dim: int = 256,
+        generator: ConditionalGeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = Normal,
+        probabilities: Sequence[float] | None = None,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        activation: ActivationFactory = PerLabel,
+        mixing: MixingFactory = PureBatches,
+        r1: float = 1.0,
+        r2: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.classes = tuple(image_shape), labelled("CAGAN", classes)
+        self.loss, self.activation = loss(), activation()
+        self.mixing: Mixing = mixing()
+        self.r1, self.r2 = r1, r2
+        self.prior, self.categories = prior(latent_dim), Categorical(self.classes, probabilities)
+        self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=sum(self.classes), code_dim=0
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Eq. 29-30 of the thesis, on mixed batches (section 3.1.1)."""
+        x, n = batch[0].detach(), len(batch[0])
+        c_r = one_hot(batch[1], self.classes, x.dtype)
+        share = self.mixing.count(n, self.global_step)
+
+        with self.turn("discriminator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
+            real, fake = self.judge(x, y, c_r, c_f, share)
+            together = real.mean(1) + fake.mean(1)
+            minimize(
+                adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
+                r1=self.r1 * gradient_penalty(together, x),
+                r2=self.r2 * gradient_penalty(together, y),
+            )
+
+        with self.turn("generator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            y = self.generator(z, c_f)
+            if share:
+                _, fake = self.judge(x.detach(), y, c_r, c_f, share)
+            else:  # real data have no part in it
+                fake = self.activation(self.discriminator(y).score, c_f, self.classes)
+            minimize(adversarial=self.loss.generator(fake).mean())
+
+    def judge(
+        self, x: Tensor, y: Tensor, c_r: Tensor, c_f: Tensor, share: int
+    ) -> tuple[Tensor, Tensor]:
+        """The activations, (n, labels), of real data and of fakes, seen in mixed batches."""
+        first, second = (self.discriminator(part).score for part in mix(x, y, share))
+        real, fake = unmix(first, second, share)
+        return (
+            self.activation(real, c_r, self.classes),
+            self.activation(fake, c_f, self.classes),
+        )

@@ -1,0 +1,150 @@
+"""Classifier gradient penalty GAN: classes without labels, and how common each one is."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.labels import activations, cross_entropy, harden, indices, softmax
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch, check_images
+from lightning_gans.networks import (
+    ConditionalGeneratorFactory,
+    DiscriminatorFactory,
+    Separate,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Categorical, Normal, PriorFactory
+
+
+class CGPGAN(AdversarialModule):
+    """Self-supervised class-conditional GAN (thesis, section 3.5, Algorithm 5).
+
+    A classifier Q learns the categories of the fakes, which are known, and tells those of real
+    data; a CAGAN is trained with them. Q alone minimises the classification loss, so that no
+    decision boundary pushes the fakes. A penalty on Q's slope at the fakes widens the region in
+    which a boundary looks for sparse data: the larger, the fewer categories are told apart. P(C)
+    follows what Q finds in real data.
+
+    At first, for ``warmup`` iterations, Q's probabilities of a real batch are shifted to a uniform
+    mean (Eq. 48), lest all data end in one category; P(C), which follows the shifted ones, then
+    stays uniform.
+
+    With several labels the losses are means over labels, and the penalties are of the mean
+    activation and of the mean probability, as in the published code of the codebook.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the continuous latent.
+        num_categories: how many categories a label may have, d_c.
+        num_labels: how many labels, d_l.
+        generator: makes the generator from (latent_dim, image_shape, classes), e.g. a
+            ``CodebookGenerator``; without, convolutions for images and fully connected layers for
+            points.
+        discriminator: makes the discriminator, and the classifier, which share nothing, from
+            (image_shape, scores, code_dim); likewise.
+        prior: makes the prior of the continuous latent from its size.
+        decay: of P(C)'s running mean, in [0, 1).
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's and the classifier's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r2: weight of the squared gradient norm at fakes, λ_r2 (no factor of a half). Not r1: of
+            fakes the category is certain.
+        classification: weight of the classifier's cross-entropy, λ_cls.
+        classifier_penalty: weight of the classifier's gradient penalty, λ_cgp (Eq. 45).
+        warmup: iterations in which Q's probabilities are normalised.
+    """
+
+    verbs = ("generate", "decode", "cluster")
+    categories: Categorical
+    discriminator: Separate
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 256,
+        num_categories: int = 16,
+        num_labels: int = 1,
+        generator: ConditionalGeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = Normal,
+        decay: float = 0.999,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r2: float = 1.0,
+        classification: float = 1.0,
+        classifier_penalty: float = 0.1,
+        warmup: int = 60_000,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        if num_categories < 2 or num_labels < 1:
+            raise ValueError(
+                f"expected at least 2 categories and 1 label, got {num_categories} and {num_labels}"
+            )
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.classes = (num_categories,) * num_labels
+        self.r2, self.classification = r2, classification
+        self.classifier_penalty, self.warmup = classifier_penalty, warmup
+        self.prior = prior(latent_dim)
+        self.categories = Categorical(self.classes, decay=decay)
+        self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
+        width = sum(self.classes)
+        self.discriminator = Separate(self.image_shape, width, width, trunk=discriminator)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Algorithm 5."""
+        x, n = batch[0], len(batch[0])
+        critic, classifier = self.discriminator.adversary, self.discriminator.encoder
+
+        with self.turn("discriminator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            y = self.generator(z, c_f).requires_grad_()
+            with torch.no_grad():
+                found = softmax(classifier(x).code, self.classes)
+                if self.global_step < self.warmup:
+                    found = normalize(found, self.classes)
+                c_r = harden(found, self.classes)
+            real = activations(critic(x).score, c_r, self.classes)
+            fake = activations(critic(y).score, c_f, self.classes)
+            logits = classifier(y).code
+            right = activations(softmax(logits, self.classes), c_f, self.classes).mean(1)
+            minimize(
+                adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
+                r2=self.r2 * gradient_penalty(fake.mean(1), y),
+                classification=self.classification
+                * cross_entropy(logits, c_f, self.classes).mean(),
+                classifier_penalty=self.classifier_penalty
+                * gradient_penalty((1 - right).square(), y),
+            )
+
+        with self.turn("generator") as minimize:
+            z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            fake = activations(critic(self.generator(z, c_f)).score, c_f, self.classes)
+            minimize(adversarial=self.loss.generator(fake).mean())
+
+        self.categories.update(found)
+
+    @torch.no_grad()
+    def cluster(self, x: Tensor) -> Tensor:
+        """The categories of images, (n, *image_shape) to (n,), or (n, num_labels) of several.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        check_images(x, self.image_shape)
+        found = indices(self.discriminator.encoder(x).code, self.classes)
+        return found.squeeze(1) if len(self.classes) == 1 else found
+
+
+def normalize(p: Tensor, classes: tuple[int, ...]) -> Tensor:
+    """Probabilities (n, sum(classes)) shifted to a uniform mean over the batch (Eq. 48).
+
+    Single values may then leave [0, 1].
+    """
+    uniform = torch.cat([p.new_full((k,), 1 / k) for k in classes])
+    return p - p.mean(0) + uniform

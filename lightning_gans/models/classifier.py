@@ -1,0 +1,101 @@
+"""Classifier: the discriminator's network, taught labels."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from lightning_gans.labels import cross_entropy, indices, one_hot
+from lightning_gans.models.base import Batch, Model, check_images
+from lightning_gans.models.labelled import labelled
+from lightning_gans.networks import DiscriminatorFactory, build_discriminator
+from lightning_gans.optimizers import AdamW
+
+
+class Classifier(Model):
+    """Backbone, rectifier, linear layer; minimises the cross-entropy (thesis, section 4.3).
+
+    The baseline whose logits give an energy score, and whose features ReAct clips. Several labels
+    are classified at once, binary ones as pairs; the loss is the mean over labels. The digit
+    classifier that the metrics look through is one of these, on ``DigitBackbone``.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        classes: how many classes each label of the data has.
+        num_features: width of the layer before the logits, which is the backbone's code.
+        discriminator: makes the backbone from (image_shape, scores, code_dim), with no scores;
+            without, convolutions for images and fully connected layers for points.
+        optimizer: makes an optimiser from parameters.
+
+    Raises:
+        ValueError: if the data have no labels.
+    """
+
+    players = ("classifier",)
+    verbs = ("classify", "logits", "features")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        classes: tuple[int, ...],
+        num_features: int = 256,
+        discriminator: DiscriminatorFactory | None = None,
+        optimizer: OptimizerCallable = AdamW,
+    ) -> None:
+        super().__init__(optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.classes = tuple(image_shape), labelled("Classifier", classes)
+        self.backbone = build_discriminator(
+            discriminator, self.image_shape, scores=0, code_dim=num_features
+        )
+        self.head = nn.Linear(num_features, sum(self.classes))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """The cross-entropy of the labels, in nats."""
+        x, y = batch
+        c = one_hot(y, self.classes, x.dtype)
+
+        with self.turn("classifier") as minimize:
+            logits = self.head(self.activations(x))
+            minimize(classification=cross_entropy(logits, c, self.classes).mean())
+
+    def activations(self, x: Tensor) -> Tensor:
+        """The features of x, (n, num_features); unchecked, and gradients flow."""
+        code: Tensor = self.backbone(x).code
+        return code.relu()
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """What the logits are made of, (n, *image_shape) to (n, num_features), not negative.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        check_images(x, self.image_shape)
+        return self.activations(x)
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """Log odds of the classes, (n, *image_shape) to (n, sum(classes)), label by label.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    @torch.no_grad()
+    def classify(self, x: Tensor) -> Tensor:
+        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        found = indices(self.logits(x), self.classes)
+        return found.squeeze(1) if len(self.classes) == 1 else found
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The classes and logits of a batch."""
+        x, _ = batch
+        return {"class": self.classify(x), "logits": self.logits(x)}

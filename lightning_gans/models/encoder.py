@@ -1,0 +1,120 @@
+"""An encoder for a generator that is trained already: the baseline of inversion."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.checkpoints import find, read
+from lightning_gans.errors import InputError
+from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.recipe import recipe
+from lightning_gans.models.restore import restore
+from lightning_gans.networks import DiscriminatorFactory, build_discriminator
+from lightning_gans.optimizers import AdamW
+
+
+class Encoder(Model):
+    """Encoder that learns to invert a frozen generator (baseline of the thesis, section 4.2.1).
+
+    A fresh network minimises L_enc = mean((z - E(G(z∘s)))²) (Eq. 15) on fakes alone; of the data
+    only the batch size is looked at. Generator (averaged weights) and prior are the trained
+    model's; neither is changed, batch norm and buffers included.
+
+    Args:
+        checkpoint: of a model that generates without conditions: a file, or its run's folder, whose
+            newest is taken; or the trained model itself, which is copied. An encoder's own
+            checkpoint holds all that it needs of it.
+        image_shape: of one image of the data, the same as the generator's.
+        discriminator: makes the encoder from (image_shape, scores, code_dim), with no scores;
+            without, convolutions for images and fully connected layers for points.
+        optimizer: makes an optimiser from parameters.
+        latent: weight of L_enc.
+
+    Raises:
+        CheckpointMissing: if there is no checkpoint.
+        UnreadableCheckpoint: if the file is damaged or holds no model of this package.
+        ValueError: if the model is not such, or its images have another shape.
+    """
+
+    players = ("encoder",)
+    verbs = ("generate", "decode", "encode", "reconstruct")
+
+    def __init__(
+        self,
+        checkpoint: str | Model,
+        image_shape: tuple[int, ...],
+        discriminator: DiscriminatorFactory | None = None,
+        optimizer: OptimizerCallable = AdamW,
+        latent: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer)
+        self.save_hyperparameters(ignore="checkpoint", logger=False)
+        source, described = opened(checkpoint)
+        check_invertible(source)
+        if source.image_shape != tuple(image_shape):
+            raise InputError(
+                f"expected data of the shape of the generator's images, {source.image_shape}, got "
+                f"{tuple(image_shape)}; choose the data that its model was trained on"
+            )
+        if described is not None:
+            # in place of a path, at which there may be nothing when this model is loaded
+            self.hparams["checkpoint"] = described
+        self.image_shape, self.latent = source.image_shape, latent
+        self.prior = deepcopy(source.prior).requires_grad_(False)
+        self.generator = deepcopy(source.generator).requires_grad_(False)
+        self.encoder = build_discriminator(
+            discriminator, self.image_shape, scores=0, code_dim=self.prior.dim
+        )
+        self.train()
+
+    def train(self, mode: bool = True) -> Encoder:
+        """As always, but for what is frozen: that stays in evaluation mode."""
+        super().train(mode)
+        self.prior.eval()
+        self.generator.eval()
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Eq. 15."""
+        n, s = len(batch[0]), self.prior.scale()
+        with torch.no_grad():
+            z = self.prior.sample(n, self.random)
+            y = self.generator(z * s)
+
+        with self.turn("encoder") as minimize:
+            minimize(latent=self.latent * (z - self.read(y)).square().mean())
+
+    def read(self, x: Tensor) -> Tensor:
+        """The code of x, (n, latent_dim); unchecked, and gradients flow."""
+        code: Tensor = self.encoder(x).code
+        return code
+
+
+def opened(checkpoint: str | Model) -> tuple[Model, dict[str, Any] | None]:
+    """A trained model, and how to build it again, unless that cannot be written."""
+    if isinstance(checkpoint, Model):
+        described, unwritten = recipe(checkpoint)
+        return checkpoint, None if unwritten else described
+    file = find(Path(checkpoint))
+    content = read(file)
+    return restore(content, file), content["hyper_parameters"]
+
+
+def check_invertible(source: Model) -> None:
+    """Refuse a model that no encoder of images to latents can invert.
+
+    Raises:
+        InputError: if it does not generate, or not without a condition.
+    """
+    if not {"generate", "decode"} <= set(source.verbs) or source.categories is not None:
+        why = "generates by class" if source.categories is not None else "generates no images"
+        raise InputError(
+            "expected the checkpoint of a model that generates images from latents alone, such as "
+            f"GAN, got one of {type(source).__name__}, which {why}; give the checkpoint of another"
+        )

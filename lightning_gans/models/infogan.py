@@ -1,0 +1,129 @@
+"""InfoGAN whose encoder recovers the whole continuous latent, with a variance of its own."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
+from lightning_gans.models.likelihood import likelihood_score
+from lightning_gans.networks import (
+    DiscriminatorFactory,
+    GeneratorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import FixedScale, PriorFactory
+
+
+class InfoGAN(AdversarialModule):
+    """GAN whose encoder predicts the mean and log variance of each latent element.
+
+    Both players minimise (Chen et al. 2016; thesis, Eq. 16-18)::
+
+        L_enc = mean(log σ² + (z - μ)² / σ²)
+
+    which is twice the negative log likelihood without constants. It has no lower bound as σ² falls
+    to 0, so the variance has a floor: σ² = exp(h) + ``floor``, h being the head's output, in both
+    terms. (The published code adds 1e-7 in the denominator alone, and so bounds nothing.)
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the latent.
+        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
+        prior: makes the prior from its size.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
+        latent: weight of L_enc for both players, λ_enc.
+        floor: the least variance, positive, in squared units of the latent.
+
+    Raises:
+        ValueError: if ``floor`` is not positive.
+    """
+
+    verbs = (*AdversarialModule.verbs, "ood_score")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 1024,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = FixedScale,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 10.0,
+        latent: float = 1.0,
+        floor: float = 1e-4,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        if floor <= 0:
+            raise ValueError(f"expected a floor of the variance above 0, got {floor}")
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.r1, self.latent, self.floor = r1, latent, floor
+        self.prior = prior(latent_dim)
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=2 * latent_dim
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Eq. 16-18."""
+        x, _ = batch
+        s = self.prior.scale()
+
+        with self.turn("discriminator") as minimize:
+            x = x.detach().requires_grad_()
+            z = self.prior.sample(len(x), self.random)
+            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            mean, variance = self.predict(fake.code)
+            minimize(
+                adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
+                r1=self.r1 * gradient_penalty(real.score, x),
+                latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
+            )
+        seen = mean
+
+        with self.turn("generator") as minimize:
+            z = self.prior.sample(len(x), self.random)
+            fake = self.discriminator(self.generator(z * s))
+            mean, variance = self.predict(fake.code)
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
+            )
+
+        self.prior.update(torch.cat([seen, mean]))
+
+    def predict(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's code, (n, 2 latent_dim), as mean and variance, (n, latent_dim)."""
+        mean, log_variance = code.chunk(2, 1)
+        return mean, log_variance.exp() + self.floor
+
+    def read(self, x: Tensor) -> Tensor:
+        """The predicted means, (n, latent_dim)."""
+        mean, _ = self.predict(self.discriminator(x).code)
+        return mean
+
+    @torch.no_grad()
+    def ood_score(self, x: Tensor) -> Tensor:
+        """How strange images are, (n, *image_shape) to (n,): higher is stranger.
+
+        The negative log likelihood of their codes under the traced variance, in nats (thesis,
+        Eq. 37).
+
+        Raises:
+            UserError: if the prior traces no variance.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        return likelihood_score(self, x)

@@ -1,0 +1,140 @@
+"""Class-conditional InfoGAN, and with learnable probabilities Elastic InfoGAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.labels import cross_entropy, indices
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch, check_images
+from lightning_gans.networks import (
+    ConditionalGeneratorFactory,
+    DiscriminatorFactory,
+    Separate,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Categorical, Categories, CategoriesFactory, Normal, PriorFactory
+
+
+class CategoricalInfoGAN(AdversarialModule):
+    """GAN whose classifier recovers a categorical latent (Chen et al. 2016; thesis, Eq. 9-14).
+
+    Generator and classifier both minimise the classification loss. P(C) must be known:
+    ``Categorical`` with its ``probabilities``. With ``GumbelSoftmax`` the probabilities are learnt
+    by gradient descent, and it is Elastic InfoGAN (Ojha et al. 2020) without the contrastive loss,
+    which takes transformations known to keep a category. Its conditions are soft, and are also
+    what the classifier is to predict, so that the gradient reaches P(C) on both ways.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the continuous latent.
+        num_categories: how many categories a label has.
+        num_labels: how many labels.
+        generator: makes the generator from (latent_dim, image_shape, classes); without,
+            convolutions for images and fully connected layers for points.
+        discriminator: makes the discriminator, and the classifier, which share nothing, from
+            (image_shape, scores, code_dim); likewise.
+        prior: makes the prior of the continuous latent from its size.
+        categories: makes P(C) from the classes, ``Categorical`` or ``GumbelSoftmax``.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's and the classifier's own.
+        categories_lr: learning rate of P(C)'s logits, if they are learnt; the generator's without.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data (no factor of a half).
+        r2: weight of the squared gradient norm at fakes.
+        classification: weight of both players' cross-entropy, λ_cls.
+        warmup: iterations in which P(C) is not learnt.
+    """
+
+    verbs = ("generate", "decode", "cluster")
+    categories: Categories
+    discriminator: Separate
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 256,
+        num_categories: int = 4,
+        num_labels: int = 1,
+        generator: ConditionalGeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = Normal,
+        categories: CategoriesFactory = Categorical,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        categories_lr: float | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 0.0,
+        r2: float = 1.0,
+        classification: float = 1.0,
+        warmup: int = 60_000,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        if num_categories < 2 or num_labels < 1:
+            raise ValueError(
+                f"expected at least 2 categories and 1 label, got {num_categories} and {num_labels}"
+            )
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.classes = (num_categories,) * num_labels
+        self.categories_lr, self.warmup = categories_lr, warmup
+        self.r1, self.r2, self.classification = r1, r2, classification
+        self.prior, self.categories = prior(latent_dim), categories(self.classes)
+        self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
+        self.discriminator = Separate(self.image_shape, 1, sum(self.classes), trunk=discriminator)
+
+    def owned(self, player: str) -> list[dict[str, Any]]:
+        """As always, but for P(C)'s logits, which have a rate of their own."""
+        (group,) = super().owned(player)
+        logits = list(self.categories.parameters())
+        if player == "discriminator" or not logits or self.categories_lr is None:
+            return [group]
+        rest = [p for p in group["params"] if all(p is not q for q in logits)]
+        return [{"params": rest}, {"params": logits, "lr": self.categories_lr}]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Eq. 9-14."""
+        x, n = batch[0].detach(), len(batch[0])
+
+        with self.turn("discriminator") as minimize:
+            z, c = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            x, y = x.requires_grad_(), self.generator(z, c).requires_grad_()
+            real, fake = self.discriminator.adversary(x).score, self.discriminator(y)
+            terms = {
+                "adversarial": (self.loss.real(real) + self.loss.fake(fake.score)).mean(),
+                "classification": self.classification
+                * cross_entropy(fake.code, c, self.classes).mean(),
+            }
+            if self.r1:
+                terms["r1"] = self.r1 * gradient_penalty(real, x)
+            if self.r2:
+                terms["r2"] = self.r2 * gradient_penalty(fake.score, y)
+            minimize(**terms)
+
+        with self.turn("generator") as minimize:
+            z, c = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
+            if self.global_step < self.warmup:
+                c = c.detach()
+            fake = self.discriminator(self.generator(z, c))
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                classification=self.classification
+                * cross_entropy(fake.code, c, self.classes).mean(),
+            )
+
+    @torch.no_grad()
+    def cluster(self, x: Tensor) -> Tensor:
+        """The categories of images, (n, *image_shape) to (n,), or (n, num_labels) of several.
+
+        Raises:
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        check_images(x, self.image_shape)
+        found = indices(self.discriminator.encoder(x).code, self.classes)
+        return found.squeeze(1) if len(self.classes) == 1 else found

@@ -1,0 +1,89 @@
+"""A linear classifier of latents that is drawn once and never learns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.errors import InputError
+from lightning_gans.labels import Classes, harden
+
+
+class LinearAttributes(nn.Module):
+    """Attributes of scaled latents y = z∘s by fixed weights from N(0, 1) (thesis, Eq. 36).
+
+    A label of two classes has one score, y·w, and is the second class where that is above 0. A
+    label of more classes has a score for each, of which the largest wins.
+
+    Args:
+        latent_dim: size of the latent.
+        classes: how many classes each label has.
+
+    Attributes:
+        weight: (latent_dim, scores). A buffer.
+
+    Raises:
+        ValueError: if there are more scores than the latent has elements.
+    """
+
+    weight: Tensor
+
+    def __init__(self, latent_dim: int, classes: Classes) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.widths = [1 if k == 2 else k for k in self.classes]
+        if sum(self.widths) > latent_dim:
+            raise InputError(
+                f"{sum(self.widths)} attributes cannot be moved one by one in a latent of "
+                f"{latent_dim} elements; choose a larger latent_dim"
+            )
+        self.register_buffer("weight", torch.randn(latent_dim, sum(self.widths)))
+
+    def scores(self, y: Tensor) -> Tensor:
+        """Of scaled latents, (n, latent_dim) to (n, scores)."""
+        return y @ self.weight
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The conditions of scaled latents, (n, latent_dim) to (n, sum(classes))."""
+        parts = [
+            torch.cat([torch.zeros_like(part), part], 1) if part.shape[1] == 1 else part
+            for part in torch.split(self.scores(y), self.widths, 1)
+        ]
+        return harden(torch.cat(parts, 1), self.classes)
+
+    def move(
+        self,
+        y: Tensor,
+        scale: Tensor,
+        attribute: int,
+        strength: float | Tensor,
+        keep_others: bool,
+    ) -> Tensor:
+        """Move scaled latents to a score of ``strength`` standard deviations.
+
+        Args:
+            y: (n, latent_dim).
+            scale: of the latent's elements, (latent_dim,); a score's deviation is ‖scale∘w‖.
+            attribute: the score to change.
+            strength: one number, or (n,).
+            keep_others: whether the other scores keep their values.
+
+        Returns:
+            (n, latent_dim): the nearest such latents.
+
+        Raises:
+            ValueError: if there is no such attribute.
+        """
+        if not 0 <= attribute < self.weight.shape[1]:
+            raise InputError(
+                f"expected an attribute from 0 to {self.weight.shape[1] - 1}, got {attribute}"
+            )
+        w = self.weight[:, attribute]
+        target = torch.as_tensor(strength, dtype=y.dtype, device=y.device) * (scale * w).norm()
+        direction = w
+        if keep_others:
+            rest = torch.cat([self.weight[:, :attribute], self.weight[:, attribute + 1 :]], 1)
+            direction = w - rest @ torch.linalg.lstsq(rest, w[:, None]).solution[:, 0]
+        steps = (target - y @ w) / (direction @ w)
+        moved: Tensor = y + steps[:, None] * direction
+        return moved

@@ -1,0 +1,143 @@
+"""Perceptual VAE in a dynamic latent scale GAN, at no further pass through a network."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.errors import InputError
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
+from lightning_gans.models.likelihood import likelihood_score
+from lightning_gans.networks import (
+    DiscriminatorFactory,
+    GeneratorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import DynamicScale, PriorFactory, Traced
+
+
+class PVDGAN(AdversarialModule):
+    """DLSGAN whose generator also reconstructs real images (thesis, section 3.4, Algorithm 4).
+
+    Half of the generator's latents are codes of real images, with the noise that brings them to
+    the prior's variance: z_x = E(x) + N(0, 1)·√max(1 - v, 0) (Eq. 38). Their fakes play the game
+    as all others do, and shall have the features of the images they came from (Eq. 39). The
+    features are the discriminator's, so everything is computed already.
+
+    Codes and features of real images are those of the discriminator's turn, as constants: the
+    reconstruction loss trains the generator alone, and compares features of before and after the
+    discriminator's step. (The thesis leaves both open; so does the published code.)
+
+    While v is far below 1, at the start, z_x has more variance than the prior.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the latent.
+        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
+        prior: makes the prior from its size; it must trace v.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
+        latent: weight of L_enc for both players, λ_enc.
+        reconstruction: weight of L_rec for the generator, λ_rec.
+
+    Raises:
+        ValueError: if the prior traces no variance.
+    """
+
+    verbs = (*AdversarialModule.verbs, "ood_score")
+    prior: Traced
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 1024,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = DynamicScale,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 3.0,
+        latent: float = 1.0,
+        reconstruction: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.r1, self.latent, self.reconstruction = r1, latent, reconstruction
+        made = prior(latent_dim)
+        if not isinstance(made, Traced):
+            raise ValueError(
+                f"PVDGAN needs a DynamicScale or FixedScale, got {type(made).__name__}"
+            )
+        self.prior = made
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=latent_dim
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Algorithm 4."""
+        x, half = batch[0], halves(batch[0])
+        s = self.prior.scale()  # held for the whole iteration
+
+        with self.turn("discriminator") as minimize:
+            x = x.detach().requires_grad_()
+            z = self.prior.sample(len(x), self.random)
+            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            minimize(
+                adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
+                r1=self.r1 * gradient_penalty(real.score, x),
+                latent=self.latent * (s * (z - fake.code)).square().mean(),
+            )
+        seen = fake.code
+
+        with self.turn("generator") as minimize:
+            z = self.prior.sample(len(x), self.random)
+            missing = (1 - self.prior.v).clamp(min=0).sqrt()
+            z = torch.cat([real.code[:half].detach() + z[:half] * missing, z[half:]])
+            fake = self.discriminator(self.generator(z * s))
+            difference = real.features[:half].detach() - fake.features[:half]
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                latent=self.latent * (s * (z - fake.code))[half:].square().mean(),
+                reconstruction=self.reconstruction * difference.square().mean(),
+            )
+
+        self.prior.update(torch.cat([seen, fake.code[half:]]))
+
+    @torch.no_grad()
+    def ood_score(self, x: Tensor) -> Tensor:
+        """How strange images are, (n, *image_shape) to (n,): higher is stranger.
+
+        The negative log likelihood of their codes under the traced variance, in nats (thesis,
+        Eq. 37).
+
+        Raises:
+            UserError: if the prior traces no variance.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        return likelihood_score(self, x)
+
+
+def halves(x: Tensor) -> int:
+    """Where a batch is cut in two.
+
+    Raises:
+        InputError: if it cannot be.
+    """
+    if len(x) < 2:
+        raise InputError(
+            f"PVDGAN reconstructs half of a batch, got a batch of {len(x)}; choose a "
+            "data.batch_size of at least 2"
+        )
+    return len(x) // 2

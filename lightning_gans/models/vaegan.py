@@ -1,0 +1,120 @@
+"""VAEGAN, the three-network baseline of PVDGAN."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.errors import InputError
+from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch
+from lightning_gans.networks import (
+    DiscriminatorFactory,
+    GeneratorFactory,
+    build_discriminator,
+    build_generator,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import Normal, PriorFactory
+
+
+class VAEGAN(AdversarialModule):
+    """Perceptual VAE and GAN with an encoder of its own (Larsen et al. 2016; thesis, Eq. 19-24).
+
+    Half of each player's fakes are decoded from the prior, half from the posterior
+    z_x = μ + N(0, 1)·exp(log σ² / 2) of real images: those of the batch's second half in the
+    discriminator's turn, of its first half in the generator's. The encoder minimises the
+    reconstruction loss on the discriminator's features, which reaches it through the sample, and
+    the prior loss; no adversarial loss.
+
+    Args:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+        latent_dim: size of the latent.
+        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
+            images and fully connected layers for points.
+        discriminator: makes the discriminator, and the encoder, which share nothing, from
+            (image_shape, scores, code_dim); likewise.
+        prior: makes the prior from its size.
+        optimizer: makes an optimiser from parameters.
+        discriminator_optimizer: if given, the discriminator's own.
+        loss: makes the adversarial loss, e.g. ``LeastSquares``.
+        r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
+        reconstruction: weight of L_rec for generator and encoder, λ_rec.
+        regularization: weight of the prior loss L_prr, λ_prr; 0, 1 and 10 in the thesis.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int = 1024,
+        generator: GeneratorFactory | None = None,
+        discriminator: DiscriminatorFactory | None = None,
+        prior: PriorFactory = Normal,
+        optimizer: OptimizerCallable = AdamW,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        loss: LossFactory = NonSaturating,
+        r1: float = 3.0,
+        reconstruction: float = 1.0,
+        regularization: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, discriminator_optimizer)
+        self.save_hyperparameters(logger=False)
+        self.image_shape, self.loss = tuple(image_shape), loss()
+        self.r1, self.reconstruction, self.regularization = r1, reconstruction, regularization
+        self.prior = prior(latent_dim)
+        self.generator = build_generator(generator, latent_dim, self.image_shape)
+        self.discriminator = build_discriminator(
+            discriminator, self.image_shape, scores=1, code_dim=0
+        )
+        self.encoder = build_discriminator(
+            discriminator, self.image_shape, scores=0, code_dim=2 * latent_dim
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Thesis, Eq. 19-24."""
+        x, half = batch[0].detach(), len(batch[0]) // 2
+        if len(x) % 2:
+            raise InputError(
+                f"VAEGAN encodes one half of a batch in each turn, got a batch of {len(x)}; choose "
+                "an even data.batch_size"
+            )
+
+        with self.turn("discriminator") as minimize:
+            x = x.requires_grad_()
+            with torch.no_grad():
+                mean, log_variance = self.posterior(x[half:])
+            z = self.prior.sample(len(x), self.random)
+            z = torch.cat([z[:half], mean + z[half:] * (log_variance / 2).exp()])
+            real, fake = self.discriminator(x), self.discriminator(self.generator(z))
+            minimize(
+                adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
+                r1=self.r1 * gradient_penalty(real.score, x),
+            )
+
+        with self.turn("generator") as minimize:
+            mean, log_variance = self.posterior(x[:half].detach())
+            z = self.prior.sample(len(x), self.random)
+            z_x = mean + z[:half] * (log_variance / 2).exp()
+            start = z_x.detach().requires_grad_()
+            fake = self.discriminator(self.generator(torch.cat([start, z[half:]])))
+            difference = real.features[:half].detach() - fake.features[:half]
+            reconstruction = self.reconstruction * difference.square().mean()
+            # the adversarial loss is the generator's alone: only this gradient reaches the encoder
+            (pull,) = torch.autograd.grad(reconstruction, start, retain_graph=True)
+            minimize(
+                adversarial=self.loss.generator(fake.score).mean(),
+                reconstruction=reconstruction + (pull * (z_x - start.detach())).sum(),
+                regularization=self.regularization
+                * (mean.square() - log_variance + log_variance.exp()).mean(),
+            )
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the latents of images, (n, latent_dim) each."""
+        mean, log_variance = self.encoder(x).code.chunk(2, 1)
+        return mean, log_variance
+
+    def read(self, x: Tensor) -> Tensor:
+        """The posterior's mean, (n, latent_dim); gradients flow."""
+        return self.posterior(x)[0]
