@@ -47,7 +47,9 @@ def find(path: Path) -> Path:
         found = newest(path) or newest(path.parent)
         if found:
             return found
-        raise CheckpointMissing(f"no checkpoint in the run's folder {path}")
+        failed = next(iter((path / FOLDER).glob("failed-step=*.ckpt")), None)
+        hint = f"; it failed, and left {failed}" if failed else ""
+        raise CheckpointMissing(f"no checkpoint in the run's folder {path}{hint}")
     raise CheckpointMissing(f"no checkpoint at {path}: there is no such file or folder")
 
 

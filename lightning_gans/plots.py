@@ -24,8 +24,8 @@ def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tenso
     if category is None:
         groups.append((fake, "generated", "tab:blue"))
     else:
-        for k in category.unique().tolist():
-            groups.append((fake[category == k], f"category {k}", f"C{k % 10}"))
+        found = sorted(set(category.tolist()))
+        groups += [(fake[category == k], f"category {k}", f"C{k % 10}") for k in found]
     for points, label, color in groups:
         x, y = points.detach().cpu().double().numpy().T
         axes.scatter(x, y, s=6, label=label, color=color, linewidths=0)

@@ -55,8 +55,9 @@ class DataModule(LightningDataModule, ABC):
     @property
     @abstractmethod
     def classes(self) -> tuple[int, ...]:
-        """How many classes each label in ``y`` has: (10,) for digits, (2, 2, 2) for three binary
-        attributes, () if there are no labels. Known before ``setup``, as the shape is.
+        """How many classes each label in ``y`` has, () without labels; known before ``setup``.
+
+        (10,) for digits, (2, 2, 2) for three binary attributes.
         """
 
     @abstractmethod

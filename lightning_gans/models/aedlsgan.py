@@ -37,7 +37,7 @@ class AEDLSGAN(AdversarialModule):
     every class is as common as another, whatever they are in the data.
 
     The adversarial loss of several labels is the mean of the labels' own, as in the published code
-    (``PerLabel``); Algorithm 3 to the letter is ``Summed``. r1 is of the mean selected activation;
+    (``PerLabel``); Algorithm 3 to the letter is ``Summed``. r1 is of the mean over losses;
     the thesis's settings mean 10, the published code takes 30.
 
     Args:

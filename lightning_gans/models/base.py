@@ -63,7 +63,7 @@ def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> Non
     if len(shape) == 3 and x.numel() and x.abs().max() > 1 + SLACK:
         raise InputError(
             f"expected {what} in [-1, 1], got values from {x.min():.4g} to {x.max():.4g}; "
-            "scale pixels of 0 to 255 by x / 127.5 - 1"
+            "scale pixels of 0 to 255 by x / 127.5 - 1, clamp what resizing overshot"
         )
 
 
@@ -208,11 +208,13 @@ class Model(LightningModule, ABC):
         self._set_rates()
 
     def _set_rates(self) -> None:
-        # a function of the epoch alone, so that nothing of a schedule has to be saved
+        # a function of the iterations made, so that nothing of a schedule has to be saved; not of
+        # current_epoch, which after a resume counts an epoch that was cut off as made
+        epoch = self.global_step // max(1, self.trainer.num_training_batches)
         for optimizer, groups in zip(self.trainer.optimizers, self._rates, strict=True):
             for group, given in zip(optimizer.param_groups, groups, strict=True):
                 group.update(given)
-                group["lr"] = given["lr"] * given.get("epoch_decay", 1.0) ** self.current_epoch
+                group["lr"] = given["lr"] * given.get("epoch_decay", 1.0) ** epoch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Refuse data that are not what the networks were made for.
@@ -240,10 +242,16 @@ class Model(LightningModule, ABC):
         return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing: callbacks measure, with the averaged weights, while Lightning walks the data."""
+        """Check the data; callbacks measure, with the averaged weights.
+
+        Raises:
+            InputError: for images of another shape or range, or with NaN.
+        """
+        check_images(batch[0], self.image_shape, "images of the data")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing, as in :meth:`validation_step`."""
+        """As :meth:`validation_step`."""
+        self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """What the model can tell of a batch: codes and reconstructions, else as many samples."""

@@ -79,6 +79,13 @@ class LinearAttributes(nn.Module):
                 f"expected an attribute from 0 to {self.weight.shape[1] - 1}, got {attribute}"
             )
         w = self.weight[:, attribute]
+        if not torch.as_tensor(strength).isfinite().all():
+            raise InputError(f"expected a finite strength, got {strength}")
+        if torch.as_tensor(strength).shape not in {(), (1,), (len(y),)}:
+            raise InputError(
+                f"expected one strength or {len(y)} of them, got shape "
+                f"{tuple(torch.as_tensor(strength).shape)}"
+            )
         target = torch.as_tensor(strength, dtype=y.dtype, device=y.device) * (scale * w).norm()
         direction = w
         if keep_others:

@@ -31,7 +31,8 @@ class PVDGAN(AdversarialModule):
 
     Codes and features of real images are those of the discriminator's turn, as constants: the
     reconstruction loss trains the generator alone, and compares features of before and after the
-    discriminator's step. (The thesis leaves both open; so does the published code.)
+    discriminator's step. (The thesis leaves both open; it is what the
+    published code does.)
 
     While v is far below 1, at the start, z_x has more variance than the prior.
 
