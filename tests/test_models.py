@@ -214,3 +214,20 @@ def test_every_config_trains(
         return
     main([f"model={config.stem}", *words])
     assert list(tmp_path.glob(f"runs/{config.stem}/{data}/*/checkpoints/last-step=1.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "config", sorted((CONFIGS / "experiment").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_experiment_is_understood(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"experiment={config.stem}", "--print_config"]
+    if "model" not in yaml.safe_load(config.read_text()):
+        words.append("model=dlsgan")
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert not caught.value.code
+    given, printed = yaml.safe_load(config.read_text()), yaml.safe_load(capsys.readouterr().out)
+    arguments = given.get("model", {}).get("init_args", {})
+    for name, value in arguments.items():
+        if not isinstance(value, (dict, str)):
+            assert printed["model"]["init_args"][name] == value

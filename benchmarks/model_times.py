@@ -1,0 +1,127 @@
+"""Time per iteration of every model beside ``gan``, on the same networks and data.
+
+The models take turns, block by block, in one process, and each block's ratio is to the ``gan``
+block of the same round, so that a machine whose speed drifts does not decide it.
+
+    python benchmarks/model_times.py --rounds 6
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_gans.data import MNIST5k
+from lightning_gans.models import (
+    ACGAN,
+    AEDLSGAN,
+    CAGAN,
+    CGPGAN,
+    DLSGAN,
+    GAN,
+    PVDGAN,
+    VAEGAN,
+    Autoencoder,
+    CategoricalInfoGAN,
+    Classifier,
+    Encoder,
+    InfoGAN,
+    Model,
+)
+from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import FixedScale
+
+WARM = 3  # iterations of each block that are not timed
+
+
+class Clock(Callback):
+    """Times the iterations of a block but for its first few."""
+
+    def __init__(self) -> None:
+        self.started = self.seconds = 0.0
+        self.count = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        if trainer.global_step == WARM:
+            self.started = now
+        self.seconds, self.count = now - self.started, trainer.global_step - WARM
+
+
+def block(model: Model, data: MNIST5k, iterations: int) -> float:
+    """Milliseconds an iteration, over a block of so many."""
+    clock = Clock()
+    Trainer(
+        accelerator="cpu",
+        max_steps=iterations + WARM,
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+    ).fit(model, data.train_dataloader())
+    return 1000 * clock.seconds / clock.count
+
+
+def models(latent_dim: int) -> dict[str, Model]:
+    """One of each, on the standard pair of networks, with r1 or r2 where the method has it."""
+    shape, classes = (1, 32, 32), (10,)
+    own = partial(AdamW, lr=1e-4)
+    game = {"latent_dim": latent_dim, "optimizer": own, "r1": 0.1}
+    gan = GAN(shape, **game)  # type: ignore[arg-type]  # by name, as given
+    both = {**game, "r2": 0.1}
+    return {
+        "gan": gan,
+        "dlsgan": DLSGAN(shape, **game),  # type: ignore[arg-type]
+        "msegan": DLSGAN(shape, prior=FixedScale, **game),  # type: ignore[arg-type]
+        "infogan": InfoGAN(shape, **game),  # type: ignore[arg-type]
+        "aedlsgan": AEDLSGAN(shape, classes, **game),  # type: ignore[arg-type]
+        "pvdgan": PVDGAN(shape, **game),  # type: ignore[arg-type]
+        "vaegan": VAEGAN(shape, **game),  # type: ignore[arg-type]
+        "cagan (r1, r2)": CAGAN(shape, classes, **both),  # type: ignore[arg-type]
+        "acgan (r1, r2)": ACGAN(shape, classes, **both),  # type: ignore[arg-type]
+        "infogan_categorical (r2)": CategoricalInfoGAN(
+            shape, latent_dim, 10, optimizer=own, r2=0.1
+        ),
+        "cgpgan (r2)": CGPGAN(shape, latent_dim, 32, optimizer=own, r2=0.1),
+        "encoder": Encoder(gan, shape, optimizer=own),
+        "autoencoder": Autoencoder(shape, latent_dim, optimizer=own),
+        "classifier": Classifier(shape, classes, optimizer=own),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--iterations", type=int, default=25, help="in a block")
+    parser.add_argument("--latent-dim", type=int, default=64)
+    args = parser.parse_args()
+    data = MNIST5k()
+    data.setup("fit")
+    times: dict[str, list[float]] = {}
+    made = models(args.latent_dim)
+    for _ in range(args.rounds + 1):
+        for name, model in made.items():
+            times.setdefault(name, []).append(block(model, data, args.iterations))
+    print(f"\nthreads {torch.get_num_threads()}, {args.rounds} rounds of {args.iterations}\n")
+    print("| model | ms an iteration | beside gan |\n|---|---|---|")
+    for name, found in times.items():
+        # the first round warms all up
+        ratios = [a / b for a, b in zip(found[1:], times["gan"][1:], strict=True)]
+        print(
+            f"| {name} | {statistics.median(found[1:]):.1f} | {statistics.median(ratios):.3f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}) |"
+        )
+
+
+if __name__ == "__main__":
+    main()
