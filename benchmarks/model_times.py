@@ -76,19 +76,19 @@ def models(latent_dim: int) -> dict[str, Model]:
     """One of each, on the standard pair of networks, with r1 or r2 where the method has it."""
     shape, classes = (1, 32, 32), (10,)
     own = partial(AdamW, lr=1e-4)
-    game = {"latent_dim": latent_dim, "optimizer": own, "r1": 0.1}
-    gan = GAN(shape, **game)  # type: ignore[arg-type]  # by name, as given
+    game: dict[str, Any] = {"latent_dim": latent_dim, "optimizer": own, "r1": 0.1}
+    gan = GAN(shape, **game)
     both = {**game, "r2": 0.1}
     return {
         "gan": gan,
-        "dlsgan": DLSGAN(shape, **game),  # type: ignore[arg-type]
-        "msegan": DLSGAN(shape, prior=FixedScale, **game),  # type: ignore[arg-type]
-        "infogan": InfoGAN(shape, **game),  # type: ignore[arg-type]
-        "aedlsgan": AEDLSGAN(shape, classes, **game),  # type: ignore[arg-type]
-        "pvdgan": PVDGAN(shape, **game),  # type: ignore[arg-type]
-        "vaegan": VAEGAN(shape, **game),  # type: ignore[arg-type]
-        "cagan (r1, r2)": CAGAN(shape, classes, **both),  # type: ignore[arg-type]
-        "acgan (r1, r2)": ACGAN(shape, classes, **both),  # type: ignore[arg-type]
+        "dlsgan": DLSGAN(shape, **game),
+        "msegan": DLSGAN(shape, prior=FixedScale, **game),
+        "infogan": InfoGAN(shape, **game),
+        "aedlsgan": AEDLSGAN(shape, classes, **game),
+        "pvdgan": PVDGAN(shape, **game),
+        "vaegan": VAEGAN(shape, **game),
+        "cagan (r1, r2)": CAGAN(shape, classes, **both),
+        "acgan (r1, r2)": ACGAN(shape, classes, **both),
         "infogan_categorical (r2)": CategoricalInfoGAN(
             shape, latent_dim, 10, optimizer=own, r2=0.1
         ),

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import seed_everything
@@ -97,7 +98,7 @@ def model_of(job: Job, lr: float) -> Model:
             categories_lr=rate * lr / 1e-4,
             warmup=job.warmup,
         )
-    arguments: dict[str, object] = {"classes": (4,), "probabilities": TRUE, "optimizer": own}
+    arguments: dict[str, Any] = {"classes": (4,), "probabilities": TRUE, "optimizer": own}
     if job.experiment == "mixing":
         mixed = job.setting.endswith("mixed")
         arguments["discriminator"] = BatchStdDiscriminator
@@ -105,14 +106,14 @@ def model_of(job: Job, lr: float) -> Model:
             partial(MixedBatches, rise=job.iterations // 2) if mixed else PureBatches
         )
     if name.startswith("cagan"):
-        return CAGAN((2,), **arguments)  # type: ignore[arg-type]  # by name, as given
+        return CAGAN((2,), **arguments)
     weight = float(value.partition("-")[0])
     return ACGAN(
         (2,),
         classification_real=weight,
         classification_fake=0.0,
         classification=weight,
-        **arguments,  # type: ignore[arg-type]  # by name, as given
+        **arguments,
     )
 
 
@@ -235,7 +236,8 @@ def draw(args: argparse.Namespace) -> None:
     """A picture of each experiment and a table of all, from what is trained."""
     out = Path(args.folder)
     out.mkdir(parents=True, exist_ok=True)
-    rows, panels = [], {}
+    rows: list[dict[str, Any]] = []
+    panels: dict[str, list[tuple[str, Tensor, Tensor]]] = {}
     for job in jobs(0, 0):
         if not job.path.exists():
             continue

@@ -43,8 +43,8 @@ LATENT = 5
 Make = Callable[..., Model]
 Weights = dict[str, Tensor]
 
-DISCRIMINATOR = {"discriminator": partial(MLPDiscriminator, width=8, depth=1)}
-NETWORKS = {**DISCRIMINATOR, "generator": partial(MLPGenerator, width=8, depth=1)}
+DISCRIMINATOR: dict[str, Any] = {"discriminator": partial(MLPDiscriminator, width=8, depth=1)}
+NETWORKS: dict[str, Any] = {**DISCRIMINATOR, "generator": partial(MLPGenerator, width=8, depth=1)}
 
 # how to make a small one of each
 MODELS: dict[str, Make] = {
