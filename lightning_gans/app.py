@@ -46,12 +46,18 @@ def first(model: Model) -> Tensor:
     return z if "generate" in model.verbs else torch.zeros_like(z)
 
 
-def moved(model: Model, z: Tensor, values: tuple[float, ...]) -> Pixels:
-    """The image of z with its leading elements, those with the largest scale, set to values."""
+def moved(
+    model: Model, z: Tensor, values: tuple[float, ...], category: tuple[int, ...] = ()
+) -> Pixels:
+    """The image of z with its leading elements, those with the largest scale, set to values.
+
+    Of class-conditional models, in a category, one for each label.
+    """
     leading = model.prior.scale().argsort(descending=True)[: len(values)]
     z = z.clone()
     z[:, leading] = torch.tensor(values, dtype=z.dtype)
-    return picture(model.decode(z))
+    c = None if model.categories is None else model.categories.condition(category, 1)
+    return picture(model.decode(z, c))
 
 
 def main() -> None:
@@ -91,7 +97,8 @@ def main() -> None:
         return found
 
     def show(*settings: float) -> Pixels:
-        return moved(model, code[-1], settings)
+        category = tuple(int(value) for value in settings[count:])
+        return moved(model, code[-1], settings[:count], category)
 
     code = [first(model)]
     with gr.Blocks(title="lightning_gans") as page:
@@ -102,12 +109,17 @@ def main() -> None:
                 )
                 sample = gr.Button("draw a sample", visible="generate" in model.verbs)
                 sliders = [gr.Slider(-3, 3, label=f"element {i + 1}") for i in range(count)]
+                chosen = [
+                    gr.Slider(0, k - 1, step=1, label=f"category of label {i + 1}")
+                    for i, k in enumerate(model.categories.classes if model.categories else ())
+                ]
+                settings = sliders + chosen
             result = gr.Image(label="the model's image", interactive=False)
-        upload.change(read, upload, sliders).then(show, sliders, result)
-        sample.click(draw, None, sliders).then(show, sliders, result)
-        for slider in sliders:
-            slider.release(show, sliders, result)
-        page.load(draw, None, sliders).then(show, sliders, result)
+        upload.change(read, upload, sliders).then(show, settings, result)
+        sample.click(draw, None, sliders).then(show, settings, result)
+        for slider in settings:
+            slider.release(show, settings, result)
+        page.load(draw, None, sliders).then(show, settings, result)
     page.launch(server_port=arguments.port)
 
 

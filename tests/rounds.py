@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_gans.models import AdversarialModule
+from lightning_gans.models import Model
 from lightning_gans.networks import Heads, Judgement
 
 SHAPE = (1, 4, 4)
@@ -119,7 +119,7 @@ def one_by_one(pairs: Sequence[tuple[Tensor, Tensor]]) -> DataLoader[tuple[Tenso
 
 
 def train(
-    model: AdversarialModule,
+    model: Model,
     data: list[Tensor],
     precision: Literal["64-true", "32-true"] = "64-true",
     labels: Sequence[Tensor] | None = None,

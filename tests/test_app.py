@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from rounds import LATENT
 from test_dlsgan import tiny
 
 from lightning_gans.app import moved, picture, prepare
+from lightning_gans.models import CAGAN
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
 
 
@@ -33,6 +37,20 @@ def test_sliders_move_the_elements_of_the_largest_scale() -> None:
     expected = picture(model.decode(torch.tensor([[0.0, 2.0, -1.0]])))
     np.testing.assert_array_equal(moved(model, z, (2.0, -1.0)), expected)
     assert z.abs().sum() == 0
+
+
+def test_a_class_conditional_image_is_in_the_category_that_is_set() -> None:
+    model = CAGAN(
+        (1, 4, 4),
+        (3, 2),
+        latent_dim=LATENT,
+        generator=partial(MLPGenerator, width=8, depth=1),
+        discriminator=partial(MLPDiscriminator, width=8, depth=1),
+    )
+    z = torch.randn(1, LATENT)
+    c = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]])
+    values = tuple(z[0, model.prior.scale().argsort(descending=True)].tolist())
+    np.testing.assert_array_equal(moved(model, z, values, (2, 1)), picture(model.decode(z, c)))
 
 
 @pytest.mark.parametrize("words", [["nowhere"]])

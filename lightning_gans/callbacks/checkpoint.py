@@ -138,7 +138,7 @@ class Checkpoint(stock.Checkpoint):
 
     def is_record(self, value: float) -> bool:
         """Whether a value is better than the best so far; what is no number never is."""
-        if self.best is None or math.isnan(value):
+        if self.best is None:
             return not math.isnan(value)
         return value < self.best if self.mode == "min" else value > self.best
 

@@ -33,6 +33,10 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
             f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
             f"the options{of} are {', '.join(there) or 'none'}"
         )
+    missing = re.search(r"the following arguments are required: ([\w, ]+)", message)
+    if missing:
+        names = [f"{where or 'model'}.{name}" for name in missing[1].split(", ")]
+        return UsageError(f"{', '.join(names)} must be given: write {names[0]}=VALUE")
     path = re.search(r"Expected a dot import path string: (\S+)", message)
     if path:
         there = alternatives(classes[-1], where.rpartition(".")[2]) if classes else []

@@ -103,6 +103,7 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     else:
         asks_help = any(option in ("--help", "-h") for option in settings)
         chosen = choose(names, files, settings, configs, need_model=not asks_help)
+    settings = name_networks(settings, chosen + files) + settings
     options = [f"--config={file}" for file in chosen + files] + settings
     return Command(subcommand, tuple(options), called)
 
@@ -182,6 +183,21 @@ def choose(
         elif group in DEFAULTS and group != BASE and section not in present:
             chosen.append(find(group, DEFAULTS[group], configs))
     return [str(path) for path in chosen]
+
+
+def name_networks(settings: Sequence[str], files: Iterable[str]) -> list[str]:
+    """Which networks ``model.generator.channels=32`` means, if none are named: the standard ones."""
+    content = [yaml.safe_load(Path(file).read_text()) or {} for file in files]
+    points = any("Gaussians" in str(found.get("data")) for found in content)
+    named = []
+    for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
+        chosen = any(s.startswith(f"--model.{part}=") for s in settings) or any(
+            ((found.get("model") or {}).get("init_args") or {}).get(part) for found in content
+        )
+        if not chosen and any(s.startswith(f"--model.{part}.") for s in settings):
+            kind = "MLP" if points else "Conv"
+            named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
+    return named
 
 
 def find(group: str, name: str, configs: Path) -> Path:
