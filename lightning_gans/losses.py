@@ -100,8 +100,8 @@ class Wasserstein(AdversarialLoss):
 class SoftLabels(AdversarialLoss):
     """Cross-entropy with labels drawn anew for each score (Salimans et al. 2016).
 
-    The ranges are those of Egan et al., "Improved Recovery of Latent Variables in Generative
-    Adversarial Models". A label above 1 is theirs too: the loss then has no minimum. They replace
+    The ranges are those of Egan et al., "Generalized Latent Variable Recovery for Generative
+    Adversarial Networks". A label above 1 is theirs too: the loss then has no minimum. They replace
     every label, so the generator's target is drawn like a real one.
 
     Args:

@@ -216,7 +216,7 @@ def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
         (["model.latent_dim=many"], 2, "model.latent_dim: expected int, got many"),
         (["trainer.max_steps=many"], 2, "trainer.max_steps: expected int, got many"),
         (["model.generator.chanels=3"], 2, "no option 'model.generator.chanels'"),
-        (["model.loss=Nope"], 2, "one of Hinge, LeastSquares, NonSaturating, Wasserstein"),
+        (["model.loss=Nope"], 2, "one of Hinge, LeastSquares, NonSaturating, SoftLabels"),
         (["model.loss=wasserstein"], 2, "no class 'wasserstein' (did you mean 'Wasserstein'?)"),
         (["model.generator=Nope"], 2, "ConvGenerator"),
         (["ema.decay=2"], 2, "expected 0 <= decay < 1"),

@@ -178,3 +178,26 @@ def test_reports_of_many_lines_become_one() -> None:
     text = str(one_line(message, []))
     assert "no option 'model.latent_dims' (did you mean 'latent_dim'?)" in text
     assert "the options of DLSGAN are" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["model=gan", "model.generator.channels=8"], ["generator=lightning_gans.networks.Conv"]),
+        (
+            ["model=gan", "data=gaussians", "model.discriminator.width=8"],
+            ["discriminator=lightning_gans.networks.MLP"],
+        ),
+        (["model=gan", "model.generator=My", "model.generator.channels=8"], ["generator=My"]),
+        (["model=wgan_gp", "model.generator.channels=8"], []),
+        (["model=gan"], []),
+    ],
+)
+def test_a_networks_setting_is_the_standard_networks_if_none_is_named(
+    words: list[str], named: list[str]
+) -> None:
+    found = [o for o in understand(words, CONFIGS).options if o.startswith("--model.")]
+    found = [o for o in found if o.partition("=")[0].count(".") == 1]
+    assert len(found) == len(named)
+    for option, expected in zip(found, named, strict=True):
+        assert option.startswith(f"--model.{expected}")

@@ -11,6 +11,10 @@ from lightning_gans.cli.words import suggestion
 from lightning_gans.errors import UsageError
 
 
+# what the names of networks end in that an argument without a default class can take
+NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
+
+
 def one_line(message: str, options: Iterable[str]) -> UsageError:
     """Say what was wrong on a command line, where, and what exists.
 
@@ -72,16 +76,19 @@ def alternatives(class_path: str, argument: str) -> list[str]:
         found = inspect.signature(getattr(import_module(module), name)).parameters[argument].default
     except (ImportError, AttributeError, KeyError, ValueError):
         return []
+    if found is None and argument in NETWORKS:
+        room = import_module("lightning_gans.networks")
+        return sorted(name for name in vars(room) if name.endswith(NETWORKS[argument]))
     if not inspect.isclass(found):
         return []
     # a room that is a folder offers its classes in the folder's own name
-    room = ".".join(found.__module__.split(".")[:2])
+    home = ".".join(found.__module__.split(".")[:2])
     base = found.__mro__[1]
     return sorted(
         name
-        for name, value in vars(import_module(room)).items()
+        for name, value in vars(import_module(home)).items()
         if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
-        if value.__module__.startswith(room)
+        if value.__module__.startswith(home)
     )
 
 

@@ -164,6 +164,8 @@ class CLI(LightningCLI):
         except ValueError as error:
             if isinstance(error, UserError):
                 raise
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from error  # said by the data, when asked for their shape
             raise one_line(str(error), []) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -186,7 +186,7 @@ def choose(
 
 
 def name_networks(settings: Sequence[str], files: Iterable[str]) -> list[str]:
-    """Which networks ``model.generator.channels=32`` means, if none are named: the standard ones."""
+    """Which networks ``model.generator.channels=32`` means if none are named: the standard."""
     content = [yaml.safe_load(Path(file).read_text()) or {} for file in files]
     points = any("Gaussians" in str(found.get("data")) for found in content)
     named = []

@@ -1,0 +1,237 @@
+"""The pages say what the code is: the table of models, the navigation, links and examples."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from lightning_gans import models
+from lightning_gans.cli import CONFIGS
+from lightning_gans.cli.words import understand
+
+ROOT = CONFIGS.parent
+DOCS = ROOT / "docs"
+PAGES = sorted((DOCS / "models").glob("*.md"))
+SCRIPT = ROOT / "scripts" / "model_table.py"
+
+Entry: TypeAlias = "str | list[Entry] | dict[str, Entry]"
+
+# NAME = ...  # (8, 64)    and    A, B = ...  # (8, 64) each
+SHAPED = re.compile(r"^(\w+(?:, \w+)*) = .*# (\(\d[\d, ]*\))(?: each)?$", re.MULTILINE)
+
+
+def cells() -> dict[str, list[str]]:
+    """The rows of the table by config: system, paper, class, verbs, lines."""
+    rows = {}
+    for line in (DOCS / "models" / "index.md").read_text().splitlines():
+        parts = [part.strip() for part in line.strip("|").split("|")]
+        if len(parts) == 6 and parts[0].startswith("["):
+            config = parts.pop(3).strip("`")
+            assert config not in rows, f"{config} has two rows"
+            rows[config] = parts
+    return rows
+
+
+def configs() -> dict[str, type[models.Model]]:
+    """The class of each config of models."""
+    found = {}
+    for file in (CONFIGS / "model").glob("*.yaml"):
+        path = yaml.safe_load(file.read_text())["model"]["class_path"]
+        found[file.stem] = getattr(models, path.removeprefix("lightning_gans.models."))
+    return found
+
+
+def module_file(model: type[models.Model]) -> Path:
+    return ROOT.joinpath(*model.__module__.split(".")).with_suffix(".py")
+
+
+def plain_count(source: str) -> int:
+    """Lines of code, counted by eye: what is left between docstrings, comments and blank lines."""
+    without = re.sub(r'^\s*r?"""(?:.|\n)*?"""\s*$', "", source, flags=re.MULTILINE)
+    lines = [line.strip() for line in without.splitlines()]
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def script() -> ModuleType:
+    """The script as a module; its folder is none that can be imported from."""
+    spec = importlib.util.spec_from_file_location("model_table", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["model_table"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["model_table.py", *arguments])
+    status: int = script().main()
+    return status
+
+
+def test_the_table_has_one_row_for_each_config() -> None:
+    assert cells().keys() == configs().keys()
+
+
+@pytest.mark.parametrize("config", sorted(configs()))
+def test_a_row_says_what_the_class_is(config: str) -> None:
+    model = configs()[config]
+    system, paper, name, verbs, lines = cells()[config]
+    assert name == f"`{model.__name__}`"
+    assert verbs == ", ".join(model.verbs)
+    assert int(lines) == plain_count(module_file(model).read_text())
+    assert re.search(r"\b(19|20)\d\d\b", paper)
+    assert system.endswith(f"]({module_file(model).stem}.md)")
+
+
+def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:
+    source = (
+        '"""What it is."""\n\n# why\nTEXT = """\n\nkept"""\n\n\n'
+        'def f():  # a comment beside code\n    r"""More\n\n    words."""\n    # why\n'
+        "    return (\n        1\n    )\n"
+    )
+    assert script().lines_of_code(source) == 3 + 1 + 3
+
+
+def test_the_script_notices_and_mends_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "index.md"
+    text = (DOCS / "models" / "index.md").read_text()
+    page.write_text(text)
+    assert run(monkeypatch, "--check", str(page)) == 0
+    page.write_text(text.replace("| `GAN` | `gan` |", "| `GAN` | `gun` |"))
+    assert run(monkeypatch, "--check", str(page)) == 1
+    assert "gun" in page.read_text(), "a check changes nothing"
+    assert "scripts/model_table.py" in capsys.readouterr().err
+    assert run(monkeypatch, str(page)) == 0
+    assert page.read_text() == text
+
+
+def test_the_script_wants_both_markers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "index.md"
+    page.write_text("# Models\n")
+    with pytest.raises(SystemExit, match="put them back"):
+        run(monkeypatch, str(page))
+
+
+def test_each_class_has_a_page_that_names_its_configs() -> None:
+    for config, model in configs().items():
+        page = DOCS / "models" / f"{module_file(model).stem}.md"
+        text = page.read_text()
+        assert f"`{config}`" in text, f"{page.name} does not name {config}"
+        assert f"model={config}" in text, f"{page.name} does not train {config}"
+    modules = {module_file(model).stem for model in configs().values()}
+    assert {page.stem for page in PAGES} == modules | {"index"}
+
+
+def leaves(entry: Entry) -> list[str]:
+    """The pages of a navigation, at any depth."""
+    if isinstance(entry, str):
+        return [entry]
+    parts = entry.values() if isinstance(entry, dict) else entry
+    return [leaf for part in parts for leaf in leaves(part)]
+
+
+def test_the_navigation_has_every_page_once() -> None:
+    nav = leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    pages = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+    assert sorted(nav) == pages
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, DOCS / "methods.md", DOCS / "training.md"], ids=lambda page: page.stem
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).is_file(), f"{page.name} links to {target}"
+
+
+def terms(source: str) -> set[str]:
+    """The terms that a model's turns minimise, as they are logged."""
+    found: set[str] = set()
+    for turn in ast.walk(ast.parse(source)):
+        if not isinstance(turn, ast.With) or "self.turn(" not in ast.unparse(turn.items[0]):
+            continue
+        call = turn.items[0].context_expr
+        assert isinstance(call, ast.Call)
+        player = ast.literal_eval(call.args[0])
+        for node in ast.walk(turn):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "minimize":
+                found |= {f"{player}/{word.arg}" for word in node.keywords if word.arg}
+            elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "terms":
+                found.add(f"{player}/{ast.literal_eval(node.slice)}")
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "terms":
+                assert isinstance(node.value, ast.Dict)
+                found |= {f"{player}/{ast.literal_eval(k)}" for k in node.value.keys if k}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted({model.__name__ for model in configs().values()}))
+def test_a_page_names_the_terms_of_the_log(name: str) -> None:
+    model: type[models.Model] = getattr(models, name)
+    page = DOCS / "models" / f"{module_file(model).stem}.md"
+    players = "|".join(model.players)
+    named = set(re.findall(rf"`((?:{players})/\w+)`", page.read_text()))
+    assert named
+    assert named == terms(module_file(model).read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run_and_give_the_shapes_they_claim(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        torch.manual_seed(0)
+        names: dict[str, object] = {}
+        exec(compile(block, str(page), "exec"), names)
+        claims = SHAPED.findall(block)
+        assert claims, f"{page.name} claims no shape"
+        for targets, shape in claims:
+            for target in targets.split(", "):
+                value = names[target]
+                assert isinstance(value, Tensor)
+                claimed = tuple(int(number) for number in re.findall(r"\d+", shape))
+                assert tuple(value.shape) == claimed, f"{target} of {page.name}"
+
+
+def commands() -> list[str]:
+    """The command lines of the pages about models, as they are typed."""
+    found = [re.findall(r"^    (python train\.py .+)$", p.read_text(), re.MULTILINE) for p in PAGES]
+    return [command for page in found for command in page]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.split(" ", 2)[2][:40])
+def test_commands_name_what_exists(command: str) -> None:
+    words = shlex.split(command)[2:]
+    known = understand(words, CONFIGS)
+    arguments = inspect.signature(configs()[known.names["model"]]).parameters
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.startswith("model."):
+            assert key.split(".")[1] in arguments, f"{key} is no argument"
+        if value.startswith("lightning_gans."):
+            module, _, name = value.rpartition(".")
+            assert hasattr(importlib.import_module(module), name)
+
+
+def test_experiments_that_are_named_exist() -> None:
+    named = {n for page in PAGES for n in re.findall(r"experiment=(\w+)", page.read_text())}
+    assert named
+    assert named <= {file.stem for file in (CONFIGS / "experiment").glob("*.yaml")}
+
+
+def test_the_readme_counts_configs_and_classes() -> None:
+    claim = f"[{len(configs())} configs of {len(set(configs().values()))} classes]"
+    assert claim in (ROOT / "README.md").read_text()
