@@ -10,7 +10,6 @@ from importlib import import_module
 from lightning_gans.cli.words import suggestion
 from lightning_gans.errors import UsageError
 
-
 # what the names of networks end in that an argument without a default class can take
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
 
