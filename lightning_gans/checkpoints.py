@@ -84,7 +84,14 @@ def check_fits(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None
     Raises:
         UnreadableCheckpoint: naming the first difference.
     """
-    for name, value in model.state_dict().items():
+    own = model.state_dict()
+    for name in weights:
+        if name not in own:
+            raise UnreadableCheckpoint(
+                f"{file} is of another model: it holds {name}, which this one has not; build the "
+                "model with the arguments it was trained with"
+            )
+    for name, value in own.items():
         saved = weights.get(name)
         if saved is None or saved.shape != value.shape:
             there = "nothing" if saved is None else str(tuple(saved.shape))

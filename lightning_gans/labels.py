@@ -54,6 +54,12 @@ def indices(c: Tensor, classes: Classes) -> Tensor:
     return torch.stack([part.argmax(1) for part in split(c, classes)], 1)
 
 
+def classes_of(logits: Tensor, classes: Classes) -> Tensor:
+    """The likeliest class of each label, (N,) of one label, (N, labels) of several."""
+    found = indices(logits, classes)
+    return found.squeeze(1) if len(classes) == 1 else found
+
+
 def harden(p: Tensor, classes: Classes) -> Tensor:
     """One-hot vectors of the likeliest classes; no gradient (``argmax onehot`` in the thesis)."""
     return one_hot(indices(p, classes), classes, p.dtype)

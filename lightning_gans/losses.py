@@ -130,8 +130,8 @@ class SoftLabels(AdversarialLoss):
         return F.softplus(score) - (low + (high - low) * u) * score
 
 
-def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:
-    """Mean over the batch of (‖∂score/∂x‖₂ - center)².
+def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0, weight: float = 1.0) -> Tensor:
+    """Weighted mean over the batch of (‖∂score/∂x‖₂ - center)².
 
     With ``center=0`` this is R1 on real data and R2 on fakes (Mescheder et al. 2018, without their
     factor of a half); with ``center=1`` on random interpolates it is WGAN-GP's penalty (Gulrajani
@@ -141,6 +141,7 @@ def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:
         score: (N,), or any shape with N rows; it is summed, so a row's own scores count together.
         x: (N, ...), what the scores were computed from, with ``requires_grad`` set before.
         center: the gradient norm that costs nothing.
+        weight: of the penalty; at 0 nothing is computed, and the result is 0.
 
     Returns:
         A scalar that itself can be differentiated.
@@ -150,11 +151,13 @@ def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0) -> Tensor:
     """
     if not x.requires_grad:
         raise ValueError("expected an x with requires_grad set before it was scored; it is not set")
+    if weight == 0:
+        return score.new_zeros(())
     (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
     squares = gradient.flatten(1).square().sum(1)
     if center == 0:
-        return squares.mean()  # no root: its gradient is infinite at zero
-    return (squares.clamp(min=1e-24).sqrt() - center).square().mean()
+        return weight * squares.mean()  # no root: its gradient is infinite at zero
+    return weight * (squares.clamp(min=1e-24).sqrt() - center).square().mean()
 
 
 def interpolate(x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -30,7 +30,8 @@ def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tenso
         x, y = points.detach().cpu().double().numpy().T
         axes.scatter(x, y, s=6, label=label, color=color, linewidths=0)
     axes.set_aspect("equal")
-    axes.legend(loc="upper left")
+    if len(groups) <= 12:
+        axes.legend(loc="upper left")
     buffer = BytesIO()
     figure.savefig(buffer, format="rgba")
     width, height = (int(side * figure.dpi) for side in figure.get_size_inches())

@@ -5,8 +5,10 @@
     python scripts/gaussians.py train --share 0/2 all      (the even jobs; 1/2 the odd ones)
     python scripts/gaussians.py draw docs/experiments/gaussians
 
-Networks, batches, weights and optimisers are the published ones; the published length is 200,000
-iterations, of which 60,000 are warmup. Each finished job is a file in runs/gaussians and is not
+Networks, batches and weights of losses are the published ones; the published length is 200,000
+iterations, of which 60,000 are warmup, at --lr 1e-4 (CAGAN and ACGAN: 1e-3, which is ten times
+--lr). Points are drawn once, 100,000, not anew for each batch, and the averages are updated every
+ten iterations with a warmup of their own. Each finished job is a file in runs/gaussians and is not
 trained again.
 """
 
@@ -56,7 +58,8 @@ class Job:
 
     @property
     def path(self) -> Path:
-        return FOLDER / f"{self.experiment}-{self.setting}-seed={self.seed}.pt"
+        name = f"{self.experiment}-{self.setting}-seed={self.seed}-steps={self.iterations}.pt"
+        return FOLDER / name
 
 
 def jobs(iterations: int, warmup: int) -> list[Job]:
@@ -141,12 +144,12 @@ def train(job: Job, lr: float) -> None:
     assert model.categories is not None
     n, random = 10_000, torch.Generator().manual_seed(1)
     z = model.prior.sample(n, random)
-    c = torch.multinomial(model.categories.probabilities, n, True, generator=random)
-    points = model.decode(z, model.categories.condition(c, n))
+    c = model.categories.sample(n, random).detach()  # soft for Elastic InfoGAN, as in training
+    points = model.decode(z, c)
     result = {
         "job": asdict(job) | {"lr": lr, "seconds": seconds},
         "points": points,
-        "category": c,
+        "category": c.argmax(1),
         "p": model.categories.probabilities,
     }
     job.path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,22 +235,29 @@ def show(args: argparse.Namespace) -> None:
         print(job.path)
 
 
+def identity(result: dict[str, Any]) -> tuple[str, str, int]:
+    """Which job a result is of, whatever its length."""
+    job = result["job"]
+    return job["experiment"], job["setting"], job["seed"]
+
+
 def draw(args: argparse.Namespace) -> None:
     """A picture of each experiment and a table of all, from what is trained."""
     out = Path(args.folder)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     panels: dict[str, list[tuple[str, Tensor, Tensor]]] = {}
-    for job in jobs(0, 0):
-        if not job.path.exists():
-            continue
-        result = torch.load(job.path, weights_only=True)
-        shown = measure(job.experiment, result)
+    found = [torch.load(path, weights_only=True) for path in sorted(FOLDER.glob("*.pt"))]
+    order = [(job.experiment, job.setting, job.seed) for job in jobs(0, 0)]
+    found.sort(key=lambda result: order.index(identity(result)))
+    for result in found:
+        experiment, setting, seed = identity(result)
+        shown = measure(experiment, result)
         rows.append({**result["job"], "seconds": round(result["job"]["seconds"]), **shown})
-        title = f"{job.setting} seed {job.seed}"
-        panels.setdefault(job.experiment, []).append((title, result["points"], result["category"]))
-    for experiment, found in panels.items():
-        clusters(found, out / f"{experiment}.png", columns=3 if experiment == "elastic" else 4)
+        title = f"{setting} seed {seed}"
+        panels.setdefault(experiment, []).append((title, result["points"], result["category"]))
+    for experiment, drawn in panels.items():
+        clusters(drawn, out / f"{experiment}.png", columns=3 if experiment == "elastic" else 4)
     names = list(dict.fromkeys(name for row in rows for name in row))
     with (out / "gaussians.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from test_dlsgan import tiny
 from test_training import trainer
 from torch import Tensor
 
-from lightning_gans.callbacks import Evaluation, Pictures
+from lightning_gans.callbacks import EMA, Evaluation, Pictures
+from lightning_gans.callbacks.ema import averaged_of
 from lightning_gans.metrics import (
     FeatureExtractor,
     FeaturesUnavailable,
@@ -21,7 +23,8 @@ from lightning_gans.metrics import (
     from_uint8,
     to_uint8,
 )
-from lightning_gans.models import DLSGAN
+from lightning_gans.models import CAGAN, DLSGAN
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
 
@@ -161,3 +164,34 @@ def test_pictures_show_what_they_say(model: DLSGAN, images: Tensor) -> None:
             moved[0, element] = value
             line.append(model.decode(moved))
     torch.testing.assert_close(cells("traversals", 5), shown(torch.cat(line)))
+
+
+def test_averages_take_batch_norms_statistics_with_them() -> None:
+    """The averaged statistics are the plain recursion over what training leaves behind."""
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm1d(2)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), norm)
+    assert norm.running_mean is not None
+    ema = EMA(decay=0.75, warmup=None)
+    ema.average = {name: value.detach().clone() for name, value in averaged_of(model).items()}
+    plain = norm.running_mean.clone()
+    for step in range(1, 4):
+        model(torch.randn(8, 3))
+        ema.update(model, step)
+        plain = 0.75 * plain + 0.25 * norm.running_mean
+    assert not torch.equal(plain, norm.running_mean)
+    ema.swap(model)
+    torch.testing.assert_close(norm.running_mean, plain)
+    assert norm.num_batches_tracked == 3
+
+
+def test_very_many_categories_can_be_drawn() -> None:
+    model = CAGAN(
+        (1, 4, 4),
+        (120,),
+        latent_dim=LATENT,
+        generator=partial(MLPGenerator, width=8, depth=1),
+        discriminator=partial(MLPDiscriminator, width=8, depth=1),
+    )
+    picture = Pictures(samples=8, columns=4).draw(model.eval(), torch.zeros(4, 1, 4, 4))["samples"]
+    assert picture.shape == (3, 2 * 6 + 2, 4 * 6 + 2)

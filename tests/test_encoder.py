@@ -239,5 +239,5 @@ def test_the_command_line_takes_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert torch.equal(loaded.decode(z), lightning_gans.load(tmp_path / "away").decode(z))
     with pytest.raises(SystemExit) as end:
         main(["model=encoder", "model.checkpoint=nowhere", *words])
-    assert end.value.code == 2
+    assert end.value.code == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: no checkpoint at nowhere")

@@ -111,7 +111,10 @@ def test_models_without_a_traced_code_do_not_offer_the_score(
     model: type[GAN] | type[VAEGAN],
 ) -> None:
     assert "ood_score" not in model.verbs
-    assert not hasattr(model, "ood_score")
+    with pytest.raises(UserError, match=f"{model.__name__} has no score"):
+        model(
+            SHAPE, latent_dim=LATENT, generator=TinyGenerator, discriminator=TinyDiscriminator
+        ).ood_score(torch.zeros(1, *SHAPE))
 
 
 @pytest.mark.parametrize("model", SCORING)

@@ -34,6 +34,7 @@ from lightning_gans.models import (
     InfoGAN,
     NonFiniteLoss,
 )
+from lightning_gans.priors import DynamicScale, Uniform
 
 Weights = dict[str, Tensor]
 Kind = type[GAN] | type[DLSGAN] | type[InfoGAN] | type[PVDGAN] | type[VAEGAN]
@@ -281,3 +282,10 @@ def test_the_term_that_is_no_number_is_the_one_that_is_named(tmp_path: Path) -> 
         model.get_parameter("discriminator.heads.code.bias")[1] = torch.inf
     with pytest.raises(NonFiniteLoss, match="'discriminator/latent' became inf in iteration 1"):
         fit(model, images(1), tmp_path)
+
+
+def test_a_prior_that_a_method_cannot_use_is_one_line() -> None:
+    with pytest.raises(ValueError, match="GAN recovers no code that a DynamicScale could trace"):
+        GAN(SHAPE, latent_dim=LATENT, prior=DynamicScale)
+    with pytest.raises(ValueError, match=r"VAEGAN.* N\(0, 1\), got the prior Uniform"):
+        VAEGAN(SHAPE, latent_dim=LATENT, prior=Uniform)

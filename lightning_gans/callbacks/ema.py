@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_gans.checkpoints import AVERAGES
 
@@ -15,8 +16,9 @@ class EMA(Callback):
     """Exponential moving average of all parameters, in place of them whenever nothing is trained.
 
     From the start to the end of every validation, test and prediction the model holds its averaged
-    weights; in training it holds its own. Buffers are never averaged: a running statistic such as
-    DLSGAN's v is an average already. It counts iterations, not optimiser steps.
+    weights; in training it holds its own. Batch norm's running statistics belong to the weights and
+    are averaged with them. No other buffer is: DLSGAN's v, say, is an average already. It counts
+    iterations, not optimiser steps.
 
     Args:
         decay: of the average, for each iteration, in [0, 1).
@@ -56,17 +58,17 @@ class EMA(Callback):
     def update(self, model: torch.nn.Module, iteration: int) -> None:
         """Move the average towards the model's parameters."""
         weight = 1 - self.decay_at(iteration)
-        for name, parameter in model.named_parameters():
-            self.average[name].lerp_(parameter, weight)
+        for name, value in averaged_of(model).items():
+            self.average[name].lerp_(value, weight)
 
     @torch.no_grad()
     def swap(self, model: torch.nn.Module) -> None:
         """Exchange the model's parameters and their averages; twice is nothing."""
         if not self.average:
             return
-        for name, parameter in model.named_parameters():
-            kept = parameter.detach().clone()
-            parameter.copy_(self.average[name])
+        for name, value in averaged_of(model).items():
+            kept = value.detach().clone()
+            value.copy_(self.average[name])
             self.average[name].copy_(kept)
         self.swapped = not self.swapped
 
@@ -74,7 +76,7 @@ class EMA(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the current weights, or go on where a checkpoint left off."""
-        parameters = dict(pl_module.named_parameters())
+        parameters = averaged_of(pl_module)
         go_on = self.loaded or trainer.global_step > 0
         self.loaded = False
         source = self.average if go_on and self.average else parameters
@@ -137,3 +139,15 @@ class EMA(Callback):
         """Take an average from a checkpoint."""
         self.average = dict(state_dict["average"])
         self.loaded = True
+
+
+def averaged_of(model: torch.nn.Module) -> dict[str, Tensor]:
+    """What is averaged: parameters, and batch norm's running mean and variance, by name."""
+    found: dict[str, Tensor] = dict(model.named_parameters())
+    for prefix, module in model.named_modules():
+        if isinstance(module, _BatchNorm):
+            for name in ("running_mean", "running_var"):
+                value = getattr(module, name)
+                if value is not None:
+                    found[f"{prefix}.{name}"] = value
+    return found

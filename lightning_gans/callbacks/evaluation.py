@@ -25,7 +25,7 @@ from lightning_gans.metrics import (
     latent_entropy,
     to_uint8,
 )
-from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.base import Batch, Model, clip
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
 
@@ -42,8 +42,8 @@ class Evaluation(Callback):
     ``ssim/real`` (held-out images against theirs), ``latent/loss`` (L_enc), ``latent/entropy``
     (of z∘s, nats), ``latent/active`` (dimensions in use); for models with categories
     ``categories/entropy`` (of P(C), nats) and ``categories/used`` (of at least 1 %), for those
-    that cluster ``cluster/purity`` against the labels, for those that classify ``accuracy``; and
-    ``evaluation/samples``.
+    that cluster ``cluster/purity`` against the labels of the data, if there are any, for those that
+    classify ``accuracy``; and ``evaluation/samples``.
 
     Args:
         features: what FID, precision and recall see; without, they are not measured. If its
@@ -77,7 +77,8 @@ class Evaluation(Callback):
         if inverts and len(model.image_shape) == 3:
             for name in ("fake", "real") if generates else ("real",):
                 self.metrics |= {f"psnr/{name}": PSNR(), f"ssim/{name}": SSIM()}
-        if "cluster" in model.verbs:
+        data = getattr(trainer, "datamodule", None)
+        if "cluster" in model.verbs and getattr(data, "classes", None):
             self.metrics["cluster/purity"] = Purity()
         if "classify" in model.verbs:
             self.metrics["accuracy"] = Accuracy()
@@ -104,7 +105,7 @@ class Evaluation(Callback):
             z, s = model.prior.sample(len(x), self.random), model.prior.scale()
             y = model.generator(z * s)
             self.metrics["latent/loss"].update(z, model.read(y), s)
-            images["fake"] = y.clamp(-1, 1) if len(model.image_shape) == 3 else y
+            images["fake"] = clip(y)
         elif "fid" in self.metrics:
             images["fake"] = model.generate(len(x), self.random)
         for name, picture in images.items():

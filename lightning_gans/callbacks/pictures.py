@@ -102,8 +102,8 @@ class Pictures(Callback):
     ) -> dict[str, Tensor]:
         """Samples of a class-conditional model: a row for each latent, a column a category.
 
-        The columns are the categories of at least 1 %, in order, as many as there is room for; of
-        several labels, conditions drawn from P(C).
+        The columns are the categories of at least 1 %, the likeliest if there is no room for all;
+        of several labels, conditions drawn from P(C).
         """
         random = stream("pictures", device=model.device)
         if len(model.image_shape) != 3:
@@ -111,7 +111,10 @@ class Pictures(Callback):
             c = categories.sample(self.samples, random)
             first = c[:, : categories.classes[0]].argmax(1)
             return {"samples": scatter(held_out, model.decode(z, c), first)}
-        used = (categories.probabilities >= 0.01).nonzero()[: self.columns, 0]
+        p = categories.probabilities
+        likeliest = p.topk(min(self.columns, len(p))).indices
+        # those of at least 1 %; of very many categories none may be
+        used = likeliest[p[likeliest] >= min(0.01, float(p.max()))].sort().values
         if len(categories.classes) > 1:
             chosen = categories.sample(self.columns, random)
         else:

@@ -92,6 +92,13 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
         else:
             settings.append(f"--{setting(key, equals)}={value}")
     check_seed(settings)
+    if "experiment" in names and "model" in names:
+        experiment = find("experiment", names["experiment"], configs)
+        if "model" in sections(str(experiment)):
+            raise UsageError(
+                f"experiment={names['experiment']} says which model it trains; leave "
+                f"model={names['model']} out"
+            )
     called = {**name_all(files, names, configs), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
     settings, run = resume(settings, called)

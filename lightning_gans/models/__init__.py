@@ -13,6 +13,7 @@ from lightning_gans.models.encoder import Encoder
 from lightning_gans.models.gan import GAN
 from lightning_gans.models.infogan import InfoGAN
 from lightning_gans.models.infogan_categorical import CategoricalInfoGAN
+from lightning_gans.models.mixing import MixedBatches, PureBatches
 from lightning_gans.models.pvdgan import PVDGAN
 from lightning_gans.models.vaegan import VAEGAN
 
@@ -31,6 +32,8 @@ __all__ = [
     "Classifier",
     "Encoder",
     "InfoGAN",
+    "MixedBatches",
     "Model",
     "NonFiniteLoss",
+    "PureBatches",
 ]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.labels import cross_entropy, indices, one_hot
+from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch, check_images
+from lightning_gans.models.base import Batch
 from lightning_gans.models.labelled import labelled
 from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.models.priors_allowed import untraced
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -95,7 +95,10 @@ class ACGAN(AdversarialModule):
             classification_fake,
         )
         self.classification = classification
-        self.prior, self.categories = prior(latent_dim), Categorical(self.classes, probabilities)
+        self.prior, self.categories = (
+            untraced("ACGAN", prior(latent_dim)),
+            Categorical(self.classes, probabilities),
+        )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=1, code_dim=sum(self.classes)
@@ -105,17 +108,17 @@ class ACGAN(AdversarialModule):
         """Thesis, Eq. 1-8, on mixed batches (section 3.1.1)."""
         x, n = batch[0].detach(), len(batch[0])
         c_r = one_hot(batch[1], self.classes, x.dtype)
-        share = self.mixing.count(n, self.global_step)
+        exchanged = self.mixing.count(n, self.global_step)
 
         with self.turn("discriminator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
-            real, fake = self.judge(x, y, share)
+            real, fake = self.judge(x, y, exchanged)
             together = real.score + fake.score
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=self.r1 * gradient_penalty(together, x),
-                r2=self.r2 * gradient_penalty(together, y),
+                r1=gradient_penalty(together, x, weight=self.r1),
+                r2=gradient_penalty(together, y, weight=self.r2),
                 classification_real=self.classification_real
                 * cross_entropy(real.logits, c_r, self.classes).mean(),
                 classification_fake=self.classification_fake
@@ -125,8 +128,8 @@ class ACGAN(AdversarialModule):
         with self.turn("generator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             y = self.generator(z, c_f)
-            if share:
-                _, fake = self.judge(x.detach(), y, share)
+            if exchanged:
+                _, fake = self.judge(x.detach(), y, exchanged)
             else:  # real data have no part in it
                 fake = Judged(*self.discriminator(y)[:2])
             minimize(
@@ -135,20 +138,18 @@ class ACGAN(AdversarialModule):
                 * cross_entropy(fake.logits, c_f, self.classes).mean(),
             )
 
-    def judge(self, x: Tensor, y: Tensor, share: int) -> tuple[Judged, Judged]:
+    def judge(self, x: Tensor, y: Tensor, exchanged: int) -> tuple[Judged, Judged]:
         """What is said of real data and of fakes, seen in mixed batches."""
-        first, second = (self.discriminator(part) for part in mix(x, y, share))
-        scores = unmix(first.score, second.score, share)
-        logits = unmix(first.code, second.code, share)
+        first, second = (self.discriminator(part) for part in mix(x, y, exchanged))
+        scores = unmix(first.score, second.score, exchanged)
+        logits = unmix(first.code, second.code, exchanged)
         return Judged(scores[0], logits[0]), Judged(scores[1], logits[1])
 
-    @torch.no_grad()
-    def classify(self, x: Tensor) -> Tensor:
-        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
+    def read_classes(self, x: Tensor) -> Tensor:
+        """Logits of the classes of x, (n, sum(classes)); unchecked.
 
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
+        With a discriminator that looks at the whole batch they depend on the other rows; trained on
+        mixed batches, it expects both kinds of them.
         """
-        check_images(x, self.image_shape)
-        found = indices(self.discriminator(x).code, self.classes)
-        return found.squeeze(1) if len(self.classes) == 1 else found
+        logits: Tensor = self.discriminator(x).code
+        return logits

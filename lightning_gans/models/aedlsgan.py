@@ -9,9 +9,8 @@ from torch import Tensor
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
+from lightning_gans.models.base import Batch, clip
 from lightning_gans.models.labelled import labelled
-from lightning_gans.models.likelihood import likelihood_score
 from lightning_gans.models.linear_attributes import LinearAttributes
 from lightning_gans.networks import (
     DiscriminatorFactory,
@@ -33,8 +32,9 @@ class AEDLSGAN(AdversarialModule):
     A label of two classes (has Bangs, has not) is one weight vector w, and present where
     (z∘s)·w > 0; a label of more classes has one weight vector for each, of which the largest wins
     (Eq. 36, which has one such label; the published code has three binary ones). There is no bias,
-    as in the thesis's experiments. So every attribute is present in about half of the fakes, and
-    every class is as common as another, whatever they are in the data.
+    as in the thesis's experiments. So a binary attribute is present in half of the
+    fakes, whatever it is in the data; classes of other labels are about as common as one another,
+    and less so as fewer elements keep a scale.
 
     The adversarial loss of several labels is the mean of the labels' own, as in the published code
     (``PerLabel``); Algorithm 3 to the letter is ``Summed``. r1 is of the mean over losses;
@@ -101,7 +101,7 @@ class AEDLSGAN(AdversarialModule):
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
                 adversarial=(self.loss.real(a_r) + self.loss.fake(a_f)).mean(),
-                r1=self.r1 * gradient_penalty(a_r.mean(1), x),
+                r1=gradient_penalty(a_r.mean(1), x, weight=self.r1),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code
@@ -143,18 +143,4 @@ class AEDLSGAN(AdversarialModule):
         s = self.prior.scale()
         code = self.encode(x) * s
         moved = self.attributes.move(code, s, attribute, strength, keep_others)
-        y: Tensor = self.generator(moved)
-        return y.clamp(-1, 1) if len(self.image_shape) == 3 else y
-
-    @torch.no_grad()
-    def ood_score(self, x: Tensor) -> Tensor:
-        """How strange images are, (n, *image_shape) to (n,): higher is stranger.
-
-        The negative log likelihood of their codes under the traced variance, in nats (thesis,
-        Eq. 37).
-
-        Raises:
-            UserError: if the prior traces no variance.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        return likelihood_score(self, x)
+        return clip(self.generator(moved))

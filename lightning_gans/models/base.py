@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gans.errors import InputError, UserError
+from lightning_gans.labels import Classes, classes_of
 from lightning_gans.models.recipe import recipe
-from lightning_gans.priors import Categories, Prior
+from lightning_gans.priors import Categories, Prior, Traced
 from lightning_gans.randomness import stream
 
 Batch = tuple[Tensor, Tensor]
@@ -67,6 +68,11 @@ def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> Non
         )
 
 
+def clip(x: Tensor) -> Tensor:
+    """Images (n, channels, height, width) clipped to [-1, 1]; points, (n, d), as they are."""
+    return x.clamp(-1, 1) if x.ndim == 4 else x
+
+
 class Model(LightningModule, ABC):
     """Players that take turns, each with an optimiser of its own, and the verbs of a trained model.
 
@@ -87,6 +93,7 @@ class Model(LightningModule, ABC):
         players: their names, in order; the last ends an iteration.
         verbs: what a trained model of this class can be asked for, by the names of the methods.
         image_shape: of one image (channels, height, width), or (2,) for points.
+        classes: of class-conditional models and classifiers, how many classes each label has.
         prior: of the continuous latent.
         categories: of the condition, for class-conditional models.
         random: the stream that training draws from, own to this process; made when fit begins.
@@ -95,6 +102,7 @@ class Model(LightningModule, ABC):
     players: ClassVar[tuple[str, ...]]
     verbs: ClassVar[tuple[str, ...]] = ()
     image_shape: tuple[int, ...]
+    classes: Classes
     generator: nn.Module
     prior: Prior
     categories: Categories | None
@@ -254,12 +262,16 @@ class Model(LightningModule, ABC):
         self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """What the model can tell of a batch: codes and reconstructions, else as many samples."""
+        """What the model tells of a batch: codes, categories or classes; else as many samples."""
         x, _ = batch
-        if "encode" not in self.verbs:
-            return {"sample": self.generate(len(x), self.random)}
-        code = self.encode(x)
-        return {"code": code, "reconstruction": self.decode(code)}
+        if "encode" in self.verbs:
+            code = self.encode(x)
+            return {"code": code, "reconstruction": self.decode(code)}
+        if "cluster" in self.verbs:
+            return {"category": self.cluster(x)}
+        if "classify" in self.verbs:
+            return {"class": self.classify(x)}
+        return {"sample": self.generate(len(x), self.random)}
 
     # Verbs. They take no part in gradients; for those use the networks.
 
@@ -321,8 +333,7 @@ class Model(LightningModule, ABC):
                 raise InputError(f"{type(self).__name__} decodes a latent with a condition c")
             check_shape(c, (sum(self.categories.classes),), "conditions")
             latents.append(c)
-        x: Tensor = self.generator(*latents)
-        return x.clamp(-1, 1) if len(self.image_shape) == 3 else x
+        return clip(self.generator(*latents))
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -350,6 +361,7 @@ class Model(LightningModule, ABC):
         self._must("reconstruct", "reconstructs no images")
         return self.decode(self.encode(x))
 
+    @torch.no_grad()
     def cluster(self, x: Tensor) -> Tensor:
         """The categories of images, (n, *image_shape) to (n,), or (n, labels) of several labels.
 
@@ -357,13 +369,41 @@ class Model(LightningModule, ABC):
             UserError: if the model finds no categories.
             ValueError: if x has another shape or range, or a number is not finite.
         """
-        raise UserError(f"{type(self).__name__} finds no categories in images")
+        self._must("cluster", "finds no categories in images")
+        check_images(x, self.image_shape)
+        return classes_of(self.read_classes(x), self.classes)
 
+    @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
-        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels).
+        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
 
         Raises:
             UserError: if the model predicts no classes.
             ValueError: if x has another shape or range, or a number is not finite.
         """
-        raise UserError(f"{type(self).__name__} predicts no classes of images")
+        self._must("classify", "predicts no classes of images")
+        check_images(x, self.image_shape)
+        return classes_of(self.read_classes(x), self.classes)
+
+    def read_classes(self, x: Tensor) -> Tensor:
+        """Logits of the classes or categories of x, (n, sum(classes)); unchecked."""
+        raise UserError(f"{type(self).__name__} tells no classes")
+
+    @torch.no_grad()
+    def ood_score(self, x: Tensor) -> Tensor:
+        """How strange images are, (n, *image_shape) to (n,): higher is stranger (AnoDLSGAN).
+
+        The negative log likelihood of their codes under the traced variance, in nats and in closed
+        form (thesis, Eq. 37).
+
+        Raises:
+            UserError: if the model has no such score, or its prior traces no variance.
+            ValueError: if x has another shape or range, or a number is not finite.
+        """
+        self._must("ood_score", "has no score of how strange images are")
+        if not isinstance(self.prior, Traced):
+            raise UserError(
+                f"{type(self).__name__} scores by a traced variance, which its prior "
+                f"{type(self.prior).__name__} does not keep; train with DynamicScale or FixedScale"
+            )
+        return self.prior.negative_log_likelihood(self.encode(x))

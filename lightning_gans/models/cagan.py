@@ -1,4 +1,4 @@
-"""Conditional activation GAN: a discriminator for each class, on shared layers."""
+"""Conditional activation GAN: a discriminator for each class, on exchangedd layers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
 from lightning_gans.models.labelled import labelled
 from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.models.priors_allowed import untraced
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -80,7 +81,10 @@ class CAGAN(AdversarialModule):
         self.loss, self.activation = loss(), activation()
         self.mixing: Mixing = mixing()
         self.r1, self.r2 = r1, r2
-        self.prior, self.categories = prior(latent_dim), Categorical(self.classes, probabilities)
+        self.prior, self.categories = (
+            untraced("CAGAN", prior(latent_dim)),
+            Categorical(self.classes, probabilities),
+        )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=sum(self.classes), code_dim=0
@@ -90,34 +94,34 @@ class CAGAN(AdversarialModule):
         """Eq. 29-30 of the thesis, on mixed batches (section 3.1.1)."""
         x, n = batch[0].detach(), len(batch[0])
         c_r = one_hot(batch[1], self.classes, x.dtype)
-        share = self.mixing.count(n, self.global_step)
+        exchanged = self.mixing.count(n, self.global_step)
 
         with self.turn("discriminator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
-            real, fake = self.judge(x, y, c_r, c_f, share)
+            real, fake = self.judge(x, y, c_r, c_f, exchanged)
             together = real.mean(1) + fake.mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r1=self.r1 * gradient_penalty(together, x),
-                r2=self.r2 * gradient_penalty(together, y),
+                r1=gradient_penalty(together, x, weight=self.r1),
+                r2=gradient_penalty(together, y, weight=self.r2),
             )
 
         with self.turn("generator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             y = self.generator(z, c_f)
-            if share:
-                _, fake = self.judge(x.detach(), y, c_r, c_f, share)
+            if exchanged:
+                _, fake = self.judge(x.detach(), y, c_r, c_f, exchanged)
             else:  # real data have no part in it
                 fake = self.activation(self.discriminator(y).score, c_f, self.classes)
             minimize(adversarial=self.loss.generator(fake).mean())
 
     def judge(
-        self, x: Tensor, y: Tensor, c_r: Tensor, c_f: Tensor, share: int
+        self, x: Tensor, y: Tensor, c_r: Tensor, c_f: Tensor, exchanged: int
     ) -> tuple[Tensor, Tensor]:
         """The activations, (n, labels), of real data and of fakes, seen in mixed batches."""
-        first, second = (self.discriminator(part).score for part in mix(x, y, share))
-        real, fake = unmix(first, second, share)
+        first, second = (self.discriminator(part).score for part in mix(x, y, exchanged))
+        real, fake = unmix(first, second, exchanged)
         return (
             self.activation(real, c_r, self.classes),
             self.activation(fake, c_f, self.classes),

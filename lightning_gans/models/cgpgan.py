@@ -6,10 +6,11 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.labels import activations, cross_entropy, harden, indices, softmax
+from lightning_gans.labels import activations, cross_entropy, harden, softmax
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch, check_images
+from lightning_gans.models.base import Batch
+from lightning_gans.models.priors_allowed import untraced
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -90,7 +91,7 @@ class CGPGAN(AdversarialModule):
         self.classes = (num_categories,) * num_labels
         self.r2, self.classification = r2, classification
         self.classifier_penalty, self.warmup = classifier_penalty, warmup
-        self.prior = prior(latent_dim)
+        self.prior = untraced("CGPGAN", prior(latent_dim))
         self.categories = Categorical(self.classes, decay=decay)
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         width = sum(self.classes)
@@ -115,11 +116,12 @@ class CGPGAN(AdversarialModule):
             right = activations(softmax(logits, self.classes), c_f, self.classes).mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r2=self.r2 * gradient_penalty(fake.mean(1), y),
+                r2=gradient_penalty(fake.mean(1), y, weight=self.r2),
                 classification=self.classification
                 * cross_entropy(logits, c_f, self.classes).mean(),
-                classifier_penalty=self.classifier_penalty
-                * gradient_penalty((1 - right).square(), y),
+                classifier_penalty=gradient_penalty(
+                    (1 - right).square(), y, weight=self.classifier_penalty
+                ),
             )
 
         with self.turn("generator") as minimize:
@@ -129,16 +131,10 @@ class CGPGAN(AdversarialModule):
 
         self.categories.update(found)
 
-    @torch.no_grad()
-    def cluster(self, x: Tensor) -> Tensor:
-        """The categories of images, (n, *image_shape) to (n,), or (n, num_labels) of several.
-
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        check_images(x, self.image_shape)
-        found = indices(self.discriminator.encoder(x).code, self.classes)
-        return found.squeeze(1) if len(self.classes) == 1 else found
+    def read_classes(self, x: Tensor) -> Tensor:
+        """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
+        logits: Tensor = self.discriminator.encoder(x).code
+        return logits
 
 
 def normalize(p: Tensor, classes: tuple[int, ...]) -> Tensor:

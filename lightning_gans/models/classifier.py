@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lightning_gans.labels import cross_entropy, indices, one_hot
+from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.models.base import Batch, Model, check_images
 from lightning_gans.models.labelled import labelled
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
@@ -57,8 +57,7 @@ class Classifier(Model):
         c = one_hot(y, self.classes, x.dtype)
 
         with self.turn("classifier") as minimize:
-            logits = self.head(self.activations(x))
-            minimize(classification=cross_entropy(logits, c, self.classes).mean())
+            minimize(classification=cross_entropy(self.read_classes(x), c, self.classes).mean())
 
     def activations(self, x: Tensor) -> Tensor:
         """The features of x, (n, num_features); unchecked, and gradients flow."""
@@ -82,18 +81,13 @@ class Classifier(Model):
         Raises:
             ValueError: if x has another shape or range, or a number is not finite.
         """
-        logits: Tensor = self.head(self.features(x))
+        check_images(x, self.image_shape)
+        return self.read_classes(x)
+
+    def read_classes(self, x: Tensor) -> Tensor:
+        """Logits of x, (n, sum(classes)); unchecked, and gradients flow."""
+        logits: Tensor = self.head(self.activations(x))
         return logits
-
-    @torch.no_grad()
-    def classify(self, x: Tensor) -> Tensor:
-        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
-
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        found = indices(self.logits(x), self.classes)
-        return found.squeeze(1) if len(self.classes) == 1 else found
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The classes and logits of a batch."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
 
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.likelihood import likelihood_score
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -84,7 +82,7 @@ class DLSGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=self.r1 * gradient_penalty(real.score, x),
+                r1=gradient_penalty(real.score, x, weight=self.r1),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code
@@ -98,16 +96,3 @@ class DLSGAN(AdversarialModule):
             )
 
         self.prior.update(torch.cat([seen, fake.code]))
-
-    @torch.no_grad()
-    def ood_score(self, x: Tensor) -> Tensor:
-        """How strange images are, (n, *image_shape) to (n,): higher is stranger (AnoDLSGAN).
-
-        The negative log likelihood of their codes under the traced variance, in nats and in closed
-        form (thesis, Eq. 37).
-
-        Raises:
-            UserError: if the prior traces no variance.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        return likelihood_score(self, x)

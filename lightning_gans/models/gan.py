@@ -9,6 +9,7 @@ from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.models.priors_allowed import untraced
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -65,7 +66,7 @@ class GAN(AdversarialModule):
             raise ValueError(f"expected at least one critic step, got critic_steps={critic_steps}")
         self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
         self.r1, self.r2, self.penalty = r1, r2, penalty
-        self.prior = prior(latent_dim)
+        self.prior = untraced("GAN", prior(latent_dim))
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=1, code_dim=0
@@ -82,9 +83,9 @@ class GAN(AdversarialModule):
                 real, fake = self.discriminator(x).score, self.discriminator(y).score
                 terms = {"adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean()}
                 if self.r1:
-                    terms["r1"] = self.r1 * gradient_penalty(real, x)
+                    terms["r1"] = gradient_penalty(real, x, weight=self.r1)
                 if self.r2:
-                    terms["r2"] = self.r2 * gradient_penalty(fake, y)
+                    terms["r2"] = gradient_penalty(fake, y, weight=self.r2)
                 if self.penalty:
                     between = interpolate(x, y, self.random)
                     score = self.discriminator(between).score

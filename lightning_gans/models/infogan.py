@@ -9,7 +9,6 @@ from torch import Tensor
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.likelihood import likelihood_score
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -89,7 +88,7 @@ class InfoGAN(AdversarialModule):
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=self.r1 * gradient_penalty(real.score, x),
+                r1=gradient_penalty(real.score, x, weight=self.r1),
                 latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
             )
         seen = mean
@@ -114,16 +113,3 @@ class InfoGAN(AdversarialModule):
         """The predicted means, (n, latent_dim)."""
         mean, _ = self.predict(self.discriminator(x).code)
         return mean
-
-    @torch.no_grad()
-    def ood_score(self, x: Tensor) -> Tensor:
-        """How strange images are, (n, *image_shape) to (n,): higher is stranger.
-
-        The negative log likelihood of their codes under the traced variance, in nats (thesis,
-        Eq. 37).
-
-        Raises:
-            UserError: if the prior traces no variance.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        return likelihood_score(self, x)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.labels import cross_entropy, indices
+from lightning_gans.labels import cross_entropy
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch, check_images
+from lightning_gans.models.base import Batch
+from lightning_gans.models.priors_allowed import untraced
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -85,7 +85,10 @@ class CategoricalInfoGAN(AdversarialModule):
         self.classes = (num_categories,) * num_labels
         self.categories_lr, self.warmup = categories_lr, warmup
         self.r1, self.r2, self.classification = r1, r2, classification
-        self.prior, self.categories = prior(latent_dim), categories(self.classes)
+        self.prior, self.categories = (
+            untraced("CategoricalInfoGAN", prior(latent_dim)),
+            categories(self.classes),
+        )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = Separate(self.image_shape, 1, sum(self.classes), trunk=discriminator)
 
@@ -112,9 +115,9 @@ class CategoricalInfoGAN(AdversarialModule):
                 * cross_entropy(fake.code, c, self.classes).mean(),
             }
             if self.r1:
-                terms["r1"] = self.r1 * gradient_penalty(real, x)
+                terms["r1"] = gradient_penalty(real, x, weight=self.r1)
             if self.r2:
-                terms["r2"] = self.r2 * gradient_penalty(fake.score, y)
+                terms["r2"] = gradient_penalty(fake.score, y, weight=self.r2)
             minimize(**terms)
 
         with self.turn("generator") as minimize:
@@ -128,13 +131,7 @@ class CategoricalInfoGAN(AdversarialModule):
                 * cross_entropy(fake.code, c, self.classes).mean(),
             )
 
-    @torch.no_grad()
-    def cluster(self, x: Tensor) -> Tensor:
-        """The categories of images, (n, *image_shape) to (n,), or (n, num_labels) of several.
-
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        check_images(x, self.image_shape)
-        found = indices(self.discriminator.encoder(x).code, self.classes)
-        return found.squeeze(1) if len(self.classes) == 1 else found
+    def read_classes(self, x: Tensor) -> Tensor:
+        """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
+        logits: Tensor = self.discriminator.encoder(x).code
+        return logits

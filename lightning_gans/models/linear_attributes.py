@@ -41,7 +41,8 @@ class LinearAttributes(nn.Module):
 
     def scores(self, y: Tensor) -> Tensor:
         """Of scaled latents, (n, latent_dim) to (n, scores)."""
-        return y @ self.weight
+        with torch.autocast(y.device.type, enabled=False):  # the labels are to be those of `move`
+            return y.to(self.weight.dtype) @ self.weight
 
     def forward(self, y: Tensor) -> Tensor:
         """The conditions of scaled latents, (n, latent_dim) to (n, sum(classes))."""

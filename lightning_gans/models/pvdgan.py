@@ -10,7 +10,6 @@ from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.likelihood import likelihood_score
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -25,9 +24,9 @@ class PVDGAN(AdversarialModule):
     """DLSGAN whose generator also reconstructs real images (thesis, section 3.4, Algorithm 4).
 
     Half of the generator's latents are codes of real images, with the noise that brings them to
-    the prior's variance: z_x = E(x) + N(0, 1)·√max(1 - v, 0) (Eq. 38). Their fakes play the game
-    as all others do, and shall have the features of the images they came from (Eq. 39). The
-    features are the discriminator's, so everything is computed already.
+    the prior's variance: z_x = E(x) + Z·√max(1 - v, 0) for a prior of variance 1 (Eq. 38). Their
+    fakes play the game as all others do, and shall have the features of the images they came from
+    (Eq. 39). The features are the discriminator's, so everything is computed already.
 
     Codes and features of real images are those of the discriminator's turn, as constants: the
     reconstruction loss trains the generator alone, and compares features of before and after the
@@ -97,14 +96,14 @@ class PVDGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=self.r1 * gradient_penalty(real.score, x),
+                r1=gradient_penalty(real.score, x, weight=self.r1),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code
 
         with self.turn("generator") as minimize:
             z = self.prior.sample(len(x), self.random)
-            missing = (1 - self.prior.v).clamp(min=0).sqrt()
+            missing = (1 - self.prior.v / self.prior.variance).clamp(min=0).sqrt()
             z = torch.cat([real.code[:half].detach() + z[:half] * missing, z[half:]])
             fake = self.discriminator(self.generator(z * s))
             difference = real.features[:half].detach() - fake.features[:half]
@@ -115,19 +114,6 @@ class PVDGAN(AdversarialModule):
             )
 
         self.prior.update(torch.cat([seen, fake.code[half:]]))
-
-    @torch.no_grad()
-    def ood_score(self, x: Tensor) -> Tensor:
-        """How strange images are, (n, *image_shape) to (n,): higher is stranger.
-
-        The negative log likelihood of their codes under the traced variance, in nats (thesis,
-        Eq. 37).
-
-        Raises:
-            UserError: if the prior traces no variance.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        return likelihood_score(self, x)
 
 
 def halves(x: Tensor) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -55,4 +56,10 @@ class Heads(nn.Module):
         nothing = features.new_zeros(len(features), 0)
         score = self.score(features) if self.score is not None else nothing
         code = self.code(features) if self.code is not None else nothing
+        score, code = full(score), full(code)
         return Judgement(score.squeeze(1) if self._one_score else score, code, features)
+
+
+def full(values: Tensor) -> Tensor:
+    """Values in at least float32: probabilities and losses of half precision are too coarse."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

@@ -107,7 +107,7 @@ class Categorical(Categories):
         uniform = torch.cat([torch.full((k,), 1 / k) for k in self.classes])
         p = uniform if probabilities is None else torch.tensor(probabilities).float()
         if p.shape != uniform.shape or any(
-            part.min() < 0 or abs(part.sum() - 1) > 1e-4 for part in split(p, self.classes)
+            not (part.min() >= 0 and abs(part.sum() - 1) <= 1e-4) for part in split(p, self.classes)
         ):
             raise ValueError(
                 f"expected {len(uniform)} probabilities, of sum 1 for each label of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -78,6 +78,10 @@ class Traced(Prior, ABC):
     def entropy(self) -> float:
         return self.base.entropy
 
+    @abstractmethod
+    def scale(self) -> Tensor:
+        """The factor on each element before the generator sees it, (dim,)."""
+
     @torch.no_grad()
     def update(self, recovered: Tensor) -> None:
         """One step of v's moving average over codes recovered from fakes, (n, dim).
@@ -135,3 +139,7 @@ class FixedScale(Traced):
         decay: of the running second moment, in [0, 1).
         start: first value of every element of v, positive.
     """
+
+    def scale(self) -> Tensor:
+        """Ones, (dim,)."""
+        return torch.ones_like(self.v)
