@@ -109,12 +109,14 @@ def main() -> None:
     data.setup("fit")
     times: dict[str, list[float]] = {}
     made = models(args.latent_dim)
-    for _ in range(args.rounds + 1):
-        for name, model in made.items():
-            times.setdefault(name, []).append(block(model, data, args.iterations))
+    for shift in range(args.rounds + 1):
+        # each round in another order, so that no model always has the same place
+        for name in [*made][shift:] + [*made][:shift]:
+            times.setdefault(name, []).append(block(made[name], data, args.iterations))
     print(f"\nthreads {torch.get_num_threads()}, {args.rounds} rounds of {args.iterations}\n")
     print("| model | ms an iteration | beside gan |\n|---|---|---|")
-    for name, found in times.items():
+    for name in made:
+        found = times[name]
         # the first round warms all up
         ratios = [a / b for a, b in zip(found[1:], times["gan"][1:], strict=True)]
         print(
