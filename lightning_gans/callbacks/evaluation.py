@@ -25,7 +25,8 @@ from lightning_gans.metrics import (
     latent_entropy,
     to_uint8,
 )
-from lightning_gans.models.base import Batch, Model, clip
+from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.inputs import clip
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
 
