@@ -293,3 +293,8 @@ def test_clusters_by_the_largest_of_each_label(
     assert len(set(found.flatten().tolist())) > 1
     with pytest.raises(ValueError, match=r"images of shape \(n, 1, 4, 4\), got \(2, 1, 5, 5\)"):
         model.cluster(torch.zeros(2, 1, 5, 5))
+
+
+def test_a_rate_for_probabilities_that_are_not_learnt_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"categories_lr=0.1 .* those of Categorical are not"):
+        CategoricalInfoGAN((2,), latent_dim=3, categories_lr=0.1)

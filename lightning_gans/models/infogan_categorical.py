@@ -89,6 +89,12 @@ class CategoricalInfoGAN(AdversarialModule):
             untraced("CategoricalInfoGAN", prior(latent_dim)),
             categories(self.classes),
         )
+        if categories_lr is not None and not list(self.categories.parameters()):
+            raise ValueError(
+                f"categories_lr={categories_lr} is a rate for probabilities that are learnt, and "
+                f"those of {type(self.categories).__name__} are not; leave it out, or choose "
+                "GumbelSoftmax"
+            )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = Separate(self.image_shape, 1, sum(self.classes), trunk=discriminator)
 
