@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lightning_gans.priors import Prior
+
 
 def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tensor:
     """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width).
@@ -70,3 +72,50 @@ def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int 
         axes.set(xlim=(-2.5, 3.5), ylim=(-3.5, 2.5), aspect="equal")
         axes.tick_params(labelsize=7)
     figure.savefig(path)
+
+
+def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> None:
+    """How codes (n, L) lie to their prior: histogram with its density, and quantiles; a PNG file.
+
+    Where elements of the prior differ, each is taken through its distribution function first,
+    and the prior of that is uniform on [0, 1].
+    """
+    z = codes.detach().double()
+    values = (z if prior.identical else prior.cdf(z)).flatten()
+    expected, found = quantile_pairs(codes, prior)
+    low, high = float(values.min()), float(values.max())
+    margin = 0.1 * (high - low)
+    grid = torch.linspace(low - margin, high + margin, 401, dtype=torch.float64).to(z.device)
+    uniform = ((grid >= 0) & (grid <= 1)).double()
+    density = prior.log_density(grid).exp() if prior.identical else uniform
+
+    figure = Figure(figsize=(9, 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    histogram, quantiles = figure.subplots(1, 2)
+    histogram.hist(values.cpu().numpy(), bins=60, density=True, color="0.75", label="codes")
+    histogram.plot(grid.cpu().numpy(), density.cpu().numpy(), color="tab:blue", label="prior")
+    histogram.set_xlabel("element" if prior.identical else "element through its cdf")
+    histogram.set_ylabel("density")
+    histogram.legend()
+    quantiles.plot(expected.cpu().numpy(), found.cpu().numpy(), ".", markersize=3, color="0.4")
+    ends = (float(expected.min()), float(expected.max()))
+    quantiles.plot(ends, ends, color="tab:blue", linewidth=1)
+    quantiles.set_xlabel("quantile of the prior")
+    quantiles.set_ylabel("quantile of the codes")
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def quantile_pairs(codes: Tensor, prior: Prior, most: int = 2000) -> tuple[Tensor, Tensor]:
+    """Quantiles of the prior and of the elements of codes (n, L), of as many ranks; float64.
+
+    Where elements of the prior differ, quantiles of U(0, 1) and of the elements through their cdf.
+    """
+    z = codes.detach().double()
+    found = (z if prior.identical else prior.cdf(z)).flatten().sort().values
+    u = (torch.arange(len(found), dtype=torch.float64, device=z.device) + 0.5) / len(found)
+    expected = prior.icdf(u) if prior.identical else u
+    # evenly among all ranks, the least and the largest among them
+    ranks = torch.linspace(0, len(found) - 1, min(most, len(found)), dtype=torch.float64)
+    rows = ranks.round().long().to(z.device)
+    return expected[rows], found[rows]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_gans.errors import UserError
+from lightning_gans.inputs import clip
 from lightning_gans.metrics import (
     PSNR,
     SSIM,
@@ -26,7 +27,6 @@ from lightning_gans.metrics import (
     to_uint8,
 )
 from lightning_gans.models.base import Batch, Model
-from lightning_gans.models.inputs import clip
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
 

@@ -1,4 +1,4 @@
-"""The command line: ``python train.py [fit|validate|test|predict] [group=name] [key=value] ...``.
+"""The command lines of ``train.py`` and ``invert.py``.
 
 Nothing outside this room knows of command lines.
 """
@@ -6,9 +6,11 @@ Nothing outside this room knows of command lines.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from lightning_gans.cli.inversion_words import understand_inversion
 from lightning_gans.cli.words import DEFAULTS, GROUPS, listing, understand
 from lightning_gans.errors import UsageError, UserError
 
@@ -16,7 +18,7 @@ CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
 
 def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> None:
-    """Run a command line; a mistake of the user's ends in one line and no traceback.
+    """Run a command line of ``train.py``; a mistake ends in one line and no traceback.
 
     Args:
         arguments: as in ``sys.argv[1:]``, which is the default.
@@ -29,17 +31,66 @@ def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> Non
     if words and words[0] in ("-h", "--help"):
         print(usage(configs))
         return
-    try:
+    with one_line_errors():
         command = understand(words, configs)
         from lightning_gans.cli.lightning import run  # noqa: PLC0415  (takes seconds to import)
 
         run(command)
+
+
+def invert(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> None:
+    """Run a command line of ``invert.py``, as :func:`main` does."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(inversion_usage(configs))
+        return
+    with one_line_errors():
+        request = understand_inversion(words, configs)
+        from lightning_gans.cli.inversion import run  # noqa: PLC0415  (takes seconds to import)
+
+        run(request)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line for what the user can mend: status 2 for words, else 1."""
+    try:
+        yield
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def inversion_usage(configs: Path) -> str:
+    """What ``invert.py --help`` prints."""
+    return "\n".join(
+        [
+            "python invert.py ckpt=RUN data=NAME|images=FOLDER [key=value ...]",
+            "",
+            "  python invert.py ckpt=runs/lsgan/mnist/TIME data=mnist data.root=data n=100",
+            "  python invert.py ckpt=RUN images=photos regularizer=wasserstein "
+            "regularizer.weight=0.1",
+            "  python invert.py ckpt=RUN data=mnist constraint=logistic_cutoff "
+            "constraint.steepness=2 constraint.midpoint=2",
+            "",
+            f"  data=        {listing('data', configs)}",
+            f"  inversion=   {listing('inversion', configs)}: settings of the papers",
+            "  regularizer= wasserstein, energy, lukaszyk_karmowski, bhattacharyya,",
+            "               bhattacharyya_normal, z_score_square, z_score_absolute,",
+            "               fool_discriminator; regularizer.weight=0.1",
+            "  constraint=  boundary_resampling, hard_cutoff, logistic_cutoff,",
+            "               truncated_normal_cutoff, typical_ball",
+            "  loss=        l1, l2, huber",
+            "  n=100 steps=200 restarts=16 lr=0.01 start=prior|zeros|encoder patience= seed=0",
+            "  classifier=digits|RUN   accuracy of the reconstructions",
+            "  probe=noise|shifted:4,0 invert these instead of the images",
+            "  category=0              of class-conditional models",
+            "  devices=2 num_nodes=1   processes that share the images",
+        ]
+    )
 
 
 def usage(configs: Path) -> str:

@@ -6,11 +6,11 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.inputs import clip
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.inputs import clip
 from lightning_gans.models.labelled import labelled
 from lightning_gans.models.linear_attributes import LinearAttributes
 from lightning_gans.networks import (

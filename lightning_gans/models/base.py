@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gans.errors import InputError, UserError
+from lightning_gans.inputs import check_images, check_shape, clip
 from lightning_gans.labels import Classes, classes_of
-from lightning_gans.models.inputs import check_images, check_shape, clip
 from lightning_gans.models.recipe import recipe
 from lightning_gans.priors import Categories, Prior, Traced
 from lightning_gans.randomness import stream

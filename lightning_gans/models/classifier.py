@@ -6,9 +6,9 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from lightning_gans.inputs import check_images
 from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.models.base import Batch, Model
-from lightning_gans.models.inputs import check_images
 from lightning_gans.models.labelled import labelled
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW

@@ -1,7 +1,7 @@
 """Latent random variables: what a generator's input is drawn from.
 
-A continuous prior has ``dim`` independent elements that share one one-dimensional distribution;
-a categorical one draws one class for each of several labels.
+A continuous prior has ``dim`` independent elements that, as a rule, share one one-dimensional
+distribution; a categorical one draws one class for each of several labels.
 """
 
 from lightning_gans.priors.base import Prior, PriorFactory
@@ -12,6 +12,7 @@ from lightning_gans.priors.categorical import (
     GumbelSoftmax,
 )
 from lightning_gans.priors.fixed import HalfUniformHalfNormal, Normal, Uniform
+from lightning_gans.priors.independent import Independent, normal_element
 from lightning_gans.priors.traced import DynamicScale, FixedScale, Traced
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "FixedScale",
     "GumbelSoftmax",
     "HalfUniformHalfNormal",
+    "Independent",
     "Normal",
     "Prior",
     "PriorFactory",
     "Traced",
     "Uniform",
+    "normal_element",
 ]

@@ -1,7 +1,9 @@
 """Latent random variables: what a generator's input is drawn from.
 
-A prior here has ``dim`` independent elements that share one one-dimensional distribution. Every
-prior offers ``sample, log_prob, cdf, icdf, mean, variance, entropy`` and the pair ``scale`` and
+A prior here has ``dim`` independent elements that, as a rule, share one one-dimensional
+distribution, of quantile function Q. Every prior offers ``sample, log_prob, cdf, icdf, mean,
+variance, entropy``, what distances are made of (``quantile_integral, mean_difference``; a prior
+that has no closed form for these inherits an integration of ``icdf``), and the pair ``scale`` and
 ``update``. For a fixed prior ``scale()`` is ones and ``update`` does nothing, so that no algorithm
 has to ask which kind it was given.
 """
@@ -13,6 +15,8 @@ from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
+
+from lightning_gans.priors.quadrature import integral, integral_to
 
 
 class Draw(TypedDict):
@@ -75,6 +79,35 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def entropy(self) -> float:
         """Differential entropy of one element, in nats."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether all elements share one distribution."""
+        return True
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Lower and upper end of what an element can be; infinite where there is none."""
+        ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=self._anchor.device)
+        low, high = self.icdf(ends).tolist()
+        return low, high
+
+    def quantile_integral(self, u: Tensor) -> Tensor:
+        """J(u), the integral of Q from 0 to ``u`` in [0, 1]; any shape. J(1) is the mean.
+
+        Not for backpropagation. Without a closed form it is integrated in float64, to about 1e-6
+        in units of the standard deviation if Q is continuous.
+        """
+        return integral_to(u.detach(), self.icdf).to(u.dtype)
+
+    @property
+    def mean_difference(self) -> float:
+        """E|A - A'| of two independent elements (Gini's mean difference).
+
+        Without a closed form it is integrated, as :meth:`quantile_integral` is.
+        """
+        # the larger of two elements is Q(u) with density 2u, the smaller with density 2(1 - u)
+        return integral(lambda u: (4 * u - 2) * self.icdf(u), self._anchor.device)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density of whole latents, (n, dim) to (n,), in nats."""

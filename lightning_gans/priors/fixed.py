@@ -57,6 +57,18 @@ class Normal(Prior):
     def entropy(self) -> float:
         return float(self._element(torch.empty(0, dtype=torch.float64)).entropy())
 
+    @property
+    def support(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    def quantile_integral(self, u: Tensor) -> Tensor:
+        return self._mean * u - self._std * _density_at_quantile(u)
+
+    @property
+    def mean_difference(self) -> float:
+        # A - A' is N(0, 2 std²)
+        return 2 * self._std / math.sqrt(math.pi)
+
 
 class Uniform(Prior):
     """Elements from U(low, high).
@@ -103,6 +115,17 @@ class Uniform(Prior):
     def entropy(self) -> float:
         return math.log(self.high - self.low)
 
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def quantile_integral(self, u: Tensor) -> Tensor:
+        return u * (self.low + (self.high - self.low) / 2 * u)
+
+    @property
+    def mean_difference(self) -> float:
+        return (self.high - self.low) / 3
+
 
 class HalfUniformHalfNormal(Prior):
     """Elements that are, with equal chances, uniform on [-1, 0] or |N(0, 1)|.
@@ -146,3 +169,27 @@ class HalfUniformHalfNormal(Prior):
     def entropy(self) -> float:
         # of a fair mixture without overlap: log 2 and the halves' own, 0 and ½ log(πe/2)
         return math.log(2.0) + 0.5 * 0.5 * math.log(math.pi * math.e / 2)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return -1.0, math.inf
+
+    def quantile_integral(self, u: Tensor) -> Tensor:
+        upper = 1 / math.sqrt(2 * math.pi) - 0.25 - _density_at_quantile(u)
+        return torch.where(u > 0.5, upper, u * u - u)
+
+    @property
+    def mean_difference(self) -> float:
+        # Both negative, chance 1/4: 1/3. On either side, chance 1/2: the sum of their sizes.
+        # Both positive, chance 1/4: ||Z| - |Z'|| = min(|Z - Z'|, |Z + Z'|), in polar coordinates
+        # 2 r min(|cos|, |sin|) over the square root of 2, of mean (4 - 2√2)/√π.
+        negative = 1 / 3
+        positive = (4 - 2 * math.sqrt(2)) / math.sqrt(math.pi)
+        either = 1 / 2 + math.sqrt(2 / math.pi)
+        return negative / 4 + positive / 4 + either / 2
+
+
+def _density_at_quantile(u: Tensor) -> Tensor:
+    """φ(Φ⁻¹(u)), which is 0 at both ends."""
+    density: Tensor = torch.special.ndtri(u).square().mul(-0.5).exp() / math.sqrt(2 * math.pi)
+    return density

@@ -78,6 +78,21 @@ class Traced(Prior, ABC):
     def entropy(self) -> float:
         return self.base.entropy
 
+    @property
+    def identical(self) -> bool:
+        return self.base.identical
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.base.support
+
+    def quantile_integral(self, u: Tensor) -> Tensor:
+        return self.base.quantile_integral(u)
+
+    @property
+    def mean_difference(self) -> float:
+        return self.base.mean_difference
+
     @abstractmethod
     def scale(self) -> Tensor:
         """The factor on each element before the generator sees it, (dim,)."""

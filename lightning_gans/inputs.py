@@ -1,4 +1,4 @@
-"""What models accept: shapes, ranges, and numbers that are numbers."""
+"""What models and inversion accept: shapes, ranges, and numbers that are numbers."""
 
 from __future__ import annotations
 

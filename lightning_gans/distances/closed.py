@@ -1,0 +1,109 @@
+"""Closed forms, by the integral of the prior's quantile function."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_gans.distances.checks import as_codes, at_least_float32, check_order, root
+from lightning_gans.errors import InputError
+from lightning_gans.priors import Prior
+
+
+def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
+    """Wasserstein distance between each code's elements and the prior's distribution.
+
+    W₁ = ∫|z₍ᵤ₎ - Q(u)| du, with z₍ᵤ₎ the code's own quantile function: the i-th smallest element
+    for u from (i - 1)/L to i/L. W₂ is the root of the same integral of squares.
+
+    Args:
+        z: codes, (n, L).
+        prior: of identical elements; its ``dim`` need not be L, so that the elements of all codes
+            may be given as one code.
+        order: 1 or 2.
+
+    Returns:
+        (n,), in units of an element.
+
+    Raises:
+        InputError: for another shape, order, or a prior whose elements differ.
+    """
+    check_order(order)
+    values = _values(z, prior).sort(-1).values
+    length = values.shape[1]
+    edges = torch.arange(length + 1, dtype=values.dtype, device=values.device) / length
+    integrals = prior.quantile_integral(edges)
+    if order == 2:
+        centres = integrals.diff() * length
+        # how far Q strays from its mean between two edges: the least that a code can have
+        least = prior.variance + prior.mean**2 - centres.square().mean()
+        square = (values - centres).square().mean(1) + least
+        return root(square).to(at_least_float32(z))
+    with torch.no_grad():
+        low, high = edges[:-1], edges[1:]
+        # where Q crosses the element, between the edges: z is above Q before it, below it after
+        cut = prior.cdf(values).clamp(low, high)
+        slope = 2 * cut - low - high
+        rest = integrals[:-1] + integrals[1:] - 2 * prior.quantile_integral(cut)
+    return (values * slope + rest).sum(1).to(at_least_float32(z))
+
+
+def energy(z: Tensor, prior: Prior) -> Tensor:
+    """Energy distance, √(2 ∫(F - G)²) with G the code's own cdf, as Cho 2021 and scipy have it.
+
+    Its square is 2 E|z - A| - E|A - A'| - E|z - z'|, where z, z' are any elements of the code. It
+    is least where the i-th smallest element is Q(pᵢ), pᵢ = (i - ½)/L, and exceeds that by
+    4/L Σ area(z₍ᵢ₎, pᵢ, F(z₍ᵢ₎)); so written, no large numbers cancel.
+
+    Args:
+        z: codes, (n, L).
+        prior: of identical elements, see :func:`wasserstein`.
+
+    Returns:
+        (n,), in the root of an element's unit.
+
+    Raises:
+        InputError: for another shape, or a prior whose elements differ.
+    """
+    values = _values(z, prior).sort(-1).values
+    length = values.shape[1]
+    places = torch.arange(0.5, length, dtype=values.dtype, device=values.device) / length
+    integrals = prior.quantile_integral(places)
+    least = 2 * prior.mean - 4 * integrals.mean() - prior.mean_difference
+    with torch.no_grad():
+        below = prior.cdf(values)
+        rest = prior.quantile_integral(below) - integrals
+    area = values * (below - places) - rest
+    return root(least + 4 * area.mean(1)).to(at_least_float32(z))
+
+
+def lukaszyk_karmowski(z: Tensor, prior: Prior) -> Tensor:
+    """Łukaszyk-Karmowski distance: E|zᵢ - A|, mean over the elements (Cho's first paper).
+
+    Not a distance between distributions: least where every element is the prior's median.
+
+    Args:
+        z: codes, (n, L).
+        prior: of identical elements, see :func:`wasserstein`.
+
+    Returns:
+        (n,), in units of an element.
+
+    Raises:
+        InputError: for another shape, or a prior whose elements differ.
+    """
+    values = _values(z, prior)
+    with torch.no_grad():
+        below = prior.cdf(values)
+        rest = prior.mean - 2 * prior.quantile_integral(below)
+    return (values * (2 * below - 1) + rest).mean(1).to(at_least_float32(z))
+
+
+def _values(z: Tensor, prior: Prior) -> Tensor:
+    """The codes in float64, for a prior of identical elements."""
+    if not prior.identical:
+        raise InputError(
+            "a statistical distance compares all elements of a code with one distribution, but "
+            f"the elements of this {type(prior).__name__} prior differ"
+        )
+    return as_codes(z).double()

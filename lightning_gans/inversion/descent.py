@@ -1,0 +1,348 @@
+"""Latent code recovery by gradient descent, in many restarts at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lightning_gans.errors import InputError, UserError
+from lightning_gans.inputs import check_images, check_shape
+from lightning_gans.inversion.constraints import Constraint
+from lightning_gans.inversion.reconstruction import L1, Reconstruction
+from lightning_gans.inversion.recovery import Recovery
+from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
+from lightning_gans.inversion.start import FromPrior, Start
+from lightning_gans.inversion.typical import Typicality
+from lightning_gans.priors import Prior
+from lightning_gans.randomness import stream
+
+# a loss that falls by less than this share of it has not fallen
+PLATEAU = 1e-4
+
+
+class AllRestartsLost(UserError, FloatingPointError):
+    """Of some images no restart had a finite loss.
+
+    Attributes:
+        indices: of those images.
+        recovery: of the others, or None if there are none.
+    """
+
+    def __init__(self, indices: Sequence[int], recovery: Recovery | None) -> None:
+        self.indices, self.recovery = list(indices), recovery
+        named = ", ".join(map(str, self.indices[:10])) + (", ..." if len(indices) > 10 else "")
+        super().__init__(
+            f"all restarts of image {named} reached a loss or gradient that is not finite; lower "
+            "lr, or look at what the generator makes of draws of the prior"
+        )
+
+
+def recover(
+    generator: nn.Module,
+    x: Tensor,
+    prior: Prior,
+    regularizer: Regularizer | None = None,
+    weight: float | Literal["typical"] = 0.1,
+    constraint: Constraint | None = None,
+    steps: int = 200,
+    restarts: int = 16,
+    lr: float = 0.01,
+    *,
+    loss: Reconstruction | None = None,
+    start: Start | None = None,
+    condition: Tensor | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
+    keep_moments: bool = True,
+    patience: int | None = None,
+    codes_at_once: int = 1024,
+    seed: int = 0,
+    first: int = 0,
+    progress: bool = False,
+) -> Recovery:
+    """Find, for each image, the latent code from which the generator makes it.
+
+    ``restarts`` codes of each image descend in parallel on the reconstruction loss + weight ·
+    regulariser, by Adam; of all codes on all their ways the one with the least total loss is
+    returned (Cho 2021, section 5.2, but for three things: the returned code is the one that had
+    the returned loss, not one step further; it is the best of its way, not the last; and Adam
+    begins anew for each batch, where the published code went on counting its steps).
+
+    Weights of the generator are neither trained nor changed; it runs in evaluation mode.
+
+    Args:
+        generator: latents (n, L), and conditions if given, to images (n, *shape); differentiable.
+            For a model of this package: ``Scaled(model.generator, model.prior.scale())``.
+        x: target images (n, *shape) in [-1, 1].
+        prior: of the latents, with independent elements.
+        regularizer: what keeps a code plausible; none by default.
+        weight: λ, its factor, at least 0. Or "typical", for Wasserstein of order 1: nothing is
+            added to the loss, but after each step codes that are farther from the prior than
+            genuine draws are moved back until they are as far
+            (:mod:`lightning_gans.inversion.typical`).
+        constraint: what is done to the codes after each step; nothing by default.
+        steps: of descent, at least 1.
+        restarts: codes for each image, at least 1.
+        lr: Adam's rate, constant.
+        loss: the reconstruction loss; :class:`L1`, the mean absolute error, by default.
+        start: where codes start; at draws of the prior by default.
+        condition: (n, classes), for class-conditional generators: each image's condition.
+        betas: Adam's.
+        keep_moments: whether an element that the constraint draws anew keeps Adam's moments, as
+            in the published codes; otherwise they begin again at zero.
+        patience: stop a batch once no code of it has lowered its best total loss by one part in
+            10,000 in this many steps; never, without.
+        codes_at_once: at most so many codes are in memory; images are taken in batches of
+            ``codes_at_once // restarts``, but at least one. Results depend on it in rounding,
+            and where a regulariser looks at a whole batch.
+        seed: of all draws.
+        first: the position of ``x[0]`` in a larger set that is recovered in parts; parts that
+            begin where batches of the whole would give what the whole gives.
+        progress: show a progress bar.
+
+    Returns:
+        The best code of each image, in the order of ``x``.
+
+    Raises:
+        InputError: for images of another size or range than the generator's, a regulariser or
+            constraint that the prior does not allow, or a number out of its range.
+        AllRestartsLost: if no restart of some image had a finite loss; the error carries the
+            recovery of the other images. Single restarts that are lost are only counted.
+
+    Example::
+
+        recovery = recover(generator, x, Normal(256), Wasserstein(), weight=0.1)
+        recovery.codes, recovery.images, recovery.losses
+    """
+    descent = Descent(
+        generator,
+        prior,
+        regularizer,
+        weight,
+        constraint,
+        steps,
+        restarts,
+        lr,
+        loss or L1(),
+        start or FromPrior(),
+        betas,
+        keep_moments,
+        patience,
+    )
+    if condition is not None and len(condition) != len(x):
+        raise InputError(f"expected {len(x)} conditions, as many as images, got {len(condition)}")
+    if codes_at_once < 1:
+        raise InputError(f"expected codes_at_once of at least 1, got {codes_at_once}")
+    size = max(1, codes_at_once // restarts)
+    parts: list[Recovery] = []
+    lost: list[int] = []
+    with tqdm(total=-(-len(x) // size) * steps, unit="step", disable=not progress) as bar:
+        for begin in range(0, len(x), size):
+            batch = slice(begin, begin + size)
+            part = descent.run(
+                x[batch],
+                () if condition is None else (condition[batch],),
+                first + begin,
+                stream(f"recovery/{first + begin}", seed, device=descent.device),
+                bar,
+            )
+            found = part.dropped < restarts
+            lost += part.indices[~found].tolist()
+            parts.append(part.where(found))
+    recovery = Recovery.join(parts)
+    if lost:
+        raise AllRestartsLost(lost, recovery if len(recovery) else None)
+    return recovery
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The settings of :func:`recover`, and the descent of one batch."""
+
+    generator: nn.Module
+    prior: Prior
+    regularizer: Regularizer | None
+    weight: float | Literal["typical"]
+    constraint: Constraint | None
+    steps: int
+    restarts: int
+    lr: float
+    loss: Reconstruction
+    start: Start
+    betas: tuple[float, float]
+    keep_moments: bool
+    patience: int | None
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("restarts", 1), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"expected {name} of at least {least}, got {value}")
+        if not self.lr > 0:
+            raise InputError(f"expected lr > 0, got {self.lr}")
+        if self.weight == "typical":
+            known = isinstance(self.regularizer, Wasserstein) and self.regularizer.order == 1
+            if not known:
+                raise InputError(
+                    'weight="typical" holds codes by their Wasserstein distance of order 1: give '
+                    "regularizer=Wasserstein(), or a number"
+                )
+        elif not self.weight >= 0:
+            raise InputError(f'expected weight >= 0 or "typical", got {self.weight}')
+        for part in (self.regularizer, self.constraint):
+            if part is not None:
+                part.check(self.prior)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the codes are: where the prior is."""
+        return self.prior.sample(1).device
+
+    def run(
+        self,
+        x: Tensor,
+        conditions: tuple[Tensor, ...],
+        first: int,
+        random: torch.Generator,
+        bar: tqdm[NoReturn],
+    ) -> Recovery:
+        """Recover one batch of images x (n, *shape), all restarts at once."""
+        begun = time.perf_counter()
+        n, r = len(x), self.restarts
+        with held(self.generator, *(self.regularizer.networks() if self.regularizer else [])):
+            z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
+            x = x.to(z)
+            self._check(z, x, conditions)
+            targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))
+            adam = torch.optim.Adam([z], lr=self.lr, betas=self.betas, fused=True)
+            best = Best(z)
+            held_to = Typicality(self.prior, n * r, random) if self.weight == "typical" else None
+
+            for step in range(self.steps + 1):
+                last = step == self.steps or best.stale(self.patience)
+                with torch.set_grad_enabled(not last):
+                    y = self.generator(z, *each)
+                    reconstruction = self.loss.distance(y, targets)
+                    total = reconstruction
+                    if self.regularizer is not None and self.weight != "typical":
+                        penalty = self.regularizer.penalty(z, y, self.prior, random)
+                        total = reconstruction + self.weight * penalty
+                    objective = total.sum()  # codes do not share a loss: each has its own gradient
+                best.look_at(z, total, reconstruction)
+                if last:
+                    break
+                (z.grad,) = torch.autograd.grad(objective, z)
+                best.drop(~z.grad.isfinite().all(1))
+                z.grad[best.dropped] = 0
+                adam.step()
+                if self.constraint is not None:
+                    self._constrain(z, adam, random)
+                if held_to is not None:
+                    z.data.copy_(held_to.project(z))
+                bar.update()
+
+            chosen = best.total.view(n, r).argmin(1)
+            rows = torch.arange(n, device=z.device) * r + chosen
+            codes = best.codes[rows]
+            with torch.no_grad():
+                images = self.generator(codes, *(c[rows] for c in each))
+        return Recovery(
+            codes=codes.cpu(),
+            images=images.cpu(),
+            losses=best.total[rows].cpu(),
+            reconstruction=best.reconstruction[rows].cpu(),
+            trace=best.trace(self.steps + 1)[rows].cpu(),
+            restart=chosen.cpu(),
+            dropped=best.dropped.view(n, r).sum(1).cpu(),
+            indices=torch.arange(first, first + n),
+            seconds=time.perf_counter() - begun,
+        )
+
+    @torch.no_grad()
+    def _constrain(self, z: Tensor, adam: torch.optim.Adam, random: torch.Generator) -> None:
+        assert self.constraint is not None
+        values, drawn = self.constraint.apply(z, self.prior, self.steps, random)
+        z.copy_(values)
+        if not self.keep_moments:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                adam.state[z][moment][drawn] = 0
+
+    def _check(self, z: Tensor, x: Tensor, conditions: tuple[Tensor, ...]) -> None:
+        """Raise an InputError unless the generator makes images of the targets' shape."""
+        check_shape(z, (self.prior.dim,), "first codes")
+        with torch.no_grad():
+            made = self.generator(z[:1], *(c[:1] for c in conditions))
+        check_images(x, tuple(made.shape[1:]), "target images")
+
+
+class Best:
+    """Of each code in a batch, the best on its way so far.
+
+    Args:
+        z: first codes (n, L).
+
+    Attributes:
+        codes: (n, L).
+        total: (n,), the loss of ``codes``; infinite for codes that are dropped.
+        reconstruction: (n,), their reconstruction loss.
+        dropped: (n,), whose loss or gradient was not finite at some step.
+    """
+
+    def __init__(self, z: Tensor) -> None:
+        self.codes = z.detach().clone()
+        self.total = z.new_full((len(z),), torch.inf, requires_grad=False)
+        self.reconstruction = self.total.clone()
+        self.dropped = torch.zeros_like(self.total, dtype=torch.bool)
+        self._trace: list[Tensor] = []
+        self._idle = 0
+
+    @torch.no_grad()
+    def look_at(self, z: Tensor, total: Tensor, reconstruction: Tensor) -> None:
+        """Take codes (n, L) of losses (n,) where they are better than what was."""
+        self.drop(~total.isfinite())
+        before = self.total.clone()
+        better = (total < self.total) & ~self.dropped
+        torch.where(better[:, None], z, self.codes, out=self.codes)
+        self.total = torch.where(better, total, self.total)
+        self.reconstruction = torch.where(better, reconstruction, self.reconstruction)
+        self._trace.append(total.detach().clone())
+        gained = bool((better & ~(total > before * (1 - PLATEAU))).any())
+        self._idle = 0 if gained else self._idle + 1
+
+    def drop(self, rows: Tensor) -> None:
+        """Take rows (n,) out of the race for good."""
+        self.dropped = self.dropped | rows
+        self.total = self.total.masked_fill(self.dropped, torch.inf)
+
+    def stale(self, patience: int | None) -> bool:
+        """Whether nothing got better in the last ``patience`` looks."""
+        return patience is not None and self._idle >= patience
+
+    def trace(self, length: int) -> Tensor:
+        """Total losses at each look, (n, length), filled up with NaN."""
+        found = torch.stack(self._trace, 1)
+        return torch.nn.functional.pad(found, (0, length - found.shape[1]), value=torch.nan)
+
+
+@contextmanager
+def held(*networks: nn.Module) -> Iterator[None]:
+    """Networks in evaluation mode and without gradients for their weights; then as they were."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    frozen = [p for network in networks for p in network.parameters() if p.requires_grad]
+    try:
+        for network in networks:
+            network.eval()
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter in frozen:
+            parameter.requires_grad_(True)

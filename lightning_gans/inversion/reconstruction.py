@@ -1,0 +1,61 @@
+"""Reconstruction losses: how far generated images are from their targets, one number an image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+
+class Reconstruction(ABC):
+    """What the descent minimises beside the regulariser."""
+
+    @abstractmethod
+    def distance(self, y: Tensor, x: Tensor) -> Tensor:
+        """Of each generated image y from its target x, both (n, *shape), to (n,)."""
+
+
+class L1(Reconstruction):
+    """Mean absolute difference of the pixels: the default, as in Cho's experiments."""
+
+    def distance(self, y: Tensor, x: Tensor) -> Tensor:
+        return (y - x).abs().flatten(1).mean(1)
+
+
+class L2(Reconstruction):
+    """Mean squared difference of the pixels."""
+
+    def distance(self, y: Tensor, x: Tensor) -> Tensor:
+        return (y - x).square().flatten(1).mean(1)
+
+
+class Huber(Reconstruction):
+    """Mean Huber loss of the pixels: ½d² for differences up to ``delta``, linear beyond.
+
+    Args:
+        delta: where it turns linear, positive; pixels lie in [-1, 1].
+    """
+
+    def __init__(self, delta: float = 0.1) -> None:
+        if delta <= 0:
+            raise ValueError(f"expected delta > 0, got {delta}")
+        self.delta = delta
+
+    def distance(self, y: Tensor, x: Tensor) -> Tensor:
+        return huber_loss(y, x, reduction="none", delta=self.delta).flatten(1).mean(1)
+
+
+class FeatureDistance(Reconstruction):
+    """Mean squared difference of features, e.g. of a discriminator or a classifier.
+
+    Args:
+        features: images (n, *shape) to features (n, ...), differentiable.
+    """
+
+    def __init__(self, features: Callable[[Tensor], Tensor]) -> None:
+        self.features = features
+
+    def distance(self, y: Tensor, x: Tensor) -> Tensor:
+        return (self.features(y) - self.features(x)).square().flatten(1).mean(1)

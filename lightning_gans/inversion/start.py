@@ -1,0 +1,55 @@
+"""Where a descent starts from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_gans.inputs import check_shape
+from lightning_gans.priors import Prior
+
+
+class Start(ABC):
+    """Gives each image its first codes."""
+
+    @abstractmethod
+    def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
+        """First codes of images x (n, *shape), to (n, restarts, prior.dim)."""
+
+
+class FromPrior(Start):
+    """Draws of the prior."""
+
+    def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
+        return prior.sample(len(x) * restarts, random).view(len(x), restarts, prior.dim)
+
+
+class FromZeros(Start):
+    """Zeros for the first of the restarts; the others, which would repeat it, are draws."""
+
+    def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
+        codes = FromPrior().codes(x, restarts, prior, random)
+        codes[:, 0] = 0
+        return codes
+
+
+class FromEncoder(Start):
+    """The hybrid method: an encoder's codes for the first of the restarts; the others are draws.
+
+    Args:
+        encode: images (n, *shape) to codes (n, L), such as ``model.encode``.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
+        self.encode = encode
+
+    def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
+        codes = FromPrior().codes(x, restarts, prior, random)
+        with torch.no_grad():
+            encoded = self.encode(x)
+        check_shape(encoded, (prior.dim,), "codes from the encoder")
+        codes[:, 0] = encoded
+        return codes

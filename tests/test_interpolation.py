@@ -1,0 +1,110 @@
+"""Paths between codes: ends, norms and known answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_gans.errors import InputError
+from lightning_gans.inversion.interpolation import linear, slerp
+
+Path = Callable[[Tensor, Tensor, int], Tensor]
+both = pytest.mark.parametrize("path", [linear, slerp])
+
+
+def codes(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ends_are_the_codes(path: Path, dtype: torch.dtype) -> None:
+    z1, z2 = codes(5, 7, dtype=dtype), 3 * codes(5, 7, seed=1, dtype=dtype)
+    found = path(z1, z2, 6)
+    assert found.shape == (5, 6, 7)
+    assert found.dtype == dtype
+    assert torch.equal(found[:, 0], z1)
+    assert torch.equal(found[:, -1], z2)
+
+
+@both
+def test_a_batch_is_each_pair_on_its_own(path: Path) -> None:
+    z1, z2 = codes(4, 9), codes(4, 9, seed=1)
+    single = [path(a, b, 5) for a, b in zip(z1, z2, strict=True)]
+    assert single[0].shape == (5, 9)
+    torch.testing.assert_close(path(z1, z2, 5), torch.stack(single))
+
+
+def test_linear_is_evenly_spaced() -> None:
+    z1, z2 = torch.tensor([0.0, 4.0]), torch.tensor([1.0, 0.0])
+    expected = [[0, 4], [0.25, 3], [0.5, 2], [0.75, 1], [1, 0]]
+    assert linear(z1, z2, 5).tolist() == expected
+
+
+def test_slerp_at_a_right_angle() -> None:
+    """Also for unequal norms: cos(μπ/2)·z₁ + sin(μπ/2)·z₂."""
+    z1, z2 = torch.tensor([2.0, 0.0]).double(), torch.tensor([0.0, 5.0]).double()
+    angles = [0, math.pi / 8, math.pi / 4, 3 * math.pi / 8, math.pi / 2]
+    expected = torch.tensor([[2 * math.cos(a), 5 * math.sin(a)] for a in angles]).double()
+    torch.testing.assert_close(slerp(z1, z2, 5), expected, rtol=1e-7, atol=1e-7)
+
+
+def test_slerp_keeps_an_equal_norm_and_turns_evenly() -> None:
+    z1, z2 = codes(20, 64), codes(20, 64, seed=1)
+    z2 = z2 * z1.norm(dim=1, keepdim=True) / z2.norm(dim=1, keepdim=True)
+    path = slerp(z1, z2, 9)
+    norms = path.norm(dim=2)
+    torch.testing.assert_close(norms, norms[:, :1].expand(-1, 9))
+    cosines = torch.nn.functional.cosine_similarity(path[:, 1:], path[:, :-1], dim=2)
+    turns = cosines.acos()
+    whole = torch.nn.functional.cosine_similarity(z1, z2, dim=1).acos()
+    torch.testing.assert_close(turns, (whole / 8)[:, None].expand(-1, 8))
+    # the straight line does not
+    assert (linear(z1, z2, 9).norm(dim=2)[:, 4] < 0.85 * norms[:, 0]).all()
+
+
+@pytest.mark.parametrize("angle", [1e-3, 1e-6, 1e-9, 1e-17, 0.0])
+def test_slerp_of_nearly_parallel_codes_is_the_line(angle: float) -> None:
+    z1 = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
+    z2 = torch.tensor([[2.0, 2 * angle, 0.0]], dtype=torch.float64)
+    path = slerp(z1, z2, 7)
+    torch.testing.assert_close(path, linear(z1, z2, 7), rtol=angle**2 + 1e-12, atol=1e-12)
+    # a parallel pair beside another changes nothing of it
+    other = codes(2, 3)
+    pair = slerp(torch.cat([z1, other[:1]]), torch.cat([z2, other[1:]]), 7)
+    assert torch.equal(pair[1], slerp(other[0], other[1], 7))
+    assert torch.equal(pair[0], path[0])
+
+
+def test_slerp_of_a_small_angle_keeps_the_norm() -> None:
+    """To 12 digits; the line would lose θ²/8 of it."""
+    z1 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    z2 = torch.tensor([math.cos(1e-4), math.sin(1e-4)], dtype=torch.float64)
+    assert float(slerp(z1, z2, 3)[1].norm()) == pytest.approx(1, abs=1e-12)
+    assert float(linear(z1, z2, 3)[1].norm()) == pytest.approx(1 - 1e-8 / 8, abs=1e-12)
+
+
+def test_slerp_of_nearly_opposite_codes_goes_round() -> None:
+    z1 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    z2 = torch.tensor([-math.cos(1e-4), math.sin(1e-4)], dtype=torch.float64)
+    middle = torch.tensor([math.sin(0.5e-4), math.cos(0.5e-4)], dtype=torch.float64)
+    torch.testing.assert_close(slerp(z1, z2, 3)[1], middle, rtol=0, atol=1e-9)
+
+
+def test_what_has_no_path_is_refused() -> None:
+    z = codes(3, 4)
+    with pytest.raises(InputError, match="opposite"):
+        slerp(z, torch.cat([z[:2], -2 * z[2:]]), 5)
+    with pytest.raises(InputError, match="opposite"):
+        slerp(z.float(), -z.float(), 5)
+    with pytest.raises(InputError, match="norm 0"):
+        slerp(z, z * torch.tensor([[1.0], [0.0], [1.0]]), 5)
+    for path in (linear, slerp):
+        with pytest.raises(InputError, match="steps=1"):
+            path(z, z, 1)
+        with pytest.raises(InputError, match=r"\(3, 4\) and \(4,\)"):
+            path(z, z[0], 5)

@@ -1,0 +1,308 @@
+"""``invert.py`` from the first word to its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+import lightning_gans
+from lightning_gans.cli import CONFIGS, invert, main
+from lightning_gans.cli.inversion import conditions
+from lightning_gans.cli.inversion_words import understand_inversion
+from lightning_gans.data import Folder
+from lightning_gans.errors import UsageError
+from lightning_gans.inversion import LogisticCutoff, Recovery, Scaled, Wasserstein, recover
+from lightning_gans.models import ACGAN, CGPGAN
+
+ROOT = CONFIGS.parent
+
+
+def draw(folder: Path, count: int, side: int = 16) -> Path:
+    """Random grey images, half of them in each of two folders."""
+    pixels = torch.randint(0, 256, (count, side, side), generator=torch.Generator().manual_seed(0))
+    for index, image in enumerate(pixels.to(torch.uint8).numpy()):
+        place = folder / ("even", "odd")[index % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{index:02}.png")
+    return folder
+
+
+def train(model: str, folder: Path, *words: str) -> Path:
+    """A run of one iteration."""
+    main(
+        [
+            f"model={model}",
+            "data=folder",
+            f"data.root={folder / 'pictures'}",
+            "data.resolution=16",
+            "data.channels=1",
+            "data.batch_size=8",
+            "evaluation.features=null",
+            "trainer.accelerator=cpu",
+            "trainer.enable_progress_bar=false",
+            "trainer.max_steps=1",
+            *words,
+        ]
+    )
+    (run,) = (Path("runs") / model / "folder").iterdir()
+    return run.resolve()
+
+
+SMALL = ("model.latent_dim=6", "model.generator.channels=2", "model.discriminator.channels=2")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a trained DLSGAN, GAN and Classifier."""
+    folder = tmp_path_factory.mktemp("inversion")
+    draw(folder / "pictures", 24)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        train("dlsgan", folder, *SMALL)
+        train("gan", folder, *SMALL, "model.prior=lightning_gans.priors.Uniform")
+        train("classifier", folder, "model.discriminator.channels=2")
+    finally:
+        os.chdir(before)
+        os.environ.pop("LIGHTNING_GANS_RUN", None)
+    return folder
+
+
+def run_of(place: Path, model: str) -> Path:
+    (run,) = (place / "runs" / model / "folder").iterdir()
+    return run
+
+
+def words(place: Path, model: str = "dlsgan") -> list[str]:
+    return [f"ckpt={run_of(place, model)}", "accelerator=cpu", "steps=3", "restarts=2"]
+
+
+def only(model: str) -> Path:
+    (run,) = (Path("runs") / model).glob("*/*")
+    return run
+
+
+def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> None:
+    invert(
+        [
+            *words(place),
+            f"images={place / 'pictures'}",
+            "n=5",
+            "codes_at_once=4",
+            "regularizer=wasserstein",
+            "regularizer.weight=0.3",
+            "constraint=logistic_cutoff",
+            "constraint.midpoint=1.5",
+            "constraint.steepness=3",
+            "seed=4",
+        ]
+    )
+    run = only("dlsgan")
+    assert run.name.endswith("_invert")
+    assert run.parent.name == "pictures"
+    names = {"config.yaml", "losses.png", "measures.json", "norms.png", "parts", "prior.png"}
+    names |= {"reconstructions.png", "recovery.safetensors", "report.md"}
+    assert {path.name for path in run.iterdir()} == names
+    assert len(list((run / "parts").iterdir())) == 3
+    found = Recovery.load(run / "recovery.safetensors")
+
+    model = lightning_gans.load(run_of(place, "dlsgan"))
+    data = Folder(str(place / "pictures"), 16, channels=1, validation=0)
+    data.setup("predict")
+    x = torch.stack([data.validation_set[i][0] for i in range(5)])
+    expected = recover(
+        Scaled(model.generator, model.prior.scale()),
+        x,
+        model.prior,
+        Wasserstein(),
+        0.3,
+        LogisticCutoff(3.0, 1.5),
+        steps=3,
+        restarts=2,
+        codes_at_once=4,
+        seed=4,
+    )
+    assert torch.equal(found.codes, expected.codes)
+    assert torch.equal(found.trace, expected.trace)
+    torch.testing.assert_close(model.decode(found.codes), found.images.clamp(-1, 1))
+    measures = json.loads((run / "measures.json").read_text())
+    assert measures["n"] == 5
+    l1 = (found.images - x).abs().flatten(1).sum(1).mean().item()
+    assert measures["l1"] == pytest.approx(l1, rel=1e-5)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["weight"] == 0.3
+    assert config["regularizer"]["class_path"] == "lightning_gans.inversion.Wasserstein"
+
+
+def test_the_result_does_not_depend_on_how_many_processes(place: Path, tmp_path: Path) -> None:
+    request = [
+        *words(place),
+        f"images={place / 'pictures'}",
+        "n=7",
+        "codes_at_once=4",
+        "regularizer=wasserstein",
+        "weight=typical",
+    ]
+    codes = {}
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "invert.py"), *request, f"devices={devices}"],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        (run,) = (folder / "runs" / "dlsgan" / "pictures").iterdir()
+        recovery = Recovery.load(run / "recovery.safetensors")
+        assert recovery.indices.tolist() == list(range(7))
+        codes[devices] = recovery.codes
+    assert torch.equal(codes[1], codes[2])
+
+
+class Brittle(Scaled):
+    """NaN where the first element of the latent is above a bound."""
+
+    bound = 0.0
+
+    def forward(self, z: Tensor, *conditions: Tensor) -> Tensor:
+        images = super().forward(z, *conditions)
+        return torch.where((z[:, 0] > self.bound)[:, None, None, None], torch.nan, images)
+
+
+def test_what_was_finished_is_saved_when_images_are_lost(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lightning_gans.cli.inversion.Scaled", Brittle)
+    with pytest.raises(SystemExit) as caught:
+        invert([*words(place), f"images={place / 'pictures'}", "lr=1e-6"])
+    assert caught.value.code == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: all restarts of image ")
+    saved = Recovery.load(only("dlsgan") / "recovery.safetensors")
+    # of two restarts, a quarter of the images loses both
+    assert 12 <= len(saved) < 24
+    assert saved.losses.isfinite().all()
+    assert (saved.codes[:, 0] <= 0).all()
+    for index in set(range(24)) - set(saved.indices.tolist()):
+        assert f" {index}," in line.replace(" reached", ", reached") or ", ..." in line
+
+
+def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> None:
+    data = ["data=folder", f"data.root={place / 'pictures'}", "data.resolution=16"]
+    data += ["data.channels=1", "data.validation=0"]
+    invert([*words(place), *data, "n=4", f"classifier={run_of(place, 'classifier')}"])
+    run = only("dlsgan")
+    found = Recovery.load(run / "recovery.safetensors")
+    judge = lightning_gans.load(run_of(place, "classifier"))
+    labels = torch.tensor([0, 0, 0, 0])  # by name, the first twelve are of the class "even"
+    share = (judge.classify(found.images.clamp(-1, 1)) == labels).float().mean().item()
+    assert json.loads((run / "measures.json").read_text())["accuracy"] == pytest.approx(share)
+
+    invert([*words(place, "gan"), *data, "n=2", "regularizer=fool_discriminator", "weight=1"])
+    model = lightning_gans.load(run_of(place, "gan"))
+    found = Recovery.load(only("gan") / "recovery.safetensors")
+    with torch.no_grad():
+        score = model.discriminator(found.images).score  # type: ignore[operator]
+    # the loss the GAN was trained with, on the scores of the recovered images
+    penalty = torch.nn.functional.softplus(-score).flatten()
+    torch.testing.assert_close(found.losses - found.reconstruction, penalty, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "words_of_error", "status"),
+    [
+        (["ckpt=nowhere", "images=."], "no checkpoint at nowhere", 1),
+        (["images=PICTURES"], "no model is named", 2),
+        (["ckpt=DLSGAN"], "no images are named", 2),
+        (["ckpt=DLSGAN", "data=mnist5k", "images=PICTURES"], "both named", 2),
+        (["ckpt=CLASSIFIER", "images=PICTURES"], "a Classifier, which has no generator", 1),
+        (["ckpt=DLSGAN", "data=mnist5k"], "expected images of shape (1, 16, 16)", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n=0: expected at least 1", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "steps=few"], "steps: expected int, got few", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "steps of at least 1, got 0", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "start=noise"], "prior, zeros or encoder", 2),
+        (["ckpt=GAN", "images=PICTURES", "start=encoder"], "GAN has no encoder", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "category=1"], "DLSGAN has no categories", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "classifier=digits"], "classifier=digits", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "probe=shift"], "expected noise, or shifted", 2),
+        (["ckpt=GAN", "images=PICTURES", "regularizer=z_score_square"], "this one is Uniform", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "regularizer=wassertein"], "'lightning_gans.inv", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "weight=typical"], "give regularizer=Wasserstein", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "weight=typisch"], "weight", 2),
+    ],
+)
+def test_a_mistake_is_one_line(
+    given: list[str],
+    words_of_error: str,
+    status: int,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("dlsgan", "gan", "classifier"):
+        given = [w.replace(f"ckpt={name.upper()}", f"ckpt={run_of(place, name)}") for w in given]
+    given = [w.replace("PICTURES", str(place / "pictures")) for w in given]
+    with pytest.raises(SystemExit) as caught:
+        invert(given)
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert caught.value.code == status, line
+    assert line.startswith("error: ")
+    assert words_of_error in line
+
+
+def test_parts_are_named_in_any_order_and_spelling() -> None:
+    request = understand_inversion(
+        ["regularizer.draws=100", "--regularizer", "energy", "regularizer.weight=2", "ckpt=x"],
+        CONFIGS,
+    )
+    assert request.options == (
+        "--regularizer=lightning_gans.inversion.Energy",
+        "--weight=2",
+        "--ckpt=x",
+        "--regularizer.draws=100",
+    )
+    assert not request.fool
+    request = understand_inversion(["regularizer=FoolDiscriminator", "loss=l2"], CONFIGS)
+    assert request.fool
+    assert request.options == ("--loss=lightning_gans.inversion.L2",)
+    request = understand_inversion(["lr=1", "inversion=egan"], CONFIGS)
+    assert request.options[0] == f"--config={CONFIGS / 'inversion' / 'egan.yaml'}"
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIGS / "inversion").glob("*.yaml")))
+def test_the_papers_settings_run(name: str, place: Path) -> None:
+    images = f"images={place / 'pictures'}"
+    invert([*words(place), f"inversion={name}", images, "n=2", "steps=2", "restarts=1"])
+    assert len(Recovery.load(only("dlsgan") / "recovery.safetensors")) == 2
+
+
+def test_conditions_come_from_what_is_given_or_read_or_labelled() -> None:
+    acgan, x = ACGAN((2,), (3,), latent_dim=4), torch.zeros(2, 2)
+    y = torch.tensor([2, 0])
+    told = conditions(acgan, 1, ())
+    assert told is not None
+    assert told(x, y).tolist() == [[0, 1, 0]] * 2
+    by_label = conditions(acgan, None, (3,))
+    assert by_label is not None
+    assert by_label(x, y).tolist() == [[0, 0, 1], [1, 0, 0]]
+    with pytest.raises(UsageError, match="give category=NUMBER"):
+        conditions(acgan, None, (4,))
+    model = CGPGAN((2,), num_categories=3, latent_dim=4).eval()
+    read = conditions(model, None, ())
+    assert read is not None
+    x = torch.randn(5, 2)
+    assert torch.equal(read(x, y).argmax(1), model.cluster(x).flatten())
