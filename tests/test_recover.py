@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.distances import wasserstein
 from lightning_gans.errors import InputError
 from lightning_gans.inversion import (
     L1,
@@ -31,7 +32,7 @@ from lightning_gans.inversion import (
     recover,
 )
 from lightning_gans.inversion.recovery import UnreadableRecovery
-from lightning_gans.priors import HalfUniformHalfNormal, Normal, Prior, Uniform
+from lightning_gans.priors import HalfUniformHalfNormal, Independent, Normal, Prior, Uniform
 from lightning_gans.randomness import stream
 
 LATENT, PIXELS = 6, 12
@@ -356,6 +357,16 @@ def test_what_the_prior_does_not_allow() -> None:
     for part in ({"regularizer": ZScoreSquare()}, {"constraint": HardCutoff(2.5)}):
         with pytest.raises(InputError, match="HalfUniformHalfNormal"):
             recover(Plain(), targets(), prior, **part)
+
+
+def test_any_distribution_of_torch_is_a_prior() -> None:
+    element = torch.distributions.Laplace(torch.tensor(0.0).double(), torch.tensor(1.0).double())
+    prior = Independent(LATENT, element).double()
+    found = recover(Plain(), targets(), prior, Wasserstein(), 0.1, steps=3, restarts=2)
+    penalty = wasserstein(found.codes, prior)
+    torch.testing.assert_close(found.losses, found.reconstruction + 0.1 * penalty)
+    with pytest.raises(InputError, match="got a Laplace"):
+        recover(Plain(), targets(), element)  # type: ignore[arg-type]
 
 
 def test_images_that_the_generator_could_not_make() -> None:

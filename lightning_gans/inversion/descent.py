@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -14,7 +13,9 @@ from tqdm.auto import tqdm
 
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.inputs import check_images, check_shape
+from lightning_gans.inversion.best import Best
 from lightning_gans.inversion.constraints import Constraint
+from lightning_gans.inversion.held import held
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
@@ -22,9 +23,6 @@ from lightning_gans.inversion.start import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
 from lightning_gans.randomness import stream
-
-# a loss that falls by less than this share of it has not fallen
-PLATEAU = 1e-4
 
 
 class AllRestartsLost(UserError, FloatingPointError):
@@ -195,6 +193,11 @@ class Descent:
                 )
         elif not self.weight >= 0:
             raise InputError(f'expected weight >= 0 or "typical", got {self.weight}')
+        if not isinstance(self.prior, Prior):
+            raise InputError(
+                f"expected a prior of lightning_gans.priors, got a {type(self.prior).__name__}; a "
+                "distribution of torch becomes one by Independent(dim, distribution)"
+            )
         for part in (self.regularizer, self.constraint):
             if part is not None:
                 part.check(self.prior)
@@ -279,70 +282,3 @@ class Descent:
         with torch.no_grad():
             made = self.generator(z[:1], *(c[:1] for c in conditions))
         check_images(x, tuple(made.shape[1:]), "target images")
-
-
-class Best:
-    """Of each code in a batch, the best on its way so far.
-
-    Args:
-        z: first codes (n, L).
-
-    Attributes:
-        codes: (n, L).
-        total: (n,), the loss of ``codes``; infinite for codes that are dropped.
-        reconstruction: (n,), their reconstruction loss.
-        dropped: (n,), whose loss or gradient was not finite at some step.
-    """
-
-    def __init__(self, z: Tensor) -> None:
-        self.codes = z.detach().clone()
-        self.total = z.new_full((len(z),), torch.inf, requires_grad=False)
-        self.reconstruction = self.total.clone()
-        self.dropped = torch.zeros_like(self.total, dtype=torch.bool)
-        self._trace: list[Tensor] = []
-        self._idle = 0
-
-    @torch.no_grad()
-    def look_at(self, z: Tensor, total: Tensor, reconstruction: Tensor) -> None:
-        """Take codes (n, L) of losses (n,) where they are better than what was."""
-        self.drop(~total.isfinite())
-        before = self.total.clone()
-        better = (total < self.total) & ~self.dropped
-        torch.where(better[:, None], z, self.codes, out=self.codes)
-        self.total = torch.where(better, total, self.total)
-        self.reconstruction = torch.where(better, reconstruction, self.reconstruction)
-        self._trace.append(total.detach().clone())
-        gained = bool((better & ~(total > before * (1 - PLATEAU))).any())
-        self._idle = 0 if gained else self._idle + 1
-
-    def drop(self, rows: Tensor) -> None:
-        """Take rows (n,) out of the race for good."""
-        self.dropped = self.dropped | rows
-        self.total = self.total.masked_fill(self.dropped, torch.inf)
-
-    def stale(self, patience: int | None) -> bool:
-        """Whether nothing got better in the last ``patience`` looks."""
-        return patience is not None and self._idle >= patience
-
-    def trace(self, length: int) -> Tensor:
-        """Total losses at each look, (n, length), filled up with NaN."""
-        found = torch.stack(self._trace, 1)
-        return torch.nn.functional.pad(found, (0, length - found.shape[1]), value=torch.nan)
-
-
-@contextmanager
-def held(*networks: nn.Module) -> Iterator[None]:
-    """Networks in evaluation mode and without gradients for their weights; then as they were."""
-    modes = [(module, module.training) for network in networks for module in network.modules()]
-    frozen = [p for network in networks for p in network.parameters() if p.requires_grad]
-    try:
-        for network in networks:
-            network.eval()
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in frozen:
-            parameter.requires_grad_(True)

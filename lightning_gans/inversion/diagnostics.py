@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lightning_gans.errors import InputError
 from lightning_gans.inputs import check_shape
-from lightning_gans.inversion.descent import held
 from lightning_gans.inversion.evaluation import aligned
+from lightning_gans.inversion.held import held
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior

@@ -96,8 +96,8 @@ class Inverter(LightningModule):
         self.generator, self.prior = generator, prior
         self.recover, self.folder, self.condition = recover, folder, condition
 
-    def predict_step(self, batch: Part, batch_idx: int) -> None:
-        """Recover a part and write it; images that are lost are missing from the file."""
+    def predict_step(self, batch: Part, batch_idx: int) -> int:
+        """Recover a part and write it, without images that are lost; returns how many are left."""
         x, y, first = batch
         condition = None if self.condition is None else self.condition(x, y)
         try:
@@ -111,8 +111,10 @@ class Inverter(LightningModule):
             )
         except AllRestartsLost as error:
             recovery = error.recovery
-        if recovery is not None:
-            recovery.save(self.folder / f"{first:09d}.safetensors")
+        if recovery is None:
+            return 0
+        recovery.save(self.folder / f"{first:09d}.safetensors")
+        return len(recovery)
 
     def on_predict_end(self) -> None:
         """Wait until every process has written its parts."""
