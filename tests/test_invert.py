@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,17 @@ from lightning_gans.cli import CONFIGS, invert, main
 from lightning_gans.cli.inversion import conditions
 from lightning_gans.cli.inversion_words import understand_inversion
 from lightning_gans.data import Folder
+from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import UsageError
 from lightning_gans.inversion import LogisticCutoff, Recovery, Scaled, Wasserstein, recover
+from lightning_gans.inversion.inverter import (
+    LOST,
+    Inverter,
+    Parts,
+    PartsMissing,
+    gather,
+    part_file,
+)
 from lightning_gans.models import ACGAN, CGPGAN
 
 ROOT = CONFIGS.parent
@@ -109,7 +119,15 @@ def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> 
     run = only("dlsgan")
     assert run.name.endswith("_invert")
     assert run.parent.name == "pictures"
-    names = {"config.yaml", "losses.png", "measures.json", "norms.png", "parts", "prior.png"}
+    names = {
+        "config.yaml",
+        "images.txt",
+        "losses.png",
+        "measures.json",
+        "norms.png",
+        "parts",
+        "prior.png",
+    }
     names |= {"reconstructions.png", "recovery.safetensors", "report.md"}
     assert {path.name for path in run.iterdir()} == names
     assert len(list((run / "parts").iterdir())) == 3
@@ -173,6 +191,36 @@ def test_the_result_does_not_depend_on_how_many_processes(place: Path, tmp_path:
     assert torch.equal(codes[1], codes[2])
 
 
+def test_more_processes_than_parts(place: Path) -> None:
+    invert([*words(place), f"images={place / 'pictures'}", "n=2", "devices=2"])
+    assert len(Recovery.load(only("dlsgan") / "recovery.safetensors")) == 2
+
+
+def test_parts_that_another_process_wrote_elsewhere_are_missed(tmp_path: Path) -> None:
+    parts = Parts(TensorImages(torch.zeros(4, 1, 2, 2).byte(), torch.zeros(4).long()), 4, 2)
+    part_file(tmp_path, 0).parent.mkdir()
+    part_file(tmp_path, 0).with_suffix(LOST).touch()
+    with pytest.raises(PartsMissing, match=r"1 of 2 parts are not in .*000000002"):
+        gather(tmp_path, parts)
+    part_file(tmp_path, 2).with_suffix(LOST).touch()
+    assert gather(tmp_path, parts) == (None, [0, 1, 2, 3])
+
+
+def test_all_that_is_asked_moves_with_the_inverter(place: Path) -> None:
+    """A device without numbers shows what stays behind, where there is no second one."""
+    model = lightning_gans.load(run_of(place, "gan"))
+    inverter = Inverter(
+        Scaled(model.generator, model.prior.scale()),
+        model.prior,
+        partial(recover),
+        Path,
+        None,
+        model,
+    ).to("meta")
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    assert inverter.prior.device.type == "meta"
+
+
 class Brittle(Scaled):
     """NaN where the first element of the latent is above a bound."""
 
@@ -188,17 +236,20 @@ def test_what_was_finished_is_saved_when_images_are_lost(
 ) -> None:
     monkeypatch.setattr("lightning_gans.cli.inversion.Scaled", Brittle)
     with pytest.raises(SystemExit) as caught:
-        invert([*words(place), f"images={place / 'pictures'}", "lr=1e-6"])
+        invert([*words(place), f"images={place / 'pictures'}", "lr=1e-6", "n=10"])
     assert caught.value.code == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("error: all restarts of image ")
     saved = Recovery.load(only("dlsgan") / "recovery.safetensors")
-    # of two restarts, a quarter of the images loses both
-    assert 12 <= len(saved) < 24
+    # of two restarts, about a quarter of the images loses both
+    assert 4 <= len(saved) < 10
     assert saved.losses.isfinite().all()
     assert (saved.codes[:, 0] <= 0).all()
-    for index in set(range(24)) - set(saved.indices.tolist()):
-        assert f" {index}," in line.replace(" reached", ", reached") or ", ..." in line
+    lost = sorted(set(range(10)) - set(saved.indices.tolist()))
+    assert f"of image {', '.join(map(str, lost))} reached" in line
+    names = (only("dlsgan") / "images.txt").read_text().splitlines()
+    assert names[0] == f"0\t{place / 'pictures' / 'even' / '00.png'}"
+    assert len(names) == 10
 
 
 def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> None:
@@ -241,7 +292,12 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "images=PICTURES", "classifier=digits"], "classifier=digits", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "probe=shift"], "expected noise, or shifted", 2),
         (["ckpt=GAN", "images=PICTURES", "regularizer=z_score_square"], "this one is Uniform", 1),
-        (["ckpt=DLSGAN", "images=PICTURES", "regularizer=wassertein"], "'lightning_gans.inv", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "regularizer=wassertein"], "mean 'Wasserstein'", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "loss=l3"], "there are L1, L2, Feature", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "restarts=0"], "restarts=0: expected at least 1", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "betas=[1.5,0.9]"], "betas in [0, 1)", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "accelerator=gpu"], "No supported gpu", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "accelerator=foo"], "accelerator=foo", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "weight=typical"], "give regularizer=Wasserstein", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "weight=typisch"], "weight", 2),
     ],
@@ -270,15 +326,18 @@ def test_parts_are_named_in_any_order_and_spelling() -> None:
         CONFIGS,
     )
     assert request.options == (
+        "--fool_discriminator=false",
         "--regularizer=lightning_gans.inversion.Energy",
         "--weight=2",
         "--ckpt=x",
         "--regularizer.draws=100",
     )
-    assert not request.fool
     request = understand_inversion(["regularizer=FoolDiscriminator", "loss=l2"], CONFIGS)
-    assert request.fool
-    assert request.options == ("--loss=lightning_gans.inversion.L2",)
+    assert request.options == (
+        "--fool_discriminator=true",
+        "--regularizer=null",
+        "--loss=lightning_gans.inversion.L2",
+    )
     request = understand_inversion(["lr=1", "inversion=egan"], CONFIGS)
     assert request.options[0] == f"--config={CONFIGS / 'inversion' / 'egan.yaml'}"
 

@@ -230,6 +230,13 @@ def test_a_plateau_ends_the_descent_early() -> None:
     made = found.trace.isfinite().sum(1)
     assert (made < 3000).all()
     assert made[0] == made[1]
+    # slow but steady progress is none: each step gains less than a ten-thousandth
+    slow = recover(
+        Plain(), targets(2), normal(), steps=80, restarts=1, lr=1e-5, loss=L2(), patience=20
+    )
+    gains = 1 - slow.trace[:, 1:] / slow.trace[:, :-1]
+    assert slow.trace.isfinite().all()
+    assert gains.max() < 1e-4
     full = recover(Plain(), targets(2), normal(), steps=50, restarts=1, lr=0.05, loss=L2())
     assert full.trace.isfinite().all()
     assert full.trace.shape == (2, 51)
@@ -267,6 +274,8 @@ def test_starts() -> None:
     assert torch.equal(probe.seen[0][::2], x[:, :6])
     with pytest.raises(InputError, match="codes from the encoder of shape"):
         recover(Plain(), x, normal(), start=FromEncoder(lambda y: y))
+    with pytest.raises(InputError, match="expected 3 codes from the encoder, got 1"):
+        recover(Plain(), x, normal(), start=FromEncoder(lambda y: y[:1, :LATENT]))
 
 
 def test_the_hybrid_method_never_ends_above_the_encoders_code() -> None:
@@ -324,6 +333,12 @@ def test_reconstruction_losses(loss: L1, expected: Sequence[float]) -> None:
     torch.testing.assert_close(loss.distance(y, torch.zeros(2, 1, 1, 2)), torch.tensor(expected))
 
 
+def test_a_first_code_that_no_constraint_has_seen_is_not_the_result() -> None:
+    x, far = targets(3), FromEncoder(lambda y: 9 + torch.zeros(3, LATENT).double())
+    held = recover(Plain(), x, normal(), constraint=TypicalBall(), start=far, restarts=1, lr=1e-3)
+    assert held.codes.square().sum(1).max() <= LATENT + 3 * math.sqrt(2 * LATENT) + 1e-9
+
+
 def test_a_typical_ball_holds_every_code() -> None:
     probe = Probe()
     prior = normal()
@@ -344,6 +359,8 @@ def test_a_typical_ball_holds_every_code() -> None:
         ({"weight": -1.0}, "weight >= 0"),
         ({"patience": 0}, "patience of at least 1"),
         ({"codes_at_once": 0}, "codes_at_once of at least 1"),
+        ({"betas": (0.9, 1.0)}, r"betas in \[0, 1\)"),
+        ({"regularizer": "wasserstein"}, "expected a Regularizer, got a str"),
         ({"constraint": BoundaryResampling()}, "BoundaryResampling"),
     ],
 )
@@ -375,6 +392,10 @@ def test_images_that_the_generator_could_not_make() -> None:
         recover(images, torch.zeros(2, 1, 5, 5), Normal(LATENT))
     with pytest.raises(InputError, match=r"in \[-1, 1\], got values from 0 to 255"):
         recover(images, torch.tensor([0.0, 255.0]).repeat(1, 8).view(1, 1, 4, 4), Normal(LATENT))
+    with pytest.raises(InputError, match="at least 1 target image"):
+        recover(images, torch.zeros(0, 1, 4, 4), Normal(LATENT))
+    with pytest.raises(InputError, match="nothing of a latent of 7 elements"):
+        recover(images, torch.zeros(1, 1, 4, 4), Normal(7))
     with pytest.raises(InputError, match="NaN"):
         recover(images, torch.full((1, 1, 4, 4), torch.nan), Normal(LATENT))
 

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from lightning_gans.distances import wasserstein
 from lightning_gans.errors import InputError
-from lightning_gans.inversion import Energy, Wasserstein, goodness_of_fit, recover
+from lightning_gans.inversion import (
+    Energy,
+    FromEncoder,
+    HardCutoff,
+    Wasserstein,
+    goodness_of_fit,
+    recover,
+)
 from lightning_gans.inversion.typical import Companions, Typicality
 from lightning_gans.priors import HalfUniformHalfNormal, Normal, Prior, Uniform
 from lightning_gans.randomness import stream
@@ -86,7 +93,40 @@ def test_the_loss_is_the_reconstruction_alone_and_codes_stay_within() -> None:
     assert torch.equal(found.codes, again.codes)
 
 
+@pytest.mark.parametrize("prior", PRIORS, ids=name)
+def test_codes_that_are_chosen_from_restarts_are_still_genuine(prior: Prior) -> None:
+    dim = 48
+    prior = type(prior)(dim)
+    generator = nn.Sequential(nn.Linear(dim, 60), nn.Tanh())
+    with torch.no_grad():
+        x = generator(1.5 * prior.sample(12, stream("targets", 0)))
+    pvalues = []
+    for seed in range(25):
+        found = recover(
+            generator, x, prior, Wasserstein(), "typical", steps=15, restarts=6, lr=0.1, seed=seed
+        )
+        # what is returned still belongs together
+        with torch.no_grad():
+            torch.testing.assert_close(found.images, generator(found.codes))
+        torch.testing.assert_close(found.losses, (found.images - x).abs().mean(1))
+        pvalues.append(goodness_of_fit(found.codes, prior).pvalue)
+    assert stats.kstest(pvalues, "uniform").pvalue > 1e-3
+
+
+def test_first_codes_that_are_not_typical_are_not_returned() -> None:
+    prior, generator = Normal(L), nn.Linear(L, 30)
+    start = FromEncoder(lambda x: 3 * torch.ones(len(x), L))
+    found = recover(
+        generator, torch.zeros(9, 30), prior, Wasserstein(), "typical", steps=3, start=start
+    )
+    assert goodness_of_fit(found.codes, prior).verdict != "rejected"
+
+
 def test_it_is_the_wasserstein_distances() -> None:
-    for regularizer in (None, Energy(), Wasserstein(2)):
+    with pytest.raises(InputError, match="give no other"):
+        recover(
+            nn.Linear(L, 3), torch.zeros(1, 3), Normal(L), Wasserstein(), "typical", HardCutoff()
+        )
+    for regularizer in (None, Energy(), Wasserstein(2), Wasserstein(draws=9)):
         with pytest.raises(InputError, match=r"regularizer=Wasserstein\(\)"):
             recover(nn.Linear(L, 3), torch.zeros(1, 3), Normal(L), regularizer, "typical")

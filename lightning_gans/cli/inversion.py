@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sized
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import torch
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +22,7 @@ from lightning_gans.cli.inversion_options import RECOVER, parse, write
 from lightning_gans.cli.inversion_words import Request
 from lightning_gans.cli.runs import ROOT, VARIABLE, new_run
 from lightning_gans.data import DataModule, Folder
+from lightning_gans.data.images import ImageFiles
 from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.inversion import (
     AllRestartsLost,
@@ -49,6 +53,19 @@ def run(request: Request) -> None:
         UserError: for what cannot be done, in one line. What was recovered before is written.
     """
     given = os.environ.get(VARIABLE)
+    try:
+        _run(request)
+    except (MisconfigurationException, OSError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(" ".join(str(error).split())) from error
+    finally:
+        if given is None:
+            # the folder is this run's; another in this process has one of its own
+            os.environ.pop(VARIABLE, None)
+
+
+def _run(request: Request) -> None:
     settings, made = parse(request)
     model = load(settings.ckpt)
     if "decode" not in model.verbs:
@@ -57,9 +74,9 @@ def run(request: Request) -> None:
             "give the checkpoint of a model that makes images"
         )
     data, name = open_data(settings, made, model, request)
-    classes = () if settings.probe else data.classes
+    classes = () if settings.probe == "noise" else data.classes
     options = {key: made[key] for key in RECOVER}
-    if request.fool:
+    if settings.fool_discriminator:
         options["regularizer"] = fool(model)
     condition = conditions(model, settings.category, classes)
     classify = classifier(settings.classifier, model, classes)
@@ -72,42 +89,64 @@ def run(request: Request) -> None:
     parts = Parts(
         data.validation_set, n, max(1, settings.codes_at_once // settings.restarts), change
     )
-    folder = new_run({"model": family(settings.ckpt, model), "data": name}, "invert")
-    trainer = Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy="ddp" if settings.devices * settings.num_nodes > 1 else "auto",
-        inference_mode=False,  # a descent needs gradients
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    names = {"model": family(settings.ckpt, model), "data": name}
+
+    def new_folder() -> Path:
+        folder = new_run(names, "invert")
+        write(settings, folder)
+        if settings.images is not None:
+            files = enumerate(cast(ImageFiles, data.validation_set).paths[:n])
+            (folder / "images.txt").write_text("".join(f"{i}\t{path}\n" for i, path in files))
+        return folder
+
     inverter = Inverter(
         Scaled(model.generator, model.prior.scale()),
         model.prior,
         partial(recover, start=begin, **options),
-        folder / "parts",
+        new_folder,
         condition,
+        model,
     )
+    # a process without a part would have nothing to wait for
+    devices = min(settings.devices, len(parts))
+    trainer = make_trainer(settings.accelerator, devices, settings.num_nodes)
     trainer.predict(inverter, Shares(parts), return_predictions=False)
-    if given is None:
-        # the folder is this run's; another in this process has one of its own
-        os.environ.pop(VARIABLE, None)
     if not trainer.is_global_zero:
         return
-    write(settings, folder)
-    recovery, lost = gather(folder / "parts", n)
+    model.cpu()
+    recovery, lost = gather(inverter.folder, parts)
     if recovery is not None:
         x, y = (torch.cat(v) for v in zip(*(parts[i][:2] for i in range(len(parts))), strict=True))
         found = recovery.indices
         labels = y[found] if classify is not None else None
-        print(report(folder, recovery, x[found], model.prior, labels, classify))
+        print(report(inverter.folder, recovery, x[found], model.prior, labels, classify))
     if lost:
         raise AllRestartsLost(lost, recovery)
+
+
+def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
+    """The processes, and nothing of what training needs.
+
+    Raises:
+        UserError: if there is no such accelerator here.
+    """
+    several = devices * num_nodes > 1
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            # shares are of whole parts: one process may wait for another for hours
+            strategy=DDPStrategy(timeout=timedelta(days=30)) if several else "auto",
+            inference_mode=False,  # a descent needs gradients
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except ValueError as error:
+        raise UserError(f"accelerator={accelerator}: {' '.join(str(error).split())}") from error
 
 
 def open_data(
@@ -121,9 +160,12 @@ def open_data(
     if settings.images is None:
         data, name = made.data, request.data.stem if request.data else "data"
     else:
-        channels, height, width = model.image_shape
-        if height != width:
-            raise UserError(f"images can be a folder for square images, not {height} x {width}")
+        shape = model.image_shape
+        if len(shape) != 3 or shape[1] != shape[2]:
+            raise UserError(
+                f"images=FOLDER is for models of square images, this one makes {shape}; give data="
+            )
+        channels, height, _ = shape
         data = Folder(
             settings.images,
             height,
@@ -170,6 +212,11 @@ def fool(model: Model) -> FoolDiscriminator:
     discriminator = getattr(model, "discriminator", None)
     if discriminator is None:
         raise UsageError(f"regularizer=fool_discriminator: {type(model).__name__} has none")
+    if model.categories is not None:
+        raise UsageError(
+            f"regularizer=fool_discriminator: the discriminator of a {type(model).__name__} judges "
+            "by class; it is for models without classes"
+        )
     loss = getattr(model, "loss", None)
     return FoolDiscriminator(discriminator, loss if isinstance(loss, AdversarialLoss) else None)
 
@@ -189,6 +236,8 @@ def probe(name: str | None, model: Model, seed: int) -> Callable[[Tensor, int], 
     """What is inverted in place of the images: ``noise``, or the images ``shifted:RIGHT,DOWN``."""
     if name is None:
         return None
+    if len(model.image_shape) != 3:
+        raise UsageError(f"probe={name} is for images, this model makes {model.image_shape}")
     if name == "noise":
         return lambda x, first: noise(len(x), model.image_shape, stream(f"noise/{first}", seed))
     kind, _, pixels = name.partition(":")

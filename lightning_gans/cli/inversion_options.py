@@ -11,12 +11,14 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from lightning_gans import inversion
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.inversion_words import Request
+from lightning_gans.cli.inversion_words import PARTS, Request
 from lightning_gans.cli.runs import CONFIG
+from lightning_gans.cli.words import suggestion
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError, UserError
-from lightning_gans.inversion import recover
+from lightning_gans.inversion import Constraint, Reconstruction, Regularizer, recover
 
 # what recover takes that the command line gives in words of its own
 APART: set[str | int] = {"generator", "x", "prior", "condition", "start", "first", "progress"}
@@ -35,6 +37,9 @@ def parser() -> ArgumentParser:
     made.add_argument("--start", type=str, default="prior", help="prior, zeros or encoder")
     made.add_argument("--category", type=int | None, help="of class-conditional models")
     made.add_argument("--classifier", type=str | None, help="'digits', or a Classifier's run")
+    made.add_argument(
+        "--fool_discriminator", type=bool, default=False, help="as the regulariser, the model's own"
+    )
     made.add_argument("--probe", type=str | None, help="instead of the images: noise, shifted:4,0")
     made.add_argument("--devices", type=int, default=1, help="processes that share the images")
     made.add_argument("--num_nodes", type=int, default=1, help="machines")
@@ -50,6 +55,7 @@ def parse(request: Request) -> tuple[Namespace, Namespace]:
         UsageError: for an option or value that is wrong.
     """
     made = parser()
+    check_names(request.options)
     try:
         settings = made.parse_args([*data_options(request), *request.options])
     except argparse.ArgumentError as error:
@@ -61,7 +67,7 @@ def parse(request: Request) -> tuple[Namespace, Namespace]:
         raise UsageError("no images are named; give data=NAME or images=FOLDER")
     if settings.data is not None and settings.images is not None:
         raise UsageError("data and images are both named; give one of them")
-    for name, least in (("n", 1), ("devices", 1), ("num_nodes", 1)):
+    for name, least in (("n", 1), ("devices", 1), ("num_nodes", 1), ("restarts", 1)):
         if settings[name] is not None and settings[name] < least:
             raise UsageError(f"{name}={settings[name]}: expected at least {least}")
     try:
@@ -70,6 +76,24 @@ def parse(request: Request) -> tuple[Namespace, Namespace]:
         if isinstance(error, UserError):
             raise
         raise one_line(str(error), []) from error
+
+
+def check_names(options: Sequence[str]) -> None:
+    """Refuse the name of a part of this package that there is not, with those there are."""
+    for option in options:
+        key, _, path = option.removeprefix("--").partition("=")
+        home, _, name = path.rpartition(".")
+        if key not in PARTS or home != "lightning_gans.inversion" or name in vars(inversion):
+            continue
+        base = {"regularizer": Regularizer, "constraint": Constraint, "loss": Reconstruction}[key]
+        there = [
+            name
+            for name, value in vars(inversion).items()
+            if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        ]
+        raise UsageError(
+            f"there is no {key} '{name}'{suggestion(name, there)}; there are {', '.join(there)}"
+        )
 
 
 def data_options(request: Request) -> Sequence[str]:

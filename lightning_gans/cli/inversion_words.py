@@ -9,12 +9,12 @@ from pathlib import Path
 from lightning_gans.cli.words import SWITCHES, existing, find, suggestion
 from lightning_gans.errors import UsageError
 
-# parts that are named by their class: ``regularizer=fool_discriminator`` is FoolDiscriminator
+# parts that are named by their class: ``constraint=hard_cutoff`` is HardCutoff
 PARTS = ("regularizer", "constraint", "loss")
-FOOL = "lightning_gans.inversion.FoolDiscriminator"
 # groups of config files
 GROUPS = ("inversion", "data")
 PLAIN = (
+    "config",
     "ckpt",
     "images",
     "n",
@@ -45,12 +45,10 @@ class Request:
 
     Attributes:
         options: what the parser is given.
-        fool: whether the regulariser is FoolDiscriminator, whose discriminator is the model's.
         data: the file that says which data; None if none was named.
     """
 
     options: tuple[str, ...]
-    fool: bool
     data: Path | None
 
 
@@ -79,6 +77,11 @@ def understand_inversion(arguments: Sequence[str], configs: Path) -> Request:
         key = ALIASES.get(key, key)
         if key in GROUPS:
             files[key] = existing(str(find(key, value, configs)))
+        elif key == "regularizer":
+            # its discriminator is the model's: no option could give it
+            fool = class_path(value) == class_path("fool_discriminator")
+            settings.append(f"--fool_discriminator={str(fool).lower()}")
+            settings.append(f"--regularizer={'null' if fool else class_path(value)}")
         elif key in PARTS:
             settings.append(f"--{key}={class_path(value)}")
         elif key in PLAIN or key.partition(".")[0] in (*PARTS, "data"):
@@ -93,9 +96,7 @@ def understand_inversion(arguments: Sequence[str], configs: Path) -> Request:
     settings.sort(key=lambda option: "." in option.partition("=")[0])
     chosen = [f"--config={files['inversion']}"] if "inversion" in files else []
     data = Path(files["data"]) if "data" in files else None
-    fool = f"--regularizer={FOOL}"
-    options = [*chosen, *(option for option in settings if option != fool)]
-    return Request(tuple(options), fool in settings, data)
+    return Request((*chosen, *settings), data)
 
 
 def class_path(name: str) -> str:

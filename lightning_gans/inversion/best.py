@@ -28,20 +28,22 @@ class Best:
         self.reconstruction = self.total.clone()
         self.dropped = torch.zeros_like(self.total, dtype=torch.bool)
         self._trace: list[Tensor] = []
+        self._reference = self.total.clone()
         self._idle = 0
 
     @torch.no_grad()
-    def look_at(self, z: Tensor, total: Tensor, reconstruction: Tensor) -> None:
-        """Take codes (n, L) of losses (n,) where they are better than what was."""
+    def look_at(self, z: Tensor, total: Tensor, reconstruction: Tensor, eligible: bool) -> None:
+        """Take codes (n, L) of losses (n,) where they are better than what was, if eligible."""
         self.drop(~total.isfinite())
-        before = self.total.clone()
-        better = (total < self.total) & ~self.dropped
+        better = (total < self.total) & ~self.dropped & eligible
         torch.where(better[:, None], z, self.codes, out=self.codes)
         self.total = torch.where(better, total, self.total)
         self.reconstruction = torch.where(better, reconstruction, self.reconstruction)
         self._trace.append(total.detach().clone())
-        gained = bool((better & ~(total > before * (1 - PLATEAU))).any())
-        self._idle = 0 if gained else self._idle + 1
+        # measured from the last time that it counted as a gain, lest slow progress be none
+        gained = better & ~(total > self._reference * (1 - PLATEAU))
+        self._reference = torch.where(gained, total, self._reference)
+        self._idle = 0 if gained.any() else self._idle + 1
 
     def drop(self, rows: Tensor) -> None:
         """Take rows (n,) out of the race for good."""

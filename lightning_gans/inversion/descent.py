@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lightning_gans.errors import InputError, UserError
-from lightning_gans.inputs import check_images, check_shape
+from lightning_gans.inputs import check_images
 from lightning_gans.inversion.best import Best
 from lightning_gans.inversion.constraints import Constraint
 from lightning_gans.inversion.held import held
@@ -77,8 +77,8 @@ def recover(
     Args:
         generator: latents (n, L), and conditions if given, to images (n, *shape); differentiable.
             For a model of this package: ``Scaled(model.generator, model.prior.scale())``.
-        x: target images (n, *shape) in [-1, 1].
-        prior: of the latents, with independent elements.
+        x: target images (n, *shape) in [-1, 1], n at least 1.
+        prior: of the latents, with independent elements; codes are made where it is.
         regularizer: what keeps a code plausible; none by default.
         weight: λ, its factor, at least 0. Or "typical", for Wasserstein of order 1: nothing is
             added to the loss, but after each step codes that are farther from the prior than
@@ -97,8 +97,8 @@ def recover(
         patience: stop a batch once no code of it has lowered its best total loss by one part in
             10,000 in this many steps; never, without.
         codes_at_once: at most so many codes are in memory; images are taken in batches of
-            ``codes_at_once // restarts``, but at least one. Results depend on it in rounding,
-            and where a regulariser looks at a whole batch.
+            ``codes_at_once // restarts``, but at least one. Each batch has a random stream of its
+            own, so that with another number most images start elsewhere.
         seed: of all draws.
         first: the position of ``x[0]`` in a larger set that is recovered in parts; parts that
             begin where batches of the whole would give what the whole gives.
@@ -133,6 +133,8 @@ def recover(
         keep_moments,
         patience,
     )
+    if len(x) < 1:
+        raise InputError("expected at least 1 target image, got none")
     if condition is not None and len(condition) != len(x):
         raise InputError(f"expected {len(x)} conditions, as many as images, got {len(condition)}")
     if codes_at_once < 1:
@@ -147,7 +149,7 @@ def recover(
                 x[batch],
                 () if condition is None else (condition[batch],),
                 first + begin,
-                stream(f"recovery/{first + begin}", seed, device=descent.device),
+                stream(f"recovery/{first + begin}", seed, device=prior.device),
                 bar,
             )
             found = part.dropped < restarts
@@ -184,13 +186,17 @@ class Descent:
                 raise InputError(f"expected {name} of at least {least}, got {value}")
         if not self.lr > 0:
             raise InputError(f"expected lr > 0, got {self.lr}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"expected betas in [0, 1), got {self.betas}")
         if self.weight == "typical":
-            known = isinstance(self.regularizer, Wasserstein) and self.regularizer.order == 1
-            if not known:
+            named = self.regularizer
+            if not isinstance(named, Wasserstein) or named.order != 1 or named.draws is not None:
                 raise InputError(
                     'weight="typical" holds codes by their Wasserstein distance of order 1: give '
                     "regularizer=Wasserstein(), or a number"
                 )
+            if self.constraint is not None:
+                raise InputError('weight="typical" is a constraint: give no other')
         elif not self.weight >= 0:
             raise InputError(f'expected weight >= 0 or "typical", got {self.weight}')
         if not isinstance(self.prior, Prior):
@@ -198,14 +204,12 @@ class Descent:
                 f"expected a prior of lightning_gans.priors, got a {type(self.prior).__name__}; a "
                 "distribution of torch becomes one by Independent(dim, distribution)"
             )
-        for part in (self.regularizer, self.constraint):
-            if part is not None:
-                part.check(self.prior)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the codes are: where the prior is."""
-        return self.prior.sample(1).device
+        for part, kind in ((self.regularizer, Regularizer), (self.constraint, Constraint)):
+            if part is None:
+                continue
+            if not isinstance(part, kind):
+                raise InputError(f"expected a {kind.__name__}, got a {type(part).__name__}")
+            part.check(self.prior)
 
     def run(
         self,
@@ -218,26 +222,23 @@ class Descent:
         """Recover one batch of images x (n, *shape), all restarts at once."""
         begun = time.perf_counter()
         n, r = len(x), self.restarts
-        with held(self.generator, *(self.regularizer.networks() if self.regularizer else [])):
+        asked = [*self.loss.networks(), *(self.regularizer.networks() if self.regularizer else [])]
+        with held(self.generator, *asked):
+            x, conditions = self._check(x, conditions)
             z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
-            x = x.to(z)
-            self._check(z, x, conditions)
             targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))
             adam = torch.optim.Adam([z], lr=self.lr, betas=self.betas, fused=True)
             best = Best(z)
             held_to = Typicality(self.prior, n * r, random) if self.weight == "typical" else None
+            # of first codes, nothing has held any
+            free = held_to is None and self.constraint is None
 
             for step in range(self.steps + 1):
                 last = step == self.steps or best.stale(self.patience)
                 with torch.set_grad_enabled(not last):
-                    y = self.generator(z, *each)
-                    reconstruction = self.loss.distance(y, targets)
-                    total = reconstruction
-                    if self.regularizer is not None and self.weight != "typical":
-                        penalty = self.regularizer.penalty(z, y, self.prior, random)
-                        total = reconstruction + self.weight * penalty
-                    objective = total.sum()  # codes do not share a loss: each has its own gradient
-                best.look_at(z, total, reconstruction)
+                    total, reconstruction = self._losses(z, targets, each, random)
+                    objective = total.sum()  # codes share no loss: each has its own gradient
+                best.look_at(z, total, reconstruction, eligible=free or step > 0)
                 if last:
                     break
                 (z.grad,) = torch.autograd.grad(objective, z)
@@ -252,20 +253,37 @@ class Descent:
 
             chosen = best.total.view(n, r).argmin(1)
             rows = torch.arange(n, device=z.device) * r + chosen
-            codes = best.codes[rows]
+            codes, total, reconstruction = (
+                values[rows] for values in (best.codes, best.total, best.reconstruction)
+            )
             with torch.no_grad():
-                images = self.generator(codes, *(c[rows] for c in each))
+                if self.weight == "typical":
+                    # a choice by loss is no random choice: those chosen are held once more
+                    codes = Typicality(self.prior, n, random).match(codes)
+                    total, reconstruction = self._losses(codes, x, conditions, random)
+                images = self.generator(codes, *conditions)
         return Recovery(
             codes=codes.cpu(),
             images=images.cpu(),
-            losses=best.total[rows].cpu(),
-            reconstruction=best.reconstruction[rows].cpu(),
+            losses=total.cpu(),
+            reconstruction=reconstruction.cpu(),
             trace=best.trace(self.steps + 1)[rows].cpu(),
             restart=chosen.cpu(),
             dropped=best.dropped.view(n, r).sum(1).cpu(),
             indices=torch.arange(first, first + n),
             seconds=time.perf_counter() - begun,
         )
+
+    def _losses(
+        self, z: Tensor, targets: Tensor, conditions: Sequence[Tensor], random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Total and reconstruction loss of codes z (n, L), each (n,)."""
+        y = self.generator(z, *conditions)
+        reconstruction = self.loss.distance(y, targets)
+        if self.regularizer is None or self.weight == "typical":
+            return reconstruction, reconstruction
+        penalty = self.regularizer.penalty(z, y, self.prior, random)
+        return reconstruction + self.weight * penalty, reconstruction
 
     @torch.no_grad()
     def _constrain(self, z: Tensor, adam: torch.optim.Adam, random: torch.Generator) -> None:
@@ -276,9 +294,23 @@ class Descent:
             for moment in ("exp_avg", "exp_avg_sq"):
                 adam.state[z][moment][drawn] = 0
 
-    def _check(self, z: Tensor, x: Tensor, conditions: tuple[Tensor, ...]) -> None:
-        """Raise an InputError unless the generator makes images of the targets' shape."""
-        check_shape(z, (self.prior.dim,), "first codes")
+    def _check(
+        self, x: Tensor, conditions: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The targets and conditions where the codes will be, in their precision.
+
+        Raises:
+            InputError: unless the generator makes images of the targets' shape from such codes.
+        """
+        z = self.prior.sample(1, stream("shape", 0, device=self.prior.device))
+        x, *conditions_there = (values.to(z) for values in (x, *conditions))
         with torch.no_grad():
-            made = self.generator(z[:1], *(c[:1] for c in conditions))
+            try:
+                made = self.generator(z, *(c[:1] for c in conditions_there))
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"the generator makes nothing of a latent of {self.prior.dim} elements"
+                    f"{' and a condition' if conditions else ''}: {' '.join(str(error).split())}"
+                ) from error
         check_images(x, tuple(made.shape[1:]), "target images")
+        return x, tuple(conditions_there)

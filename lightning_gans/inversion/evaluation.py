@@ -36,7 +36,7 @@ class Measures:
         l2: sum of squared differences, not its root; mean over images.
         accuracy: in [0, 1], the share of images whose reconstruction is classified as the image's
             label; None if no classifier was given.
-        seconds_per_image: wall-clock time of the descent for one image.
+        seconds_per_image: time of the descent for one image, of all processes together.
         dropped: how many restarts were lost, of all images together.
     """
 

@@ -12,9 +12,18 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_gans.errors import UserError
 from lightning_gans.inversion.descent import AllRestartsLost
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
+
+# the ending of the file that stands for a part of which every image was lost
+LOST = ".lost"
+
+
+class PartsMissing(UserError, FileNotFoundError):
+    """A part of a recovery is not where it should be."""
+
 
 Part = tuple[Tensor, Tensor, int]
 """Images (n, *shape), their labels, and the position of the first."""
@@ -80,40 +89,55 @@ class Inverter(LightningModule):
         prior: of the latents.
         recover: :func:`~lightning_gans.inversion.recover` with its settings; called as
             ``recover(generator, x, prior, condition=..., first=..., progress=...)``.
-        folder: where parts are written; all processes must see it.
+        new_folder: makes the folder of all results; asked in one process, which tells the others.
+            All must see it.
         condition: images and labels to conditions, for class-conditional generators.
+        model: what ``recover`` and ``condition`` ask besides the generator, moved with it.
+
+    Attributes:
+        folder: of all results, once there is one.
     """
+
+    folder: Path
 
     def __init__(
         self,
         generator: nn.Module,
         prior: Prior,
         recover: partial[Recovery],
-        folder: Path,
+        new_folder: Callable[[], Path],
         condition: Callable[[Tensor, Tensor], Tensor] | None = None,
+        model: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.generator, self.prior = generator, prior
-        self.recover, self.folder, self.condition = recover, folder, condition
+        self.generator, self.prior, self.model = generator, prior, model
+        self.recover, self.new_folder, self.condition = recover, new_folder, condition
+
+    def setup(self, stage: str) -> None:
+        """Agree on the folder."""
+        folder = self.new_folder() if self.trainer.is_global_zero else None
+        self.folder = Path(str(self.trainer.strategy.broadcast(folder)))
 
     def predict_step(self, batch: Part, batch_idx: int) -> int:
         """Recover a part and write it, without images that are lost; returns how many are left."""
         x, y, first = batch
-        condition = None if self.condition is None else self.condition(x, y)
         try:
             recovery: Recovery | None = self.recover(
                 self.generator,
                 x,
                 self.prior,
-                condition=condition,
+                condition=None if self.condition is None else self.condition(x, y),
                 first=first,
                 progress=self.trainer.is_global_zero,
             )
         except AllRestartsLost as error:
             recovery = error.recovery
+        path = part_file(self.folder, first)
         if recovery is None:
+            path.with_suffix(LOST).parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(LOST).touch()
             return 0
-        recovery.save(self.folder / f"{first:09d}.safetensors")
+        recovery.save(path)
         return len(recovery)
 
     def on_predict_end(self) -> None:
@@ -121,9 +145,25 @@ class Inverter(LightningModule):
         self.trainer.strategy.barrier("parts")
 
 
-def gather(folder: Path, n: int) -> tuple[Recovery | None, list[int]]:
-    """The recovery of all parts in a folder, and the positions of images that are missing."""
-    parts = [Recovery.load(path) for path in sorted(folder.glob("*.safetensors"))]
-    recovery = Recovery.join(parts) if parts else None
-    found = set() if recovery is None else set(recovery.indices.tolist())
-    return recovery, [i for i in range(n) if i not in found]
+def part_file(folder: Path, first: int) -> Path:
+    """Where the part that begins with an image is written."""
+    return folder / "parts" / f"{first:09d}.safetensors"
+
+
+def gather(folder: Path, parts: Parts) -> tuple[Recovery | None, list[int]]:
+    """The recovery of all parts in a run's folder, and the positions of images that were lost.
+
+    Raises:
+        PartsMissing: if a process has not written its parts where this one can see them.
+    """
+    files = [part_file(folder, first) for first in range(0, parts.n, parts.size)]
+    absent = [f.name for f in files if not (f.is_file() or f.with_suffix(LOST).is_file())]
+    if absent:
+        raise PartsMissing(
+            f"{len(absent)} of {len(files)} parts are not in {folder / 'parts'}, {absent[0]} for "
+            "one; all processes must write to one file system"
+        )
+    found = [Recovery.load(file) for file in files if file.is_file()]
+    recovery = Recovery.join(found) if found else None
+    there = set() if recovery is None else set(recovery.indices.tolist())
+    return recovery, [i for i in range(parts.n) if i not in there]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import huber_loss
 
 
 class Reconstruction(ABC):
     """What the descent minimises beside the regulariser."""
+
+    def networks(self) -> list[nn.Module]:
+        """Networks that it asks, which recovery holds still and in evaluation mode."""
+        return []
 
     @abstractmethod
     def distance(self, y: Tensor, x: Tensor) -> Tensor:
@@ -56,6 +60,9 @@ class FeatureDistance(Reconstruction):
 
     def __init__(self, features: Callable[[Tensor], Tensor]) -> None:
         self.features = features
+
+    def networks(self) -> list[nn.Module]:
+        return [self.features] if isinstance(self.features, nn.Module) else []
 
     def distance(self, y: Tensor, x: Tensor) -> Tensor:
         return (self.features(y) - self.features(x)).square().flatten(1).mean(1)

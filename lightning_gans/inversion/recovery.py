@@ -35,7 +35,7 @@ class Recovery:
         restart: (n,), index of the chosen restart.
         dropped: (n,), how many restarts were lost to a loss or gradient that was not finite.
         indices: (n,), the position of each image in what was given to recover.
-        seconds: wall-clock time of the descent.
+        seconds: time of the descent; of recoveries that are joined, the sum.
     """
 
     codes: Tensor

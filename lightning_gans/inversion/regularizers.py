@@ -206,5 +206,11 @@ class FoolDiscriminator(Regularizer):
         return [self.discriminator] if isinstance(self.discriminator, nn.Module) else []
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
-        score = self.loss.generator(self.discriminator(y).score)
-        return score.flatten(1).mean(1) if score.ndim > 1 else score
+        self.loss.random = random  # soft labels are drawn
+        score = self.discriminator(y).score
+        if score.ndim > 1 and score.shape[1] > 1:
+            raise InputError(
+                f"FoolDiscriminator needs one score of an image, this discriminator gives "
+                f"{score.shape[1]}, one for each class"
+            )
+        return self.loss.generator(score).flatten()

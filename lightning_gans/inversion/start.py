@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lightning_gans.errors import InputError
 from lightning_gans.inputs import check_shape
 from lightning_gans.priors import Prior
 
@@ -51,5 +52,7 @@ class FromEncoder(Start):
         with torch.no_grad():
             encoded = self.encode(x)
         check_shape(encoded, (prior.dim,), "codes from the encoder")
+        if len(encoded) != len(x):
+            raise InputError(f"expected {len(x)} codes from the encoder, got {len(encoded)}")
         codes[:, 0] = encoded
         return codes

@@ -10,7 +10,10 @@ distributions, so that it holds for any prior of identical elements.
 Small deviations that all codes share show only in the elements of all codes together, which is
 what a goodness-of-fit test of many codes sees. So these are kept, by rank, at the values of one
 genuine sample of as many elements. That leaves single elements free, for they may trade places,
-the more the more codes descend at once.
+the more the more codes descend at once. In the end the same is done among the codes that were
+chosen from the restarts, for a choice by loss is no random one. So that a test of all elements
+does not reject the codes of a batch is true by construction; what is found by experiment is how
+well they reconstruct.
 
 Between two samples of one size, the Wasserstein-1 distance is the mean difference of their sorted
 values, and on the straight way that matches them by rank it falls in proportion. So a code that is
@@ -68,7 +71,11 @@ class Typicality:
     @torch.no_grad()
     def project(self, z: Tensor) -> Tensor:
         """Codes (n, L), each moved until it is within its distance, then all to the one sample."""
-        return by_rank(self.each.hold(z).view(1, -1), self.all).view_as(z)
+        return self.match(self.each.hold(z))
+
+    def match(self, z: Tensor) -> Tensor:
+        """Codes (n, L), their elements together moved by rank to those of the one sample."""
+        return by_rank(z.view(1, -1), self.all).view_as(z)
 
 
 def by_rank(z: Tensor, values: Tensor) -> Tensor:

@@ -121,6 +121,11 @@ class Prior(nn.Module, ABC):
     def update(self, recovered: Tensor) -> None:
         """Learn from recovered codes (n, dim): nothing, for a fixed prior."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where draws are made."""
+        return self._anchor.device
+
     def _draw(self, generator: torch.Generator | None) -> Draw:
         return {
             "generator": generator,
