@@ -34,6 +34,7 @@ ORDER = [
     "metrics",
     "plots",
     "inversion",
+    "ood",
     "loggers",
     "callbacks",
     "report",
@@ -102,6 +103,7 @@ def test_every_import_is_a_requirement() -> None:
                 found |= {alias.name.split(".")[0] for alias in node.names}
     called = {"yaml": "pyyaml", "pil": "pillow", "torch_fidelity": "torch-fidelity"}
     called |= {"lightning_utilities": "lightning", "typing_extensions": "lightning"}
+    called |= {"skimage": "scikit-image"}
     found.remove("gradio")  # an extra, asked for by one module when it is run
     outside = {n.lower() for n in found - set(sys.stdlib_module_names) - {"lightning_gans"}}
     assert {called.get(name, name) for name in outside} <= names
