@@ -104,14 +104,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--iterations", type=int, default=25, help="in a block")
     parser.add_argument("--latent-dim", type=int, default=64)
+    parser.add_argument("--only", help="gan and these, separated by commas")
     args = parser.parse_args()
     data = MNIST5k()
     data.setup("fit")
     times: dict[str, list[float]] = {}
     made = models(args.latent_dim)
+    if args.only:
+        made = {name: made[name] for name in ("gan", *args.only.split(","))}
     for shift in range(args.rounds + 1):
         # each round in another order, so that no model always has the same place
-        for name in [*made][shift:] + [*made][:shift]:
+        turn = shift % len(made)
+        for name in [*made][turn:] + [*made][:turn]:
             times.setdefault(name, []).append(block(made[name], data, args.iterations))
     print(f"\nthreads {torch.get_num_threads()}, {args.rounds} rounds of {args.iterations}\n")
     print("| model | ms an iteration | beside gan |\n|---|---|---|")
