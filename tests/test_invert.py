@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -189,6 +190,40 @@ def test_the_result_does_not_depend_on_how_many_processes(place: Path, tmp_path:
         assert recovery.indices.tolist() == list(range(7))
         codes[devices] = recovery.codes
     assert torch.equal(codes[1], codes[2])
+
+
+def test_two_nodes_agree_on_a_folder_and_share_the_images(place: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    request = [*words(place), f"images={place / 'pictures'}", "n=6", "codes_at_once=4"]
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "invert.py"), *request, "num_nodes=2"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "NODE_RANK": str(rank),
+                "LOCAL_RANK": "0",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for node in nodes:
+        _, said = node.communicate(timeout=200)
+        assert node.returncode == 0, said[-2000:]
+    (run,) = (tmp_path / "runs" / "dlsgan" / "pictures").iterdir()
+    found = Recovery.load(run / "recovery.safetensors")
+    assert found.indices.tolist() == list(range(6))
+    invert(request)
+    (alone,) = (r for r in run.parent.iterdir() if r != run)
+    assert torch.equal(found.codes, Recovery.load(alone / "recovery.safetensors").codes)
 
 
 def test_more_processes_than_parts(place: Path) -> None:
