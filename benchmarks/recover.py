@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from typing import Literal
 
 import torch
 
@@ -45,7 +46,7 @@ def main() -> None:
     prior = Normal(LATENT)
     with torch.no_grad():
         x = generator(prior.sample(given.images))
-    settings: dict[str, tuple[Regularizer | None, float | str]] = {
+    settings: dict[str, tuple[Regularizer | None, float | Literal["typical"]]] = {
         "none": (None, 0.0),
         "Wasserstein": (Wasserstein(), 0.1),
         "energy": (Energy(), 0.1),
@@ -58,7 +59,7 @@ def main() -> None:
         for name, (regularizer, weight) in settings.items():
             alone = bare(generator, given.images * RESTARTS, given.steps)
             begun = time.perf_counter()
-            recover(generator, x, prior, regularizer, weight, steps=given.steps)  # type: ignore[arg-type]
+            recover(generator, x, prior, regularizer, weight, steps=given.steps)
             took = time.perf_counter() - begun
             seconds[name].append(took)
             shares[name].append(1 - alone / took)
