@@ -292,4 +292,4 @@ def test_sigterm_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
     (checkpoint,) = tmp_path.glob("runs/gan/gaussians/*/checkpoints/last-step=*.ckpt")
     assert isinstance(lightning_gans.load(checkpoint), GAN)
     saved = torch.load(checkpoint, weights_only=True)
-    assert saved["global_step"] == int(checkpoint.stem.rpartition("=")[2]) > 20
+    assert saved["global_step"] == int(checkpoint.stem.rpartition("=")[2]) >= 20

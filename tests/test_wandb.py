@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 def pieces(content: bytes) -> Iterator[bytes]:
     """The records of wandb's file: LevelDB's log format behind a header of 7 bytes."""
-    assert content[:4] == b":W&B"
+    assert content[:4] in (b":W&B", b"")
     position, record = 7, b""
     while position + 7 <= len(content):
         left = BLOCK - position % BLOCK
@@ -32,6 +33,8 @@ def pieces(content: bytes) -> Iterator[bytes]:
             continue
         length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
         part = content[position + 7 : position + 7 + length]
+        if len(part) < length:
+            return  # still being written
         position += 7 + length
         if kind in (FULL, FIRST):
             record = b""
@@ -41,14 +44,23 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 
 def records(run: Path) -> list[Any]:
-    """All records of the one offline run in a folder."""
+    """All records of the one offline run in a folder.
+
+    wandb's service is a process of its own, and at times it writes the file only after
+    ``wandb.finish()`` has returned: the file is whole when its last record is the run's exit.
+    """
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    found = []
-    for piece in pieces(file.read_bytes()):
-        record = getattr(wandb_internal_pb2, "Record")()  # noqa: B009  (protobuf makes it at import)
-        record.ParseFromString(piece)
-        found.append(record)
-    return found
+    deadline = time.monotonic() + 60
+    while True:
+        found = []
+        for piece in pieces(file.read_bytes()):
+            record = getattr(wandb_internal_pb2, "Record")()  # noqa: B009  (made at import)
+            record.ParseFromString(piece)
+            found.append(record)
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        assert time.monotonic() < deadline, f"{file} has no end after a minute"
+        time.sleep(0.1)
 
 
 def history(found: list[Any]) -> list[dict[str, Any]]:
