@@ -1,16 +1,132 @@
-"""Averages over all processes that train together."""
+"""What the processes that train together tell each other; alone, a process keeps its own.
+
+Every function here is called by all processes at the same place, or by none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+
+T = TypeVar("T")
+
+
+def together() -> bool:
+    """Whether several processes train together."""
+    return (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
 
 
 def mean_of_rows(values: Tensor) -> Tensor:
     """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
     total, count = values.sum(0), values.new_tensor([len(values)])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if together():
         packed = torch.cat([total, count])
-        torch.distributed.all_reduce(packed)
+        distributed.all_reduce(packed)
         total, count = packed[:-1], packed[-1:]
     return total / count
+
+
+def anywhere(flag: bool, device: torch.device | str = "cpu") -> bool:
+    """Whether a flag is raised in any process; ``device`` is one that they can talk from."""
+    if not together():
+        return flag
+    raised = torch.tensor([float(flag)], device=device)
+    distributed.all_reduce(raised)
+    return bool(raised.item())
+
+
+def of_each(value: T) -> list[T]:
+    """What each process has, in the order of their ranks; ``value`` is anything picklable."""
+    if not together():
+        return [value]
+    found: list[T | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(found, value)
+    return [item for item in found if item is not None]
+
+
+@torch.no_grad()
+def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None:
+    """Replace each gradient by its mean over all processes.
+
+    A parameter that has a gradient in some process has one in all of them afterwards, as if it had
+    been zero in the others; one that has none anywhere keeps none. Where every process has as many
+    rows, means over rows then have the gradients that one process would find with all rows.
+
+    Args:
+        parameters: the same, in the same order, in all processes.
+        bucket: bytes that are sent at once; gradients are copied into buckets of at most this size
+            (a larger one has a bucket of its own).
+    """
+    if not together() or not parameters:
+        return
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+    used = used.to(parameters[0].device)
+    distributed.all_reduce(used)
+    gradients = []
+    for parameter, count in zip(parameters, used.tolist(), strict=True):
+        if count:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    for part in _buckets(gradients, bucket):
+        flat = torch.cat([g.reshape(-1) for g in part])
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        for g, mean in zip(part, torch.split(flat, [g.numel() for g in part]), strict=True):
+            g.copy_(mean.view_as(g))
+
+
+def _buckets(tensors: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """Neighbours of one type and device, at most ``size`` bytes together."""
+    part: list[Tensor] = []
+    filled = 0
+    for tensor in tensors:
+        alike = not part or (part[0].dtype, part[0].device) == (tensor.dtype, tensor.device)
+        if part and (not alike or filled + tensor.nbytes > size):
+            yield part
+            part, filled = [], 0
+        part.append(tensor)
+        filled += tensor.nbytes
+    if part:
+        yield part
+
+
+@torch.no_grad()
+def take_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of the first process."""
+    if together():
+        for tensor in tensors:
+            distributed.broadcast(tensor.data, src=0)
+
+
+@torch.no_grad()
+def first_difference(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """The name of the first tensor that is not the same, bit for bit, in all processes.
+
+    Args:
+        tensors: with their names, the same names in the same order in all processes.
+    """
+    named = list(tensors)
+    if not together() or not named:
+        return None
+    sums = torch.stack([_checksum(tensor) for _, tensor in named])
+    low, high = sums.clone(), sums.clone()
+    distributed.all_reduce(low, distributed.ReduceOp.MIN)
+    distributed.all_reduce(high, distributed.ReduceOp.MAX)
+    differs = (low != high).nonzero()
+    return named[int(differs[0])][0] if len(differs) else None
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    """An integer that depends on every bit of a tensor and on where it is; sums wrap around."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.itemsize]
+    bits = tensor.detach().contiguous().view(-1).view(whole).long()
+    places = torch.arange(1, len(bits) + 1, device=bits.device)
+    return (bits * (2 * places + 1)).sum()

@@ -21,6 +21,7 @@ ORDER = [
     "errors",
     "randomness",
     "processes",
+    "strategies",
     "inputs",
     "labels",
     "priors",

@@ -39,6 +39,7 @@ from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import Model
 from lightning_gans.models.base import check_precision
 from lightning_gans.report import report
+from lightning_gans.strategies import GANDDP
 
 
 class SaveConfig(SaveConfigCallback):
@@ -122,8 +123,8 @@ class CLI(LightningCLI):
         config = self.config[self.command.subcommand]
         trainer = config.trainer
         if trainer.strategy == "auto" and several(trainer.devices, trainer.num_nodes):
-            # the players take turns, so that in each backward some parameters have no gradient
-            trainer.strategy = "ddp_find_unused_parameters_true"
+            # Lightning's own would look for the other players' gradients
+            trainer.strategy = GANDDP.strategy_name
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision
             check_precision(config.trainer.precision)

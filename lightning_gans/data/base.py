@@ -10,7 +10,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_gans.data.sampling import EpochShuffle
+from lightning_gans.data.sampling import EpochShuffle, Share
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.randomness import global_seed
@@ -69,32 +69,40 @@ class DataModule(LightningDataModule, ABC):
         """
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches in a new order each epoch; a last partial batch is left out.
+        """This process's share of batches in a new order each epoch, but a last partial one.
 
         Raises:
             ValueError: if there are fewer training examples than fill one batch.
         """
-        found = len(cast(Sized, self.train_set))
-        if found < self.batch_size:
+        trainer = self.trainer
+        rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        found, together = len(cast(Sized, self.train_set)), self.batch_size * processes
+        if found < together:
+            each = f" in each of {processes} processes" if processes > 1 else ""
             raise InputError(
                 f"{type(self).__name__} has {found} training examples, which do not fill one batch "
-                f"of {self.batch_size}; choose a smaller batch_size"
+                f"of {self.batch_size}{each}; choose a smaller batch_size"
             )
-        trainer = self.trainer
         counted = None if trainer is None else lambda: trainer.global_step
-        share = 1 if trainer is None else trainer.world_size
-        sampler = EpochShuffle(found, global_seed(), self.batch_size * share, counted)
-        return self._loader(self.train_set, sampler)
+        sampler = EpochShuffle(found, global_seed(), together, counted, rank, processes)
+        return self._loader(self.train_set, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Every validation example once, in order.
+        """Every validation example once, in order; of several processes, each its share.
 
         Raises:
-            ValueError: if there are none.
+            ValueError: if there are none, or fewer than processes.
         """
-        if not len(cast(Sized, self.validation_set)):
+        trainer, found = self.trainer, len(cast(Sized, self.validation_set))
+        rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        if not found:
             raise InputError(f"{type(self).__name__} has no validation examples")
-        return self._loader(self.validation_set)
+        if found < processes:
+            raise InputError(
+                f"{type(self).__name__} has {found} validation examples for {processes} processes, "
+                "each of which needs one; use fewer processes"
+            )
+        return self._loader(self.validation_set, Share(found, rank, processes))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The validation examples, in order."""
@@ -105,13 +113,13 @@ class DataModule(LightningDataModule, ABC):
         return self.val_dataloader()
 
     def _loader(
-        self, dataset: Dataset[Batch], sampler: EpochShuffle | None = None
+        self, dataset: Dataset[Batch], sampler: EpochShuffle | Share, drop_last: bool = False
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
-            drop_last=sampler is not None,
+            drop_last=drop_last,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             collate_fn=whole_batch,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from torchvision import datasets
@@ -23,6 +24,9 @@ _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "validation": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+
+FOLDS = 7
+"""As many as the thesis's experiments have: of 70,000 images, each fold validates on 10,000."""
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -38,11 +42,19 @@ class _IdxImages(DataModule, ABC):
     classes = (10,)
 
     def __init__(
-        self, root: str, download: bool = False, batch_size: int = 32, workers: int = 0
+        self,
+        root: str,
+        download: bool = False,
+        fold: int | None = None,
+        batch_size: int = 32,
+        workers: int = 0,
     ) -> None:
         super().__init__(batch_size, workers)
+        if fold is not None and not 0 <= fold < FOLDS:
+            raise ValueError(f"fold must be from 0 to {FOLDS - 1}, or null, got {fold}")
         self.root = Path(root).expanduser()
         self.download = download
+        self.fold = fold
 
     @property
     def folder(self) -> Path:
@@ -74,10 +86,27 @@ class _IdxImages(DataModule, ABC):
             DataMissing: if a file is not there.
             ValueError: if a file is damaged.
         """
+        if self.fold is not None:
+            if not hasattr(self, "validation_set"):
+                self.train_set, self.validation_set = self._split(self.fold)
+            return
         if not hasattr(self, "validation_set"):
             self.validation_set = self._read("validation")
         if stage in (None, "fit") and not hasattr(self, "train_set"):
             self.train_set = self._read("train")
+
+    def _split(self, fold: int) -> tuple[TensorImages, TensorImages]:
+        """All images, the publisher's training images first, without one fold of them, and it."""
+        parts = [self._read(part) for part in _PARTS]
+        images = torch.cat([part.images for part in parts])
+        labels = torch.cat([part.labels for part in parts])
+        first, end = (len(images) * i // FOLDS for i in (fold, fold + 1))
+        inside = torch.arange(len(images))
+        inside = (first <= inside) & (inside < end)
+        return (
+            TensorImages(images[~inside], labels[~inside]),
+            TensorImages(images[inside], labels[inside]),
+        )
 
     def _read(self, part: str) -> TensorImages:
         images_name, labels_name = _PARTS[part]
@@ -119,8 +148,13 @@ class MNIST(_IdxImages):
     Args:
         root: folder that has, or gets, ``MNIST/raw`` with the four idx files, packed (.gz) or not.
         download: fetch the files if they are not there.
+        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
+            the one to validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
     """
 
     source = datasets.MNIST
@@ -133,8 +167,13 @@ class FashionMNIST(_IdxImages):
         root: folder that has, or gets, ``FashionMNIST/raw`` with the four idx files, packed (.gz)
             or not.
         download: fetch the files if they are not there.
+        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
+            the one to validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
     """
 
     source = datasets.FashionMNIST
@@ -146,8 +185,13 @@ class KMNIST(_IdxImages):
     Args:
         root: folder that has, or gets, ``KMNIST/raw`` with the four idx files, packed (.gz) or not.
         download: fetch the files if they are not there.
+        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
+            the one to validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
     """
 
     source = datasets.KMNIST

@@ -18,8 +18,9 @@ from lightning_gans.errors import InputError, UserError
 from lightning_gans.inputs import check_images, check_shape, clip
 from lightning_gans.labels import Classes, classes_of
 from lightning_gans.models.recipe import recipe
+from lightning_gans.models.streams import open_streams, states
 from lightning_gans.priors import Categories, Prior, Traced
-from lightning_gans.randomness import stream
+from lightning_gans.processes import anywhere
 
 Batch = tuple[Tensor, Tensor]
 
@@ -133,11 +134,13 @@ class Model(LightningModule, ABC):
         return acting
 
     def _check_finite(self, player: str, terms: dict[str, Tensor]) -> None:
-        if torch.stack(list(terms.values())).detach().isfinite().all():
-            return
-        name, term = next((n, t) for n, t in terms.items() if not t.isfinite())
+        finite = bool(torch.stack(list(terms.values())).detach().isfinite().all())
+        if not anywhere(not finite, self.device):
+            return  # all processes stop at the same place, or none does
+        wrong = [f"'{player}/{n}' became {t.item()}" for n, t in terms.items() if not t.isfinite()]
+        what = wrong[0] if wrong else f"of {player} is not finite in another process"
         raise NonFiniteLoss(
-            f"the term '{player}/{name}' became {term.item()} in iteration {self.global_step + 1}; "
+            f"the term {what} in iteration {self.global_step + 1}; "
             "training stops before the weights are touched. A lower learning rate or a stronger "
             "gradient penalty usually helps"
         )
@@ -172,14 +175,10 @@ class Model(LightningModule, ABC):
         check_precision(self.trainer.precision)
 
     def on_fit_start(self) -> None:
-        """Open the stream that training draws from, where it was left if this is a resumed run."""
-        saved, made = self._saved, self._saved.get("global_step", 0)
-        same = saved.get("random_device") == self.device.type and self.global_rank == 0
-        # the saved state is of one process on one kind of device; others begin a new stream there
-        purpose = f"training/{made}" if made and not same else "training"
-        self.random = stream(purpose, rank=self.global_rank, device=self.device)
-        if same:
-            self.random.set_state(saved["random"].cpu())
+        """Open the streams that training draws from, where they were left by a resumed run."""
+        self.random = open_streams(
+            self._saved, self.device, self.global_rank, self.trainer.world_size
+        )
 
     def on_train_start(self) -> None:
         """Let the config's rates hold: a checkpoint brings back those it was saved with."""
@@ -207,15 +206,14 @@ class Model(LightningModule, ABC):
         check_images(batch[0], self.image_shape, "images of the data")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random stream, and how to build this model, as plain data."""
+        """Keep the random streams, and how to build this model, as plain data."""
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = recipe(self)
         if self.random is not None:
-            checkpoint["random"] = self.random.get_state()
-            checkpoint["random_device"] = self.random.device.type
+            checkpoint["random"] = states(self.random)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random stream until fit begins, and the iterations made."""
-        keys = ("random", "random_device", "global_step")
+        """Remember the random streams until fit begins, and the iterations made."""
+        keys = ("random", "global_step")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
 
     @property

@@ -19,6 +19,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
+from lightning_gans.processes import mean_of_rows
 
 
 class CGPGAN(AdversarialModule):
@@ -140,7 +141,7 @@ class CGPGAN(AdversarialModule):
 def normalize(p: Tensor, classes: tuple[int, ...]) -> Tensor:
     """Probabilities (n, sum(classes)) shifted to a uniform mean over the batch (Eq. 48).
 
-    Single values may then leave [0, 1].
+    The mean is over the rows of all processes. Single values may then leave [0, 1].
     """
     uniform = torch.cat([p.new_full((k,), 1 / k) for k in classes])
-    return p - p.mean(0) + uniform
+    return p - mean_of_rows(p) + uniform

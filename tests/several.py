@@ -1,0 +1,47 @@
+"""Runs a function in several processes that talk through gloo, as on a cluster of processors."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing.spawn import start_processes
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _work(
+    local: int, work: Callable[[int, int], Any], processes: int, port: int, folder: Path
+) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        LOCAL_RANK=str(local),
+        NODE_RANK="0",
+        WORLD_SIZE=str(processes),
+        GLOO_SOCKET_IFNAME="lo",
+    )
+    torch.save(work(local, processes), folder / f"{local}.pt")
+
+
+def several(processes: int, work: Callable[[int, int], Any], folder: Path) -> list[Any]:
+    """What ``work(rank, processes)`` returns in each, in order; forked, so that nothing is loaded.
+
+    Lightning takes the processes for its own, started from outside.
+    """
+    folder.mkdir(parents=True)
+    start_processes(  # type: ignore[no-untyped-call]
+        _work, (work, processes, free_port(), folder), nprocs=processes, start_method="fork"
+    )
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(processes)]
