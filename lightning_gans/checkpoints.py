@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.errors import UserError
+from lightning_gans.run_folder import FOLDER, newest
 
-# of a run, the folder that holds its checkpoints
-FOLDER = "checkpoints"
 # under which, of all that callbacks save, the averaged weights are
 AVERAGES = "EMA"
 
@@ -22,17 +21,6 @@ class CheckpointMissing(UserError, FileNotFoundError):
 
 class UnreadableCheckpoint(UserError, ValueError):
     """A file that is no checkpoint of this package, or is not whole."""
-
-
-def newest(run: Path) -> Path | None:
-    """The checkpoint in a run's folder with the most iterations, if there is one."""
-    found = sorted((run / FOLDER).glob("last-step=*.ckpt"), key=step_of)
-    return found[-1] if found else None
-
-
-def step_of(path: Path) -> int:
-    """The iterations a checkpoint's name tells."""
-    return int(path.stem.rpartition("=")[2])
 
 
 def find(path: Path) -> Path:

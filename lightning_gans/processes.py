@@ -35,11 +35,17 @@ def mean_of_rows(values: Tensor) -> Tensor:
 
 def anywhere(flag: bool, device: torch.device | str = "cpu") -> bool:
     """Whether a flag is raised in any process; ``device`` is one that they can talk from."""
+    return bool(highest([float(flag)], device)[0])
+
+
+def highest(values: Sequence[float], device: torch.device | str = "cpu") -> list[float]:
+    """The highest of each value in any process; ``device`` is one that they can talk from."""
     if not together():
-        return flag
-    raised = torch.tensor([float(flag)], device=device)
-    distributed.all_reduce(raised)
-    return bool(raised.item())
+        return list(values)
+    found = torch.tensor(values, dtype=torch.float32, device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    highest_values: list[float] = found.tolist()
+    return highest_values
 
 
 def of_each(value: T) -> list[T]:

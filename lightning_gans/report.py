@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from lightning_gans.callbacks.pictures import FOLDER as IMAGES
-from lightning_gans.checkpoints import FOLDER as CHECKPOINTS
 from lightning_gans.loggers import FILE, whole
 from lightning_gans.plots import curves
+from lightning_gans.run_folder import FOLDER as CHECKPOINTS
 
 Series = dict[str, tuple[list[float], list[float]]]
 

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "lightning_gans"
 # a room may import from those before it, not from those after
 ORDER = [
     "errors",
+    "run_folder",
     "randomness",
     "processes",
     "strategies",
@@ -53,6 +54,8 @@ def room(path: Path) -> str:
 def test_arrows_never_return(path: Path) -> None:
     if path == PACKAGE / "__init__.py":
         return
+    if path.name == "__main__.py":
+        return  # an entry point only hands over to the command line, whichever room it stands in
     here = ORDER.index(room(path))
     for node in ast.walk(ast.parse(path.read_text())):
         modules = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_checkpoint_brings_its_runs_config(
 ) -> None:
     run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
     (run / "checkpoints").mkdir(parents=True)
-    (run / "checkpoints" / "last-step=3.ckpt").touch()
+    zipfile.ZipFile(run / "checkpoints" / "last-step=3.ckpt", "w").close()
     (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
     checkpoint = f"{run}/checkpoints/last-step=3.ckpt"
     command = understand(["test", f"ckpt_path={checkpoint}"], CONFIGS)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -29,7 +30,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.checkpoints import check_fits, newest, read, step_of
+from lightning_gans.checkpoints import check_fits, read
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.cli.words import Command
@@ -39,6 +40,7 @@ from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import Model
 from lightning_gans.models.base import check_precision
 from lightning_gans.report import report
+from lightning_gans.run_folder import newest, step_of
 from lightning_gans.strategies import GANDDP
 
 
@@ -197,6 +199,8 @@ def several(devices: int | str | list[int], num_nodes: int) -> bool:
 def run(command: Command) -> None:
     """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
     given = os.environ.get(VARIABLE)
+    # the sampler knows where it was from the iterations made, and Lightning cannot know that
+    warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
     try:
         CLI(command)
     except (MisconfigurationException, wandb.errors.Error, OSError) as error:

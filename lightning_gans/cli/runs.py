@@ -1,37 +1,77 @@
-"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``."""
+"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>``."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
+from lightning_gans.run_folder import FOLDER, newest
 
 ROOT = "runs"
 CONFIG = "config.yaml"
+CHECKPOINTS = f"{FOLDER}/*.ckpt"
 # tells the folder to the processes that Lightning starts for other devices
 VARIABLE = "LIGHTNING_GANS_RUN"
 
 
 def new_run(names: Mapping[str, str], subcommand: str) -> Path:
-    """A folder for a new run, named by the time; the same in all processes of the run."""
+    """A folder for a new run, the same in all processes of the run.
+
+    Named by the time; under SLURM by the job and its step, which every node knows, and which stay
+    the same when the job is requeued.
+    """
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE])
-    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     suffix = "" if subcommand == "fit" else f"_{subcommand}"
-    parent = family(names)
-    copies = 1
-    while True:
-        run = parent / (f"{moment}{suffix}" + (f"_{copies}" if copies > 1 else ""))
-        try:
-            # made at once: another run may start in the same second
+    parent, job = family(names), job_name()
+    if job is not None:
+        run = next(r for r in copies(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS)))
+        run.mkdir(parents=True, exist_ok=True)
+        return announce(run)
+    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for run in copies(parent / f"{moment}{suffix}"):
+        # made at once: another run may start in the same second
+        with contextlib.suppress(FileExistsError):
             run.mkdir(parents=True)
-        except FileExistsError:
-            copies += 1
-        else:
             return announce(run)
+    raise AssertionError  # there is always one more name
+
+
+def copies(run: Path) -> Iterator[Path]:
+    """A folder's name, and those to take if it is taken."""
+    yield run
+    for number in itertools.count(2):
+        yield run.with_name(f"{run.name}_{number}")
+
+
+def job_name() -> str | None:
+    """What SLURM calls this job and its step; None elsewhere."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is not None:
+        job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+    step = os.environ.get("SLURM_STEP_ID")
+    return f"slurm-{job}" if step is None else f"slurm-{job}.{step}"
+
+
+def requeued(names: Mapping[str, str]) -> Path | None:
+    """The checkpoint that a requeued SLURM job goes on from; None for the first start, or if none.
+
+    Its command line is the one that began the run, without ``ckpt_path``.
+    """
+    job = job_name()
+    if job is None or VARIABLE in os.environ:
+        return None
+    if not os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"):
+        return None
+    return newest(family(names) / job)
 
 
 def announce(run: Path) -> Path:
@@ -53,13 +93,18 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
     Raises:
         UsageError: if there is none.
     """
-    found = [
-        (path.parent.parent.name, int(path.stem.rpartition("=")[2]), path)
-        for path in family(names).glob(f"*/checkpoints/{kind}-step=*.ckpt")
-    ]
-    if not found:
-        raise UsageError(
-            f"ckpt_path={kind}: there is no run with a checkpoint in {family(names)}; "
-            "leave ckpt_path out to start one"
-        )
-    return max(found)[2]
+    given = os.environ.get(VARIABLE)
+    runs = [Path(given)] if given else sorted(family(names).glob("*/"), key=last_use, reverse=True)
+    for run in runs:
+        path = newest(run, kind)
+        if path is not None:
+            return path
+    raise UsageError(
+        f"ckpt_path={kind}: there is no run with a checkpoint in {given or family(names)}; "
+        "leave ckpt_path out to start one"
+    )
+
+
+def last_use(run: Path) -> float:
+    """When a run last wrote a checkpoint, in seconds since 1970; 0 if it never did."""
+    return max((path.stat().st_mtime for path in run.glob(CHECKPOINTS)), default=0.0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from lightning_gans.cli.runs import CONFIG, find_checkpoint
+from lightning_gans.cli.runs import CONFIG, find_checkpoint, requeued
 from lightning_gans.errors import UsageError
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
@@ -101,7 +101,7 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
             )
     called = {**name_all(files, names, configs), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
-    settings, run = resume(settings, called)
+    settings, run = resume(settings, called, subcommand)
     if run is not None and not any("model" in sections(file) for file in files):
         # the run says what its model, data and all else were; what is typed is laid on top
         called = {"model": run.parent.parent.name, "data": run.parent.name}
@@ -115,12 +115,19 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     return Command(subcommand, tuple(options), called)
 
 
-def resume(settings: list[str], names: Mapping[str, str]) -> tuple[list[str], Path | None]:
+def resume(
+    settings: list[str], names: Mapping[str, str], subcommand: str
+) -> tuple[list[str], Path | None]:
     """The settings with the checkpoint's own path, and the folder of its run if that applies.
 
-    ``last`` and ``best`` are looked for among the runs of the same model and data.
+    ``last`` and ``best`` are looked for among the runs of the same model and data. A SLURM job that
+    was requeued goes on where it was.
     """
     ckpt_path = next((s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")), None)
+    if ckpt_path is None:
+        waiting = requeued(names) if subcommand == "fit" else None
+        if waiting is not None:  # the command line is the whole one that began the run
+            return [*settings, f"--ckpt_path={waiting}"], None
     if ckpt_path in (None, "null"):
         return settings, None
     path = Path(str(ckpt_path))
