@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, SumMetric
 
+from lightning_gans.callbacks.fixed_draws import FixedDraws
 from lightning_gans.errors import UserError
 from lightning_gans.inputs import clip
 from lightning_gans.metrics import (
@@ -28,7 +29,6 @@ from lightning_gans.metrics import (
 )
 from lightning_gans.models.base import Batch, Model
 from lightning_gans.priors import DynamicScale
-from lightning_gans.randomness import stream
 
 
 class Evaluation(Callback):
@@ -36,7 +36,8 @@ class Evaluation(Callback):
 
     It measures whenever Lightning validates or tests: before the first iteration, every
     ``trainer.val_check_interval`` iterations, and by ``train.py validate`` or ``test``. The fakes
-    are the same in every evaluation, and drawing them leaves training's random numbers alone.
+    are the same in every evaluation, however many processes share it, and drawing them leaves
+    training's random numbers alone.
 
     Logged: ``fid/<features>``, ``precision/<features>``, ``recall/<features>``; for models with an
     encoder ``psnr/fake``, ``ssim/fake`` (fakes against their reconstructions), ``psnr/real``,
@@ -55,21 +56,23 @@ class Evaluation(Callback):
     def __init__(self, features: FeatureExtractor | None = None, k: int = 3) -> None:
         self.features, self.k = features, k
         self.metrics: dict[str, Metric] = {}
-        self.random = stream("evaluation")
-        self.samples = 0
+        self.draws: FixedDraws | None = None
+        self.seen = range(0)  # the indices of the images that this process has measured
         self.measured_at: int | None = None  # iterations made at the last evaluation
 
     def start(self, trainer: Trainer, model: Model) -> None:
         """Make fresh metrics, and draw from the first latent on."""
-        self.random = stream("evaluation", rank=trainer.global_rank, device=model.device)
-        self.samples = 0
-        self.metrics = {}
+        # the data module gives each process every so many-th image
+        self.seen = range(trainer.global_rank, trainer.global_rank, trainer.world_size)
+        self.metrics = {"evaluation/samples": SumMetric()}
         if self.features is not None and len(model.image_shape) != 3:
             raise UserError(
                 f"evaluation.features={self.features.name} are features of images, and the data "
                 f"are points of shape {model.image_shape}; leave evaluation.features out"
             )
         generates, inverts = "generate" in model.verbs, "reconstruct" in model.verbs
+        if generates:
+            self.draws = FixedDraws(model.prior, model.categories, model.device)
         if self.features is not None and generates and self.prepare(model.device):
             self.metrics["fid"] = FrechetDistance(self.features.num_features)
             self.metrics["precision"] = PrecisionRecall(self.k)
@@ -100,15 +103,20 @@ class Evaluation(Callback):
     @torch.no_grad()
     def measure(self, model: Model, x: Tensor, labels: Tensor) -> None:
         """Take in real images x, (n, *image_shape), with their labels, and as many fakes."""
-        self.samples += len(x)
+        first, step = self.seen.stop, self.seen.step
+        now = range(first, first + len(x) * step, step)
+        self.seen = range(self.seen.start, now.stop, step)
+        self.metrics["evaluation/samples"].update(len(x))
         images = {"real": x}
-        if "latent/loss" in self.metrics:
-            z, s = model.prior.sample(len(x), self.random), model.prior.scale()
-            y = model.generator(z * s)
-            self.metrics["latent/loss"].update(z, model.read(y), s)
-            images["fake"] = clip(y)
-        elif "fid" in self.metrics:
-            images["fake"] = model.generate(len(x), self.random)
+        if self.draws is not None:
+            z, *c = self.draws.take(now)
+            if "latent/loss" in self.metrics:
+                s = model.prior.scale()
+                y = model.generator(z * s)
+                self.metrics["latent/loss"].update(z, model.read(y), s)
+                images["fake"] = clip(y)
+            elif "fid" in self.metrics:
+                images["fake"] = model.decode(z, *c)
         for name, picture in images.items():
             if f"psnr/{name}" in self.metrics:
                 again = model.reconstruct(picture)
@@ -145,7 +153,6 @@ class Evaluation(Callback):
             values["latent/entropy"] = latent_entropy(model.prior.entropy, model.prior.scale())
         if "generate" in model.verbs and isinstance(model.prior, DynamicScale):
             values["latent/active"] = active_dimensions(model.prior.v)
-        values["evaluation/samples"] = torch.tensor(self.samples)
         return {name: value.float() for name, value in values.items()}
 
     def finish(self, trainer: Trainer, model: Model) -> None:

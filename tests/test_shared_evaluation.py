@@ -1,0 +1,97 @@
+"""What is measured does not depend on how many processes measure it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from several import several
+from test_callbacks import Pixels
+from test_training import trainer
+from torch import Tensor
+
+from lightning_gans.callbacks import EMA, Evaluation
+from lightning_gans.callbacks.fixed_draws import FixedDraws
+from lightning_gans.data import DataModule
+from lightning_gans.data.tensors import TensorImages
+from lightning_gans.models import CAGAN, DLSGAN, Model
+from lightning_gans.priors import Categorical, Normal
+from lightning_gans.strategies import GANDDP
+
+SHAPE = (1, 16, 16)
+IMAGES = 43
+
+
+class Corner(Pixels):
+    """The features of a corner of larger images."""
+
+    def _extract(self, images: Tensor) -> Tensor:
+        return super()._extract(images[..., :4, :4])
+
+
+class Noise(DataModule):
+    """Images of noise, of two classes."""
+
+    image_shape = SHAPE
+    classes = (2,)
+
+    def setup(self, stage: str | None = None) -> None:
+        random = torch.Generator().manual_seed(1)
+        x = torch.randint(256, (IMAGES, *SHAPE), generator=random, dtype=torch.uint8)
+        self.train_set = self.validation_set = TensorImages(x, torch.arange(IMAGES) % 2)
+
+
+def dlsgan() -> Model:
+    return DLSGAN(SHAPE, 5)
+
+
+def cagan() -> Model:
+    return CAGAN(SHAPE, (2,), 5)
+
+
+def measured(rank: int, processes: int, batch_size: int, folder: Path) -> list[dict[str, float]]:
+    found = []
+    for make in (dlsgan, cagan):
+        torch.manual_seed(2)
+        model = make().double()
+        options: dict[str, Any] = {"precision": "64-true", "logger": False}
+        if processes > 1:
+            options |= {"strategy": GANDDP(), "devices": processes}
+        run = trainer(folder, EMA(), Evaluation(Corner()), **options)
+        run.validate(model, Noise(batch_size=batch_size), verbose=False)
+        found.append({name: float(v) for name, v in run.callback_metrics.items()})
+    return found
+
+
+def test_one_two_and_three_processes_measure_the_same(tmp_path: Path) -> None:
+    alone = several(1, partial(measured, batch_size=8, folder=tmp_path), tmp_path / "1")[0]
+    assert alone[0]["evaluation/samples"] == IMAGES
+    assert {"fid/pixels", "psnr/fake", "ssim/real", "latent/loss"} <= alone[0].keys()
+    assert {"fid/pixels", "precision/pixels"} <= alone[1].keys()
+    for processes, batch_size in ((2, 8), (3, 5)):
+        work = partial(measured, batch_size=batch_size, folder=tmp_path)
+        for found in several(processes, work, tmp_path / str(processes)):
+            for values, expected in zip(found, alone, strict=True):
+                assert values == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_draws_depend_on_their_index_alone() -> None:
+    def draws() -> FixedDraws:
+        return FixedDraws(Normal(3), Categorical((2, 3)), "cpu")
+
+    z, c = draws().take(range(700))
+    assert z.shape == (700, 3)
+    assert c.shape == (700, 5)
+    assert len({tuple(row) for row in z.tolist()}) == 700
+    assert abs(float(z.mean())) < 0.1
+    for step in (1, 2, 3, 300):
+        for first in range(min(step, 3)):
+            source, indices = draws(), range(first, 700, step)
+            starts = range(0, len(indices), 7)
+            found = [source.take(indices[begin : begin + 7]) for begin in starts]
+            parts: list[Tensor] = [torch.cat(part) for part in zip(*found, strict=True)]
+            assert torch.equal(parts[0], z[first::step])
+            assert torch.equal(parts[1], c[first::step])
