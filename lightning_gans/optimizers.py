@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class AdamW(torch.optim.AdamW):
@@ -23,6 +23,12 @@ class AdamW(torch.optim.AdamW):
         eps: added to the root of the second moment.
         weight_decay: decoupled decay, times the learning rate.
         epoch_decay: what the learning rate is multiplied by after each epoch.
+        max_norm: if given, a longer gradient, of all parameters together, is shortened to this
+            before each step. (``trainer.gradient_clip_val`` is refused by Lightning where
+            optimisers are stepped by hand.)
+
+    Raises:
+        ValueError: if ``max_norm`` is not above 0.
     """
 
     def __init__(
@@ -33,7 +39,10 @@ class AdamW(torch.optim.AdamW):
         eps: float = 1e-7,
         weight_decay: float = 1e-4,
         epoch_decay: float = 1.0,
+        max_norm: float | None = None,
     ) -> None:
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"expected max_norm > 0, or null, got {max_norm}")
         # from YAML and checkpoints betas come as a list, of which torch asks a tuple of floats
         super().__init__(
             params,
@@ -45,3 +54,11 @@ class AdamW(torch.optim.AdamW):
         )
         for group in self.param_groups:
             group.setdefault("epoch_decay", epoch_decay)
+        if max_norm is not None:
+            parameters = [p for group in self.param_groups for p in group["params"]]
+
+            def shorten(*step: object) -> None:
+                nn.utils.clip_grad_norm_(parameters, max_norm)
+
+            # here gradients are those of all processes already
+            self.register_step_pre_hook(shorten)

@@ -5,13 +5,44 @@ Every function here is called by all processes at the same place, or by none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
 
+from lightning_gans.errors import UserError
+
 T = TypeVar("T")
+
+
+class ProcessLost(UserError, RuntimeError):
+    """Another process of the run ended, or did not answer in time."""
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Say in one line if another process does not answer.
+
+    Raises:
+        ProcessLost: if so.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # "[/path/of/source.cc:561] Connection closed by peer [...]. This is typically ..."
+        reason = re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
+        raise ProcessLost(
+            f"another process of this run ended, or did not answer in time ({reason}); what it "
+            "said last tells why, and ckpt_path=last goes on from the last checkpoint"
+        ) from error
+
+
+def _reduce(tensor: Tensor, op: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> None:
+    with answered():
+        distributed.all_reduce(tensor, op)
 
 
 def together() -> bool:
@@ -28,7 +59,7 @@ def mean_of_rows(values: Tensor) -> Tensor:
     total, count = values.sum(0), values.new_tensor([len(values)])
     if together():
         packed = torch.cat([total, count])
-        distributed.all_reduce(packed)
+        _reduce(packed)
         total, count = packed[:-1], packed[-1:]
     return total / count
 
@@ -43,7 +74,7 @@ def highest(values: Sequence[float], device: torch.device | str = "cpu") -> list
     if not together():
         return list(values)
     found = torch.tensor(values, dtype=torch.float32, device=device)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    _reduce(found, distributed.ReduceOp.MAX)
     highest_values: list[float] = found.tolist()
     return highest_values
 
@@ -53,7 +84,8 @@ def of_each(value: T) -> list[T]:
     if not together():
         return [value]
     found: list[T | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(found, value)
+    with answered():
+        distributed.all_gather_object(found, value)
     return [item for item in found if item is not None]
 
 
@@ -74,7 +106,7 @@ def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None
         return
     used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
     used = used.to(parameters[0].device)
-    distributed.all_reduce(used)
+    _reduce(used)
     gradients = []
     for parameter, count in zip(parameters, used.tolist(), strict=True):
         if count:
@@ -83,7 +115,7 @@ def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None
             gradients.append(parameter.grad)
     for part in _buckets(gradients, bucket):
         flat = torch.cat([g.reshape(-1) for g in part])
-        distributed.all_reduce(flat)
+        _reduce(flat)
         flat /= distributed.get_world_size()
         for g, mean in zip(part, torch.split(flat, [g.numel() for g in part]), strict=True):
             g.copy_(mean.view_as(g))
@@ -109,7 +141,8 @@ def take_from_first(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors with those of the first process."""
     if together():
         for tensor in tensors:
-            distributed.broadcast(tensor.data, src=0)
+            with answered():
+                distributed.broadcast(tensor.data, src=0)
 
 
 @torch.no_grad()
@@ -124,8 +157,8 @@ def first_difference(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
         return None
     sums = torch.stack([_checksum(tensor) for _, tensor in named])
     low, high = sums.clone(), sums.clone()
-    distributed.all_reduce(low, distributed.ReduceOp.MIN)
-    distributed.all_reduce(high, distributed.ReduceOp.MAX)
+    _reduce(low, distributed.ReduceOp.MIN)
+    _reduce(high, distributed.ReduceOp.MAX)
     differs = (low != high).nonzero()
     return named[int(differs[0])][0] if len(differs) else None
 

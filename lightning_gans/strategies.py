@@ -18,15 +18,16 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from lightning_gans.errors import UserError
-from lightning_gans.processes import average_gradients, first_difference, take_from_first
+from lightning_gans.processes import (
+    ProcessLost,
+    average_gradients,
+    first_difference,
+    take_from_first,
+)
 
 
 class ProcessesDiffer(UserError, RuntimeError):
     """A parameter or buffer is not the same in all processes."""
-
-
-class ProcessLost(UserError, RuntimeError):
-    """Another process of the run ended, or did not answer in time."""
 
 
 class GANDDP(DDPStrategy):
@@ -97,16 +98,8 @@ class GANDDP(DDPStrategy):
             ProcessesDiffer: if a comparison was due and found a difference.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        try:
-            self._compare()
-            average_gradients(parameters, int(self.bucket * 2**20))
-        except RuntimeError as error:
-            if isinstance(error, UserError):
-                raise
-            raise ProcessLost(
-                "another process of this run ended or did not answer "
-                f"({str(error).splitlines()[0]}); what it said last tells why"
-            ) from error
+        self._compare()
+        average_gradients(parameters, int(self.bucket * 2**20))
         return super().optimizer_step(optimizer, closure, model, **kwargs)
 
     def _compare(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rounds import trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.data import Gaussians
@@ -95,3 +95,24 @@ def test_a_resumed_run_takes_the_configs_rate_and_not_the_checkpoints(tmp_path: 
 
 def test_without_a_decay_the_rate_stays(tmp_path: Path) -> None:
     assert run(tmp_path, 9, decay=1.0).tolist() == [[0.04, 0.02]] * 9
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5, 100.0])
+def test_long_gradients_are_shortened_before_the_step(max_norm: float | None) -> None:
+    start = [torch.tensor([1.0, 2.0]), torch.tensor([3.0])]
+    gradients = [torch.tensor([3.0, 0.0]), torch.tensor([4.0])]  # of norm 5 together
+    ours, theirs = ([nn.Parameter(p.clone()) for p in start] for _ in range(2))
+    optimizer = AdamW(ours, lr=0.1, betas=(0.5, 0.9), eps=0.3, max_norm=max_norm)
+    plain = AdamW(theirs, lr=0.1, betas=(0.5, 0.9), eps=0.3)
+    factor = min(1.0, (max_norm or 5.0) / 5)
+    for _ in range(3):
+        for parameters, by in ((ours, 1.0), (theirs, factor)):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient * by
+        optimizer.step()
+        plain.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert factor == 1 or not torch.allclose(ours[0], start[0])
+    with pytest.raises(ValueError, match="expected max_norm > 0, or null, got 0"):
+        AdamW(ours, max_norm=0)

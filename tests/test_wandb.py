@@ -112,6 +112,23 @@ def test_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
     )
 
 
+def test_a_run_that_continues_is_one_run_in_wandb_too(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    main([*small(images), "logger=wandb"])
+    (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
+    main([*small(images), "logger=wandb", "ckpt_path=last", "trainer.max_steps=5"])
+    ids = [file.stem.rpartition("-")[2] for file in run.glob("wandb/offline-run-*")]
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+    main([*small(images), "logger=wandb"])
+    another = max((tmp_path / "runs" / "dlsgan" / "folder").iterdir())
+    assert another != run
+    assert not list(another.glob(f"wandb/offline-run-*{ids[0]}"))
+
+
 def test_tensorboard_gets_scalars_and_pictures(images: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

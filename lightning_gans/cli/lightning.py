@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import warnings
@@ -137,8 +138,12 @@ class CLI(LightningCLI):
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             arguments = getattr(logger, "init_args", None)
-            if arguments is not None and "save_dir" in arguments:
-                arguments.save_dir = str(run)
+            if arguments is None or "save_dir" not in arguments:
+                continue
+            arguments.save_dir = str(run)
+            if str(logger.class_path).endswith("WandbLogger"):
+                # a run that continues is one run there too (Lightning #13524)
+                arguments.id = arguments.id or wandb_id(run) or secrets.token_hex(4)
 
     def continued(self, ckpt_path: str | None) -> Path | None:
         """The run's folder, if training goes on from that run's newest checkpoint."""
@@ -185,6 +190,18 @@ class CLI(LightningCLI):
             self.trainer.validate(self.model, self.datamodule, verbose=False)
         if self.trainer.is_global_zero:
             print(report(Path(self.trainer.default_root_dir)))
+
+
+def wandb_id(run: Path) -> str | None:
+    """Under which name wandb knows a run, as its config says; None if it is not there."""
+    path = run / CONFIG
+    config = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    loggers = (config.get("trainer") or {}).get("logger") or []
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        found = (logger.get("init_args") or {}).get("id") if isinstance(logger, dict) else None
+        if found:
+            return str(found)
+    return None
 
 
 def several(devices: int | str | list[int], num_nodes: int) -> bool:
