@@ -170,10 +170,15 @@ def test_the_last_measurement_can_be_the_best(images: Path, tmp_path: Path) -> N
     assert (run / "checkpoints" / "best-step=3.ckpt").is_file()
 
 
-def test_two_processes_train_and_draw_different_latents(images: Path, tmp_path: Path) -> None:
-    words = [*small(images), "trainer.devices=2", "trainer.max_steps=4"]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+
+
+@pytest.mark.parametrize("launcher", [[], TORCHRUN], ids=["lightning", "torchrun"])
+def test_two_processes_train_one_run(launcher: list[str], images: Path, tmp_path: Path) -> None:
+    words = [*small(images), "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    words += ["trainer.precision=32-true", "trainer.max_steps=4"]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *words],
+        [sys.executable, *launcher, str(ROOT / "train.py"), *words],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
@@ -33,13 +33,35 @@ def new_run(names: Mapping[str, str], subcommand: str) -> Path:
         run = next(r for r in copies(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS)))
         run.mkdir(parents=True, exist_ok=True)
         return announce(run)
+    return announce(agreed(lambda: dated(parent, suffix)))
+
+
+def dated(parent: Path, suffix: str) -> Path:
+    """A new folder, named by the time."""
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     for run in copies(parent / f"{moment}{suffix}"):
         # made at once: another run may start in the same second
         with contextlib.suppress(FileExistsError):
             run.mkdir(parents=True)
-            return announce(run)
+            return run
     raise AssertionError  # there is always one more name
+
+
+def agreed(make: Callable[[], Path]) -> Path:
+    """What the first process made, told to all others that ``torchrun`` started on any node."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return make()
+    from torch.distributed import TCPStore  # noqa: PLC0415  (takes seconds to import)
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, is_master=False)
+    # processes that are started anew are a new run
+    key = f"lightning_gans/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    if os.environ["RANK"] == "0":
+        run = make()
+        store.set(key, str(run))
+        return run
+    return Path(store.get(key).decode())
 
 
 def copies(run: Path) -> Iterator[Path]:
