@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lightning_gans.callbacks import EMA, Evaluation, Pictures
 from lightning_gans.callbacks.ema import averaged_of
+from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
     FeatureExtractor,
     FeaturesUnavailable,
@@ -23,7 +24,7 @@ from lightning_gans.metrics import (
     from_uint8,
     to_uint8,
 )
-from lightning_gans.models import CAGAN, DLSGAN
+from lightning_gans.models import CAGAN, DLSGAN, GAN
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
 from lightning_gans.randomness import stream
@@ -129,10 +130,18 @@ def test_without_weights_the_rest_is_measured_and_a_warning_says_so(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
-    with pytest.warns(UserWarning, match="FID, precision and recall are not measured: no weights"):
-        values = evaluate(model, images, tmp_path, Evaluation(Missing()))
+    with pytest.warns(UserWarning, match="recall and their kin are not measured: no weights"):
+        values = evaluate(model, images, tmp_path, Evaluation(Missing(), required=False))
     assert not any(name.startswith("fid") for name in values)
     assert "psnr/real" in values
+
+
+def test_without_weights_that_are_required_nothing_is_trained(tmp_path: Path) -> None:
+    model, x = GAN((1, 4, 4), 3), torch.zeros(4, 1, 4, 4)
+    runner = trainer(tmp_path, Evaluation(Missing()))
+    with pytest.raises(UserError, match=r"no weights.* without FID .*evaluation.required=false$"):
+        runner.fit(model, one_by_one([(x, torch.zeros(4))]))
+    assert runner.global_step == 0
 
 
 def test_pictures_show_what_they_say(model: DLSGAN, images: Tensor) -> None:

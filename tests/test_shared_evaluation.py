@@ -70,12 +70,39 @@ def test_one_two_and_three_processes_measure_the_same(tmp_path: Path) -> None:
     alone = several(1, partial(measured, batch_size=8, folder=tmp_path), tmp_path / "1")[0]
     assert alone[0]["evaluation/samples"] == IMAGES
     assert {"fid/pixels", "psnr/fake", "ssim/real", "latent/loss"} <= alone[0].keys()
-    assert {"fid/pixels", "precision/pixels"} <= alone[1].keys()
+    assert {"fid/pixels", "kid/pixels", "precision/pixels", "coverage/pixels"} <= alone[1].keys()
     for processes, batch_size in ((2, 8), (3, 5)):
         work = partial(measured, batch_size=batch_size, folder=tmp_path)
         for found in several(processes, work, tmp_path / str(processes)):
             for values, expected in zip(found, alone, strict=True):
                 assert values == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_real_images_are_looked_at_once(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watched(Corner):
+        def _extract(self, images: Tensor) -> Tensor:
+            seen.append(len(images))
+            return super()._extract(images)
+
+    def values(batches: float = 1.0) -> dict[str, float]:
+        torch.manual_seed(2)
+        options: dict[str, Any] = {"logger": False, "limit_val_batches": batches}
+        run = trainer(tmp_path, EMA(), Evaluation(Watched(), cache=str(tmp_path)), **options)
+        run.validate(dlsgan(), Noise(batch_size=8), verbose=False)
+        return {name: float(v) for name, v in run.callback_metrics.items()}
+
+    part = values(batches=0.5)
+    assert not list(tmp_path.glob("real-*"))  # of a part nothing is kept
+    seen.clear()
+    first = values()
+    assert sum(seen) == 2 * IMAGES
+    seen.clear()
+    again = values()
+    assert sum(seen) == IMAGES
+    assert again == pytest.approx(first, rel=1e-6)
+    assert part["fid/pixels"] != pytest.approx(first["fid/pixels"])
 
 
 def test_draws_depend_on_their_index_alone() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sized
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,6 +12,8 @@ from torch import Tensor
 from torchmetrics import Metric, SumMetric
 
 from lightning_gans.callbacks.fixed_draws import FixedDraws
+from lightning_gans.data import DataModule
+from lightning_gans.data.sampling import Share
 from lightning_gans.errors import UserError
 from lightning_gans.inputs import clip
 from lightning_gans.metrics import (
@@ -20,15 +23,18 @@ from lightning_gans.metrics import (
     FeatureExtractor,
     FeaturesUnavailable,
     FrechetDistance,
+    KernelDistance,
     LatentLoss,
     PrecisionRecall,
     Purity,
+    RealStatistics,
     active_dimensions,
     latent_entropy,
     to_uint8,
 )
 from lightning_gans.models.base import Batch, Model
 from lightning_gans.priors import DynamicScale
+from lightning_gans.processes import anywhere
 
 
 class Evaluation(Callback):
@@ -39,8 +45,10 @@ class Evaluation(Callback):
     are the same in every evaluation, however many processes share it, and drawing them leaves
     training's random numbers alone.
 
-    Logged: ``fid/<features>``, ``precision/<features>``, ``recall/<features>``; for models with an
-    encoder ``psnr/fake``, ``ssim/fake`` (fakes against their reconstructions), ``psnr/real``,
+    Logged, from one pass of the features: ``fid/<features>``, ``kid/<features>``,
+    ``precision/<features>``, ``recall/<features>``, ``density/<features>`` and
+    ``coverage/<features>``; for models with an encoder ``psnr/fake``, ``ssim/fake`` (fakes against
+    their reconstructions), ``psnr/real``,
     ``ssim/real`` (held-out images against theirs), ``latent/loss`` (L_enc), ``latent/entropy``
     (of z∘s, nats), ``latent/active`` (dimensions in use); for models with categories
     ``categories/entropy`` (of P(C), nats) and ``categories/used`` (of at least 1 %), for those
@@ -48,14 +56,31 @@ class Evaluation(Callback):
     classify ``accuracy``; and ``evaluation/samples``.
 
     Args:
-        features: what FID, precision and recall see; without, they are not measured. If its
-            weights are not to be had, the rest is measured and a warning says so.
+        features: what FID, KID, precision, recall, density and coverage see; without, they are not
+            measured.
         k: neighbours that precision and recall look at.
+        required: whether training is refused, before its first iteration, if the weights of the
+            features are not to be had; if not, the rest is measured and a warning says so.
+        cache: folder in which features of real images are kept for all runs; ``null`` is
+            ``lightning_gans`` in the user's cache. Only evaluations of all images use it.
     """
 
-    def __init__(self, features: FeatureExtractor | None = None, k: int = 3) -> None:
-        self.features, self.k = features, k
+    def __init__(
+        self,
+        features: FeatureExtractor | None = None,
+        k: int = 3,
+        required: bool = True,
+        cache: str | None = None,
+    ) -> None:
+        self.features, self.k, self.required, self.cache = features, k, required, cache
         self.metrics: dict[str, Metric] = {}
+        # those among the metrics that compare features of real images with those of fakes
+        self.compared: list[FrechetDistance | KernelDistance | PrecisionRecall] = []
+        self.kept: RealStatistics | None = None
+        self.whole = False  # whether all images are measured
+        self.known = (
+            False  # whether the features of the real ones were kept by an evaluation before
+        )
         self.draws: FixedDraws | None = None
         self.seen = range(0)  # the indices of the images that this process has measured
         self.measured_at: int | None = None  # iterations made at the last evaluation
@@ -73,9 +98,12 @@ class Evaluation(Callback):
         generates, inverts = "generate" in model.verbs, "reconstruct" in model.verbs
         if generates:
             self.draws = FixedDraws(model.prior, model.categories, model.device)
+        self.compared = []
         if self.features is not None and generates and self.prepare(model.device):
-            self.metrics["fid"] = FrechetDistance(self.features.num_features)
-            self.metrics["precision"] = PrecisionRecall(self.k)
+            fid, kid = FrechetDistance(self.features.num_features), KernelDistance()
+            manifolds = PrecisionRecall(self.k)
+            self.metrics |= {"fid": fid, "kid": kid, "precision": manifolds}
+            self.compared = [fid, kid, manifolds]
         if generates and inverts:
             self.metrics["latent/loss"] = LatentLoss()
         if inverts and len(model.image_shape) == 3:
@@ -88,14 +116,44 @@ class Evaluation(Callback):
             self.metrics["accuracy"] = Accuracy()
         for metric in self.metrics.values():
             metric.to(model.device)
+        self.whole, self.known = False, False
+        if self.compared and isinstance(data, DataModule):
+            self.recall_real(trainer, data)
+
+    def recall_real(self, trainer: Trainer, data: DataModule) -> None:
+        """Take what is known of the real images, if all of them are measured."""
+        assert self.features is not None
+        count = len(cast(Sized, data.validation_set))
+        share = len(Share(count, trainer.global_rank, trainer.world_size))
+        batches = trainer.num_val_batches
+        if trainer.sanity_checking:
+            batches = trainer.num_sanity_val_batches
+        elif trainer.testing:
+            batches = trainer.num_test_batches
+        measured = sum(batches) * data.batch_size >= share
+        # all processes, or none: shares may differ by one image
+        self.whole = not anywhere(not measured, trainer.strategy.root_device)
+        if not self.whole:
+            return
+        if self.kept is None:
+            self.kept = RealStatistics(data.validation_set, self.features, count, self.cache)
+        self.known = self.kept.load(*self.compared)
 
     def prepare(self, device: torch.device) -> bool:
-        """Load the extractor's weights; if they are not to be had, say so once and do without."""
+        """Load the extractor's weights; if they may be missing and are, say so once and do without.
+
+        Raises:
+            UserError: if they are required and are not to be had.
+        """
         assert self.features is not None
         try:
             self.features.prepare(device)
         except FeaturesUnavailable as error:
-            rank_zero_warn(f"FID, precision and recall are not measured: {error}")
+            if self.required:
+                raise UserError(
+                    f"{error}; or train without FID and its kin: evaluation.required=false"
+                ) from error
+            rank_zero_warn(f"FID, KID, precision, recall and their kin are not measured: {error}")
             self.features = None
             return False
         return True
@@ -128,17 +186,21 @@ class Evaluation(Callback):
             self.metrics["accuracy"].update(model.classify(x), labels)
         if "fid" in self.metrics and self.features is not None:
             for name, picture in images.items():
+                if name == "real" and self.known:
+                    continue
                 features = self.features(to_uint8(picture))
-                self.metrics["fid"].update(features, real=name == "real")
-                self.metrics["precision"].update(features, real=name == "real")
+                for metric in self.compared:
+                    metric.update(features, real=name == "real")
 
     def results(self, model: Model) -> dict[str, Tensor]:
         """All that was measured, by the names under which it is logged."""
         values: dict[str, Tensor] = {}
+        if self.whole and not self.known and self.kept is not None:
+            self.kept.save(*self.compared)
         for name, metric in self.metrics.items():
-            if name == "fid":
+            if name in ("fid", "kid"):
                 assert self.features is not None
-                values[f"fid/{self.features.name}"] = metric.compute()
+                values[f"{name}/{self.features.name}"] = metric.compute()
             elif name == "precision":
                 assert self.features is not None
                 for side, value in metric.compute().items():
@@ -164,6 +226,12 @@ class Evaluation(Callback):
             # Lightning logs nothing before training; the state at step 0 is what all is held to
             for logger in trainer.loggers:
                 logger.log_metrics({name: float(value) for name, value in values.items()}, step=0)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notice before the first iteration if the weights of the features are not to be had."""
+        assert isinstance(pl_module, Model)
+        if self.features is not None and "generate" in pl_module.verbs:
+            self.prepare(pl_module.device)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Model)

@@ -8,11 +8,14 @@ from lightning_gans.metrics.features import (
     FeaturesUnavailable,
     InceptionFeatures,
 )
+from lightning_gans.metrics.fingerprint import fingerprint
 from lightning_gans.metrics.frechet import FrechetDistance
+from lightning_gans.metrics.kernel import KernelDistance, SubsetKernelDistance
 from lightning_gans.metrics.labels import Accuracy, Purity
 from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8
+from lightning_gans.metrics.real_statistics import RealSided, RealStatistics
 from lightning_gans.metrics.reconstruction import PSNR, SSIM
 
 __all__ = [
@@ -24,10 +27,15 @@ __all__ = [
     "FeaturesUnavailable",
     "FrechetDistance",
     "InceptionFeatures",
+    "KernelDistance",
     "LatentLoss",
     "PrecisionRecall",
     "Purity",
+    "RealSided",
+    "RealStatistics",
+    "SubsetKernelDistance",
     "active_dimensions",
+    "fingerprint",
     "from_uint8",
     "latent_entropy",
     "to_uint8",

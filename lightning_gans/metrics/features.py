@@ -6,6 +6,7 @@ checkpoint, the moving average or what is sent between processes.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from lightning_gans.errors import InputError
 from lightning_gans.metrics.digits import WEIGHTS, DigitClassifier, trained_digit_classifier
+from lightning_gans.metrics.fingerprint import hash_tensor
 from lightning_gans.metrics.quantize import from_uint8
 
 
@@ -58,20 +60,36 @@ class FeatureExtractor(ABC):
             ValueError: if images have another type, or a shape that this extractor cannot see.
             RuntimeError: before prepare.
         """
-        if self._device is None:
-            raise RuntimeError(f"{type(self).__name__} has no weights yet: call prepare(device)")
+        device = self._prepared()
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise ValueError(
                 f"expected uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)};"
                 " to_uint8 makes them"
             )
-        images = images.to(self._device)
+        images = images.to(device)
         # reduced precision moves a distance between features in its third digit
         with (
-            torch.autocast(self._device.type, enabled=False),
+            torch.autocast(device.type, enabled=False),
             torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False),
         ):
             return self._extract(images).float()
+
+    def identity(self) -> str:
+        """A hash of the class and of every weight; RuntimeError before prepare."""
+        self._prepared()
+        found = hashlib.sha256(f"{type(self).__qualname__} {self.name}\0".encode())
+        for name, held in sorted(vars(self).items()):
+            weights = held.state_dict() if isinstance(held, nn.Module) else {name: held}
+            for key, value in weights.items():
+                if isinstance(value, Tensor):
+                    found.update(f"{name}.{key}\0".encode())
+                    hash_tensor(value, found)
+        return found.hexdigest()
+
+    def _prepared(self) -> torch.device:
+        if self._device is None:
+            raise RuntimeError(f"{type(self).__name__} has no weights yet: call prepare(device)")
+        return self._device
 
     @abstractmethod
     def _load(self, device: torch.device) -> None:

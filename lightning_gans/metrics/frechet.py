@@ -14,9 +14,10 @@ from lightning_gans.metrics.moments import (
     empty_moments,
     mean_and_covariance,
     merge_moments,
-    moments_of,
+    with_vectors,
 )
 from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.team import Team
 
 
 class FrechetDistance(Metric):
@@ -40,6 +41,7 @@ class FrechetDistance(Metric):
     is_differentiable = False
     higher_is_better = False
     full_state_update = False
+    statistic = "moments"
 
     real: Tensor
     fake: Tensor
@@ -71,7 +73,7 @@ class FrechetDistance(Metric):
             raise ValueError("the features hold NaN or infinity; the images may have diverged")
         seen = self.real if real else self.fake
         # first to where the sums are, then to float64, which not every device has
-        both = merge_moments(torch.stack([seen, moments_of(features.to(seen.device))]))
+        both = with_vectors(seen, features.detach().to(seen.device))
         if real:
             self.real = both
         else:
@@ -93,6 +95,15 @@ class FrechetDistance(Metric):
         m2, s2 = mean_and_covariance(self.fake)
         distance = (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * _trace_of_root(s1, s2)
         return distance.clamp(min=0)  # rounding can take equal samples below zero
+
+    def real_statistic(self) -> Tensor:
+        """Moments of the real sample of all processes, which all of them call together."""
+        return merge_moments(Team.of_all().stack(self.real))
+
+    def load_real(self, statistic: Tensor) -> None:
+        """Take moments for the whole real sample; one process alone is to be given them."""
+        self.real = statistic.to(self.real.device)
+        self._computed = None
 
     def reset(self) -> None:
         """Forget the fake sample, and the real one unless ``reset_real`` is False."""

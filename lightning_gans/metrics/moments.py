@@ -21,18 +21,23 @@ def empty_moments(num_features: int) -> Tensor:
     return torch.zeros(num_features + 1, num_features + 1, dtype=torch.float64)
 
 
-def moments_of(features: Tensor) -> Tensor:
-    """Moments of vectors (N, F), (F + 1, F + 1); N may be 0."""
-    features = features.double()
-    moments = empty_moments(features.shape[1]).to(features.device)
+def with_vectors(moments: Tensor, features: Tensor) -> Tensor:
+    """Moments of the sample and of vectors (N, F) besides, (F + 1, F + 1); N may be 0."""
     if len(features) == 0:
         return moments
+    features = features.double()
+    before, added = moments[0, 0], len(features)
+    total = before + added
     mean = features.mean(0)
-    centred = features - mean
-    moments[0, 0] = len(features)
-    moments[0, 1:] = moments[1:, 0] = mean
-    moments[1:, 1:] = centred.T @ centred
-    return moments
+    apart = mean - moments[0, 1:]
+    # the way between the means enters the scatter as one more vector would
+    rows = torch.cat([features - mean, (before * added / total).sqrt() * apart.unsqueeze(0)])
+    both = moments.clone()
+    both[0, 0] = total
+    both[0, 1:] += apart * (added / total)
+    both[1:, 0] = both[0, 1:]
+    both[1:, 1:].addmm_(rows.T, rows)
+    return both
 
 
 def merge_moments(stacked: Tensor) -> Tensor:

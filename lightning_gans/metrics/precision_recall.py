@@ -1,149 +1,122 @@
-"""Improved precision and recall: which images lie on the other sample's manifold."""
+"""Which images lie on the other sample's manifold: precision, recall, density and coverage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NoReturn
-
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+from torch import Tensor
 
-from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.samples import SampleMetric
+from lightning_gans.metrics.team import Team
+from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
 
 # two ways to the same distance differ by about the rounding of the squared lengths
 _ROUNDING = 1e-13
 
 
-class PrecisionRecall(Metric):
-    """Precision: share of fakes on the real manifold. Recall: share of reals on the fake one.
+class PrecisionRecall(SampleMetric):
+    """Precision, recall, density and coverage of fakes, from one pass over all distances.
 
     The manifold of a sample is the union of balls about its vectors, each of which reaches its
     vector's k-th neighbour (itself not counted), boundary included.
 
-    Source: Kynkäänniemi et al. 2019, Eq. 1 and 2.
+    Precision is the share of fakes on the real manifold, recall that of reals on the fake one.
+    Density is the mean number of real balls that a fake lies in, divided by their k; coverage the
+    share of real balls that hold a fake. All are 1 at best, but density can be above.
+
+    Several processes share the distances; the result is that of one.
+
+    Source: Kynkäänniemi et al. 2019, Eq. 1 and 2; Naeem et al. 2020, Eq. 5 and 6, whose code
+    leaves the boundary out.
 
     Args:
-        k: which neighbour gives the radius, at least 1.
-        block: how many vectors are compared with the whole of a sample at a time; the distances
-            take ``block`` times the sample's size in float64.
+        k: which neighbour gives the radius for precision and recall, at least 1.
+        density_k: the same for density and coverage.
+        block: how many vectors of a sample are compared with as many of another at a time; takes
+            some four times ``block * (block + F)`` numbers of float64.
         reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
             is collected once in a run.
 
     Raises:
-        ValueError: if k or block is not positive.
+        ValueError: if a k or block is not positive.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
 
-    real: list[Tensor] | Tensor
-    fake: list[Tensor] | Tensor
-
-    def __init__(self, k: int = 3, block: int = 4096, reset_real: bool = True) -> None:
-        super().__init__()
-        if k < 1 or block < 1:
-            raise ValueError(f"k and block must be at least 1, got k={k}, block={block}")
+    def __init__(
+        self, k: int = 3, block: int = 2048, reset_real: bool = True, density_k: int = 5
+    ) -> None:
+        super().__init__(block, reset_real)
+        if k < 1 or density_k < 1:
+            raise ValueError(f"k and density_k must be at least 1, got k={k}, {density_k=}")
         self.k = k
-        self.block = block
-        self.reset_real = reset_real
-        self.add_state("real", [], dist_reduce_fx="cat")
-        self.add_state("fake", [], dist_reduce_fx="cat")
-
-    def update(self, features: Tensor, real: bool) -> None:
-        """Add a batch to one of the two samples.
-
-        Args:
-            features: (N, F), finite; F is the same in every batch.
-            real: whether they are of real images.
-
-        Raises:
-            ValueError: if features is not a matrix or a value is not finite.
-        """
-        if features.ndim != 2:
-            raise ValueError(f"expected features (N, F), got {tuple(features.shape)}")
-        if not features.isfinite().all():
-            raise ValueError("the features hold NaN or infinity; the images may have diverged")
-        sample = self.real if real else self.fake
-        if not isinstance(sample, list):
-            raise RuntimeError("the samples of all processes are joined: call unsync before update")
-        sample.append(features.detach())
+        self.density_k = density_k
 
     def compute(self) -> dict[str, Tensor]:
-        """``precision`` and ``recall``, float64 scalars in [0, 1].
+        """``precision``, ``recall``, ``density`` and ``coverage``, float64 scalars.
 
         Raises:
-            ValueError: if either sample has no more than k vectors, or their widths differ.
+            ValueError: if a sample has no more vectors than the k of its balls, or the widths
+                of the two differ.
         """
-        real, fake = _joined(self.real), _joined(self.fake)
-        if min(len(real), len(fake)) <= self.k:
+        real, fake, team = self.samples()
+        most = max(self.k, self.density_k)
+        if len(real) <= most or len(fake) <= self.k:
             raise ValueError(
-                f"precision and recall with k={self.k} need at least {self.k + 1} real and fake"
-                f" samples, got {len(real)} real and {len(fake)} fake"
-            )
-        if real.shape[1] != fake.shape[1]:
-            raise ValueError(
-                f"real features are {real.shape[1]} wide, fake ones {fake.shape[1]}:"
-                " use the same extractor for both"
+                f"precision and recall with k={self.k} and density with k={self.density_k} need at"
+                f" least {self.k + 1} fake and {most + 1} real samples, got {len(real)} real and"
+                f" {len(fake)} fake"
             )
         # distances come from products: about a common centre they lose the fewest digits
-        centre = (real.mean(0) + fake.mean(0)) / 2
-        real, fake = real - centre, fake - centre
+        real.origin = fake.origin = (real.mean() + fake.mean()) / 2
+        near = _nearest(real, most, team)
+        real_radii, dense_radii = near[:, self.k - 1, None], near[:, self.density_k - 1, None]
+        fake_radii = _nearest(fake, self.k, team)[:, self.k - 1]
+
+        on_real = real_radii.new_zeros(len(fake), dtype=torch.int64)
+        on_fake, covered = on_real.new_zeros(len(real)), on_real.new_zeros(len(real))
+        balls = on_real.new_zeros(1)
+        for tile in tiles_between(real, fake, team):
+            distances = _squared_distances(tile.left, tile.right)
+            lengths = tile.left.square().sum(1, keepdim=True) + tile.right.square().sum(1)
+            distances -= lengths.mul_(_ROUNDING)
+            on_real[tile.columns] += (distances <= real_radii[tile.rows]).any(0)
+            on_fake[tile.rows] += (distances <= fake_radii[tile.columns]).any(1)
+            inside = distances <= dense_radii[tile.rows]
+            covered[tile.rows] += inside.any(1)
+            balls += inside.sum()
+        counts = team.sum(torch.cat([on_real, on_fake, covered, balls]))
+        on_real, on_fake, covered, balls = torch.split(counts, [len(fake), len(real), len(real), 1])
         return {
-            "precision": self._share_within(fake, real),
-            "recall": self._share_within(real, fake),
+            "precision": (on_real > 0).double().mean(),
+            "recall": (on_fake > 0).double().mean(),
+            "density": balls[0].double() / (self.density_k * len(fake)),
+            "coverage": (covered > 0).double().mean(),
         }
 
-    def _share_within(self, queries: Tensor, sample: Tensor) -> Tensor:
-        radii = torch.cat(
-            [
-                # the smallest distance is the vector's to itself
-                _squared_distances(part, sample).kthvalue(self.k + 1, dim=1).values
-                for part in torch.split(sample, self.block)
-            ]
-        )
-        lengths = sample.square().sum(1)
-        within = []
-        for part in torch.split(queries, self.block):
-            slack = _ROUNDING * (lengths + part.square().sum(1, keepdim=True))
-            within.append((_squared_distances(part, sample) <= radii + slack).any(1))
-        return torch.cat(within).double().mean()
 
-    def reset(self) -> None:
-        """Forget the fake sample, and the real one unless ``reset_real`` is False."""
-        if self._is_synced:  # a failed compute leaves the samples of all processes in place
-            self.unsync()
-        real = list(self.real)
-        super().reset()
-        if not self.reset_real:
-            self.real = real
-
-    def forward(self, *args: object, **kwargs: object) -> NoReturn:
-        """Not defined: one batch of one side has neither precision nor recall.
-
-        Raises:
-            TypeError: always; call update and compute.
-        """
-        raise TypeError("PrecisionRecall has no value for one batch: call update, then compute")
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
+def _nearest(sample: Sample, k: int, team: Team) -> Tensor:
+    """Squared distances of each vector to its k nearest others, (N, k), in ascending order."""
+    assert sample.origin is not None
+    near = sample.origin.new_full((len(sample), k), torch.inf)
+    for tile in tiles_within(sample, team):
+        distances = _squared_distances(tile.left, tile.right)
+        if tile.rows == tile.columns:
+            distances.fill_diagonal_(torch.inf)
+        else:
+            near[tile.columns] = _least(
+                torch.cat([near[tile.columns], _least(distances, k, 0).T], 1), k
+            )
+        near[tile.rows] = _least(torch.cat([near[tile.rows], _least(distances, k)], 1), k)
+    # the nearest of all are among the nearest of each process's share
+    return _least(torch.cat(list(team.stack(near)), 1), k)
 
 
-def _joined(sample: list[Tensor] | Tensor) -> Tensor:
-    if len(sample) == 0:
-        return torch.empty(0, 0, dtype=torch.float64)
-    features = dim_zero_cat(sample)
-    if features.device.type == "mps":  # has no float64
-        features = features.cpu()
-    return features.double()
+def _least(distances: Tensor, k: int, dim: int = 1) -> Tensor:
+    k = min(k, distances.shape[dim])
+    return distances.topk(k, dim, largest=False, sorted=True).values
 
 
 def _squared_distances(queries: Tensor, sample: Tensor) -> Tensor:
     # |q|² + |s|² - 2 q·s, (Q, S)
     lengths = queries.square().sum(1, keepdim=True) + sample.square().sum(1)
-    return lengths.addmm(queries, sample.T, alpha=-2)
+    return lengths.addmm_(queries, sample.T, alpha=-2)

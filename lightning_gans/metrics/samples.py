@@ -1,0 +1,142 @@
+"""What the measures that compare every vector of two samples have in common."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.team import Team, gather_rows
+from lightning_gans.metrics.tiles import Sample
+
+
+class SampleMetric(Metric, ABC):
+    """Keeps the features of both samples; a subclass compares ``samples()`` in ``compute``.
+
+    The features are kept as they are given, not copied: several measures that are given the same
+    batches hold them once. Every process keeps its own until ``compute``, which joins them for as
+    long as it lasts.
+
+    Args:
+        block: how many vectors of a sample are compared with as many of another at a time; takes
+            some four times ``block * (block + F)`` numbers of float64.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
+            is collected once in a run.
+
+    Raises:
+        ValueError: if block is not positive.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    statistic = "features"
+
+    real: list[Tensor] | Tensor
+    fake: list[Tensor] | Tensor
+
+    def __init__(self, block: int = 2048, reset_real: bool = True) -> None:
+        # torchmetrics' own way would hold every sample three times while it joins them
+        super().__init__(sync_on_compute=False, dist_sync_fn=gather_rows)
+        if block < 1:
+            raise ValueError(f"block must be at least 1, got {block}")
+        self.block = block
+        self.reset_real = reset_real
+        self.add_state("real", [], dist_reduce_fx="cat")
+        self.add_state("fake", [], dist_reduce_fx="cat")
+
+    def update(self, features: Tensor, real: bool) -> None:
+        """Add a batch to one of the two samples.
+
+        Args:
+            features: (N, F), finite; F is the same in every batch. Not to be changed afterwards.
+            real: whether they are of real images.
+
+        Raises:
+            ValueError: if features is not such a matrix or a value is not finite.
+        """
+        if features.ndim != 2:
+            raise ValueError(f"expected features (N, F), got {tuple(features.shape)}")
+        if not features.isfinite().all():
+            raise ValueError("the features hold NaN or infinity; the images may have diverged")
+        sample = self.real if real else self.fake
+        if not isinstance(sample, list):
+            raise RuntimeError("the samples of all processes are joined: call unsync before update")
+        if sample and sample[0].shape[1] != features.shape[1]:
+            raise ValueError(
+                f"expected features (N, {sample[0].shape[1]}) as in the batches before,"
+                f" got {tuple(features.shape)}"
+            )
+        if len(features):
+            features = features.detach()
+            sample.append(features.float() if features.itemsize < 4 else features)
+
+    def samples(self) -> tuple[Sample, Sample, Team]:
+        """The real and the fake sample of all processes, and those who are to share the work.
+
+        Raises:
+            ValueError: if the widths differ.
+        """
+        joins = not self._is_synced and self._several()
+        parts = [self._joined(side) if joins else _parts(side) for side in (self.real, self.fake)]
+        real, fake = (Sample(side, self.block) for side in parts)
+        if real.width != fake.width and min(len(real), len(fake)):
+            raise ValueError(
+                f"real features are {real.width} wide, fake ones {fake.width}:"
+                " use the same extractor for both"
+            )
+        return real, fake, Team.of_all() if joins else Team()
+
+    def real_statistic(self) -> Tensor:
+        """Features of the real sample of all processes, (N, F); all of them call it together."""
+        parts = self._joined(self.real) if self._several() else _parts(self.real)
+        return torch.cat(parts) if parts else torch.empty(0, 0, device=self.device)
+
+    def load_real(self, statistic: Tensor) -> None:
+        """Take features (N, F) for the whole real sample; one process alone is to be given them."""
+        self.real = [statistic.to(self.device)]
+        self._computed = None
+
+    def reset(self) -> None:
+        """Forget the fake sample, and the real one unless ``reset_real`` is False."""
+        if self._is_synced:
+            self.unsync()
+        real = list(self.real)
+        super().reset()
+        if not self.reset_real:
+            self.real = real
+
+    def forward(self, *args: object, **kwargs: object) -> NoReturn:
+        """Not defined: one batch of one side has no value.
+
+        Raises:
+            TypeError: always; call update and compute.
+        """
+        raise TypeError(
+            f"{type(self).__name__} has no value for one batch: call update, then compute"
+        )
+
+    def _several(self) -> bool:
+        return bool(self.distributed_available_fn())
+
+    def _joined(self, side: list[Tensor] | Tensor) -> list[Tensor]:
+        own = _parts(side)
+        whole = own[0] if len(own) == 1 else torch.cat(own) if own else None
+        assert self.dist_sync_fn is not None
+        found: list[Tensor] = self.dist_sync_fn(
+            torch.empty(0, 0, device=self.device) if whole is None else whole, self.process_group
+        )
+        return [part for part in found if len(part)]
+
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
+    ) -> nn.Module:
+        return super()._apply(device_only(fn), exclude_state)
+
+
+def _parts(side: list[Tensor] | Tensor) -> list[Tensor]:
+    return side if isinstance(side, list) else [side]

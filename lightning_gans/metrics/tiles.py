@@ -1,0 +1,137 @@
+"""Pairs of vectors of large samples, a tile of rows and columns at a time.
+
+All N x M pairs of two samples do not fit into memory; a tile of a few thousand rows and columns
+does, and a product of two blocks is as fast as one of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_gans.metrics.team import Team
+
+
+class Sample:
+    """Vectors kept as they came, without a copy, and given out in float64 a block at a time.
+
+    Args:
+        parts: (n, F) each, floating point, of one F; empty ones may have another.
+        block: how many vectors a block has, at least 1.
+    """
+
+    def __init__(self, parts: Sequence[Tensor], block: int) -> None:
+        self.parts = [part for part in parts if len(part)]
+        self.block = block
+        self.origin: Tensor | None = None
+        # where each part begins, and where the last one ends
+        self._starts = [0]
+        for part in self.parts:
+            self._starts.append(self._starts[-1] + len(part))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @property
+    def width(self) -> int:
+        """F, 0 of no vectors."""
+        return self.parts[0].shape[1] if self.parts else 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the vectors are given out."""
+        here = self.parts[0].device if self.parts else torch.device("cpu")
+        return torch.device("cpu") if here.type == "mps" else here
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The rows of each block; the last may have fewer."""
+        ends = [*range(self.block, len(self), self.block), len(self)]
+        return [slice(max(0, i * self.block), end) for i, end in enumerate(ends)]
+
+    def rows(self, where: slice) -> Tensor:
+        """Vectors from ``where.start`` to ``where.stop``, (n, F), less the origin."""
+        cut = [
+            part[max(0, where.start - start) : where.stop - start]
+            for start, part in zip(self._starts, self.parts, strict=False)
+            if start < where.stop and where.start < start + len(part)
+        ]
+        rows = _wide(torch.cat(cut))
+        return rows if self.origin is None else rows.sub_(self.origin)
+
+    def chosen(self, indices: Tensor) -> Tensor:
+        """Vectors of these indices (n,), in their order, (n, F); the origin is left out."""
+        found = torch.empty(len(indices), self.width, dtype=torch.float64, device=self.device)
+        part_of = torch.bucketize(indices, torch.tensor(self._starts), right=True) - 1
+        for number in sorted(set(part_of.tolist())):
+            (here,) = (part_of == number).nonzero(as_tuple=True)
+            part = self.parts[number]
+            inside = indices[here] - self._starts[number]
+            found[here.to(found.device)] = _wide(part[inside.to(part.device)])
+        return found
+
+    def mean(self) -> Tensor:
+        """Of all vectors, at least one, (F,)."""
+        return torch.stack([self.rows(where).sum(0) for where in self.blocks]).sum(0) / len(self)
+
+
+class Tile(NamedTuple):
+    """Some rows of one sample against some columns of another.
+
+    Attributes:
+        number: of this tile among all, whichever process has it.
+        rows: which vectors of the first sample.
+        columns: which of the second.
+        left: the first, (rows, F), float64.
+        right: the second, (columns, F), float64.
+    """
+
+    number: int
+    rows: slice
+    columns: slice
+    left: Tensor
+    right: Tensor
+
+
+def tiles_between(first: Sample, second: Sample, team: Team) -> Iterator[Tile]:
+    """This process's share of the tiles that hold every pair of two samples once."""
+    places = [(rows, columns) for rows in first.blocks for columns in second.blocks]
+    return _tiles(places, first, second, team)
+
+
+def tiles_within(sample: Sample, team: Team) -> Iterator[Tile]:
+    """This process's share of the tiles of a sample with itself, those on and above the diagonal.
+
+    A tile whose rows are its columns is on the diagonal; any other stands for its mirror image too.
+    """
+    blocks = sample.blocks
+    places = [(rows, columns) for i, rows in enumerate(blocks) for columns in blocks[i:]]
+    return _tiles(places, sample, sample, team)
+
+
+def count_between(first: Sample, second: Sample) -> int:
+    """How many tiles all processes have together between two samples."""
+    return len(first.blocks) * len(second.blocks)
+
+
+def count_within(sample: Sample) -> int:
+    """How many tiles all processes have together within a sample."""
+    return len(sample.blocks) * (len(sample.blocks) + 1) // 2
+
+
+def _tiles(
+    places: Sequence[tuple[slice, slice]], first: Sample, second: Sample, team: Team
+) -> Iterator[Tile]:
+    loaded: tuple[slice, Tensor] | None = None
+    for number, (rows, columns) in team.share(list(enumerate(places))):
+        if loaded is None or loaded[0] != rows:  # neighbours have their rows in common
+            loaded = rows, first.rows(rows)
+        yield Tile(number, rows, columns, loaded[1], second.rows(columns))
+
+
+def _wide(rows: Tensor) -> Tensor:
+    # Apple's devices have no float64
+    return (rows.cpu() if rows.device.type == "mps" else rows).double()
