@@ -137,7 +137,7 @@ def test_without_weights_the_rest_is_measured_and_a_warning_says_so(
 
 
 def test_without_weights_that_are_required_nothing_is_trained(tmp_path: Path) -> None:
-    model, x = GAN((1, 4, 4), 3), torch.zeros(4, 1, 4, 4)
+    model, x = GAN((1, 16, 16), 3), torch.zeros(4, 1, 16, 16)
     runner = trainer(tmp_path, Evaluation(Missing()))
     with pytest.raises(UserError, match=r"no weights.* without FID .*evaluation.required=false$"):
         runner.fit(model, one_by_one([(x, torch.zeros(4))]))
