@@ -234,7 +234,8 @@ def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
         ),
         (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
         (["ckpt_path=nowhere.ckpt"], 2, "nowhere.ckpt"),
-        (["trainer.gradient_clip_val=1.0"], 1, "radient clip"),
+        (["trainer.gradient_clip_val=1.0"], 1, "say optimizer.max_norm=1.0"),
+        (["trainer.accumulate_grad_batches=2"], 1, "choose a larger data.batch_size"),
         (["data=gaussians", "evaluation.features=DigitFeatures"], 1, "features of images"),
         (["trainer.precision=16-mixed"], 1, "16-mixed is not supported"),
         (["data.batch_size=5000"], 1, "do not fill one batch"),
@@ -251,6 +252,14 @@ def test_a_mistake_is_one_line_and_a_status(
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_lightning_7679_a_second_run_has_a_folder_and_a_config_of_its_own(tmp_path: Path) -> None:
+    for _ in range(2):
+        main(["model=gan", *MLP, "trainer.max_steps=1"])
+    configs = list(tmp_path.glob("runs/gan/gaussians/*/config.yaml"))
+    assert len(configs) == 2
+    assert not list(tmp_path.glob("*.yaml"))
 
 
 def test_print_config_shows_the_merged_config(capsys: pytest.CaptureFixture[str]) -> None:

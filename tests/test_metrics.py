@@ -103,7 +103,7 @@ def test_frechet_distance_equals_torch_fidelity(mean: float, sizes: tuple[int, i
     assert distance.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_frechet_distance_equals_the_matrix_root_of_scipy() -> None:
+def test_pytorch_fid_13_frechet_distance_equals_the_matrix_root_of_scipy() -> None:
     real, fake = normal(500, 8), normal(300, 8, seed=1) @ normal(8, 8, seed=2) + 1
     s1, s2 = np.cov(real.numpy(), rowvar=False), np.cov(fake.numpy(), rowvar=False)
     shift = real.numpy().mean(0) - fake.numpy().mean(0)
@@ -295,7 +295,7 @@ def test_a_far_away_origin_changes_neither_precision_nor_recall() -> None:
     torch.testing.assert_close(far, near, rtol=0, atol=0)
 
 
-def test_precision_is_about_fakes_and_recall_about_reals() -> None:
+def test_torch_fidelity_58_precision_is_about_fakes_and_recall_about_reals() -> None:
     real = torch.cat([normal(50, 2), normal(50, 2, seed=1) + 50])  # two modes, one of them found
     value = fill(PrecisionRecall(), real, normal(80, 2, seed=2) * 0.3).compute()
     assert value["precision"] > 0.95

@@ -66,7 +66,7 @@ def measured(rank: int, processes: int, batch_size: int, folder: Path) -> list[d
     return found
 
 
-def test_one_two_and_three_processes_measure_the_same(tmp_path: Path) -> None:
+def test_torchmetrics_2684_one_two_and_three_processes_measure_the_same(tmp_path: Path) -> None:
     alone = several(1, partial(measured, batch_size=8, folder=tmp_path), tmp_path / "1")[0]
     assert alone[0]["evaluation/samples"] == IMAGES
     assert {"fid/pixels", "psnr/fake", "ssim/real", "latent/loss"} <= alone[0].keys()

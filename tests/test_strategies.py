@@ -23,6 +23,7 @@ from rounds import (
 from several import several
 from torch import Tensor, nn
 
+from lightning_gans.errors import UserError
 from lightning_gans.models import CAGAN, CGPGAN, DLSGAN, GAN, PVDGAN, Model
 from lightning_gans.models.base import NonFiniteLoss
 from lightning_gans.models.mixing import Mixing
@@ -118,7 +119,7 @@ def all_trained(rank: int, processes: int, precision: str) -> list[dict[str, Ten
 
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-5)])
-def test_processes_train_what_one_does(
+def test_lightning_20328_and_pytorch_47562_processes_train_what_one_does(
     precision: str, tolerance: float, processes: int, tmp_path: Path
 ) -> None:
     alone = several(1, partial(all_trained, precision=precision), tmp_path / "one")[0]
@@ -143,7 +144,9 @@ def free(rank: int, processes: int) -> dict[str, Tensor]:
     return trained(rank, processes, dlsgan, "32-true", shared=False)
 
 
-def test_processes_draw_their_own_latents_and_the_same_in_each_run(tmp_path: Path) -> None:
+def test_lightning_16166_processes_draw_their_own_latents_and_the_same_in_each_run(
+    tmp_path: Path,
+) -> None:
     first, again = several(2, free, tmp_path / "a"), several(2, free, tmp_path / "b")
     assert not torch.equal(first[0]["drawn"], first[1]["drawn"])
     for one, other in zip(first, again, strict=True):
@@ -213,7 +216,7 @@ def drifting(rank: int, processes: int) -> str:
     return "unnoticed"
 
 
-def test_weights_that_drift_apart_are_noticed_and_named(tmp_path: Path) -> None:
+def test_lightning_9237_weights_that_drift_apart_are_noticed_and_named(tmp_path: Path) -> None:
     for said in several(2, drifting, tmp_path / "drift"):
         assert said.startswith("6 after 6 iterations 'generator.layers.2.bias' is not the same")
         assert "\n" not in said
@@ -243,6 +246,23 @@ def test_all_processes_stop_where_the_loss_of_one_is_no_number(tmp_path: Path) -
     first, second = several(2, diverging, tmp_path / "diverge")
     assert first.startswith("2 the term of discriminator is not finite in another process in itera")
     assert second.startswith("2 the term 'discriminator/adversarial' became")
+
+
+def stock(rank: int, processes: int, strategy: str) -> str:
+    """Lightning's own strategies: silently unsynchronised, or an error in the second iteration."""
+    runner = trainer(strategy=strategy, devices=processes)
+    try:
+        runner.fit(gan(), one_by_one([(x.float(), torch.zeros(4)) for x in batches(2, 4)]))
+    except UserError as error:
+        return str(error)
+    return "trained"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
+def test_lightning_18086_other_strategies_are_refused(strategy: str, tmp_path: Path) -> None:
+    for said in several(2, partial(stock, strategy=strategy), tmp_path / "stock"):
+        assert said.startswith("DDPStrategy is not for players that take turns")
+        assert said.endswith("trainer.strategy=gan_ddp")
 
 
 def test_settings_out_of_range() -> None:

@@ -128,6 +128,16 @@ class CLI(LightningCLI):
         if trainer.strategy == "auto" and several(trainer.devices, trainer.num_nodes):
             # Lightning's own would look for the other players' gradients
             trainer.strategy = GANDDP.strategy_name
+        if trainer.gradient_clip_val:
+            raise UserError(
+                "trainer.gradient_clip_val is not for optimisers that are stepped by hand; say "
+                f"optimizer.max_norm={trainer.gradient_clip_val}"
+            )
+        if trainer.accumulate_grad_batches not in (None, 1):
+            raise UserError(
+                "trainer.accumulate_grad_batches is not for players that take turns; choose a "
+                "larger data.batch_size or more processes"
+            )
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision
             check_precision(config.trainer.precision)

@@ -51,7 +51,10 @@ def agreed(make: Callable[[], Path]) -> Path:
     """What the first process made, told to all others that ``torchrun`` started on any node."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return make()
-    from torch.distributed import TCPStore  # noqa: PLC0415  (takes seconds to import)
+    # imported here: it takes seconds
+    from torch.distributed import (  # type: ignore[attr-defined]  # noqa: PLC0415
+        TCPStore,
+    )
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = TCPStore(host, port, is_master=False)

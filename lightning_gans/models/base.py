@@ -21,6 +21,7 @@ from lightning_gans.models.recipe import recipe
 from lightning_gans.models.streams import open_streams, states
 from lightning_gans.priors import Categories, Prior, Traced
 from lightning_gans.processes import anywhere
+from lightning_gans.strategies import GANDDP
 
 Batch = tuple[Tensor, Tensor]
 
@@ -167,12 +168,19 @@ class Model(LightningModule, ABC):
         return made
 
     def setup(self, stage: str) -> None:
-        """Refuse a precision in which penalties cannot be trusted.
+        """Refuse precisions in which penalties cannot be trusted, strategies not made for turns.
 
         Raises:
-            UserError: for float16, whose range gradient penalties leave.
+            UserError: for float16, whose range gradient penalties leave; for several processes that
+                train with another strategy than ``gan_ddp``.
         """
         check_precision(self.trainer.precision)
+        strategy = self.trainer.strategy
+        if stage == "fit" and self.trainer.world_size > 1 and not isinstance(strategy, GANDDP):
+            raise UserError(
+                f"{type(strategy).__name__} is not for players that take turns; leave "
+                f"trainer.strategy out, or say trainer.strategy={GANDDP.strategy_name}"
+            )
 
     def on_fit_start(self) -> None:
         """Open the streams that training draws from, where they were left by a resumed run."""
