@@ -31,6 +31,7 @@ from lightning_gans.data import (
 )
 from lightning_gans.data.sampling import EpochShuffle
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed, whole_batch
+from lightning_gans.ood.sets import MNISTOOD, CelebAOOD
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "data"
 
@@ -480,11 +481,13 @@ SHAPES = {
     "mnist": (MNIST, (1, 32, 32), 32),
     "fashion_mnist": (FashionMNIST, (1, 32, 32), 32),
     "kmnist": (KMNIST, (1, 32, 32), 32),
+    "mnist_ood": (MNISTOOD, (1, 32, 32), 32),
     "gaussians": (Gaussians, (2,), 32),
     "folder": (Folder, (3, 64, 64), 32),
     "ffhq": (Folder, (3, 256, 256), 8),
     "afhq": (Folder, (3, 256, 256), 8),
     "celeba": (CelebA, (3, 256, 256), 8),
+    "celeba_ood": (CelebAOOD, (3, 128, 128), 16),
 }
 
 

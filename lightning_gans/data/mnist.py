@@ -148,8 +148,8 @@ class MNIST(_IdxImages):
     Args:
         root: folder that has, or gets, ``MNIST/raw`` with the four idx files, packed (.gz) or not.
         download: fetch the files if they are not there.
-        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
-            the one to validate on, from 0; the others are trained on. The publisher's split without.
+        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
+            validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -167,8 +167,8 @@ class FashionMNIST(_IdxImages):
         root: folder that has, or gets, ``FashionMNIST/raw`` with the four idx files, packed (.gz)
             or not.
         download: fetch the files if they are not there.
-        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
-            the one to validate on, from 0; the others are trained on. The publisher's split without.
+        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
+            validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -185,8 +185,8 @@ class KMNIST(_IdxImages):
     Args:
         root: folder that has, or gets, ``KMNIST/raw`` with the four idx files, packed (.gz) or not.
         download: fetch the files if they are not there.
-        fold: of the thesis's 7 folds over all 70,000 images, the publisher's training images first,
-            the one to validate on, from 0; the others are trained on. The publisher's split without.
+        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
+            validate on, from 0; the others are trained on. The publisher's split without.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
