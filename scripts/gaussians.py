@@ -247,7 +247,10 @@ def draw(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     panels: dict[str, list[tuple[str, Tensor, Tensor]]] = {}
-    found = [torch.load(path, weights_only=True) for path in sorted(FOLDER.glob("*.pt"))]
+    trained = [torch.load(path, weights_only=True) for path in sorted(FOLDER.glob("*.pt"))]
+    # of a job that was trained for several lengths, the longest
+    trained.sort(key=lambda result: result["job"]["iterations"])
+    found = list({identity(result): result for result in trained}.values())
     order = [(job.experiment, job.setting, job.seed) for job in jobs(0, 0)]
     found.sort(key=lambda result: order.index(identity(result)))
     for result in found:
