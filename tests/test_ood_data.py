@@ -154,7 +154,8 @@ def test_letters_are_the_same_each_time_and_fit_where_digits_do() -> None:
     assert (x >= -1).all()
     assert (x <= 1).all()
     ink = (x[:, 0] + 1) / 2
-    assert ((ink > 0.05) & (ink < 0.95)).flatten(1).any(1).all(), "edges are smooth"
+    drawn = ink > 0.05
+    assert (drawn & (ink < 0.95)).sum() > 0.5 * drawn.sum(), "edges are smooth"
     assert (ink.flatten(1).max(1).values > 0.4).all()
     place = torch.arange(32.0)
     for letter in ink:

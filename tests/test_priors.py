@@ -142,10 +142,11 @@ def test_v_is_the_mean_over_the_codes_of_all_processes(monkeypatch: pytest.Monke
     """Another process holds three codes, this one five: v weighs all eight alike."""
     here, there = torch.randn(5, 2), torch.randn(3, 2)
 
-    def all_reduce(packed: torch.Tensor) -> None:
+    def all_reduce(packed: torch.Tensor, op: object) -> None:
         packed += torch.cat([there.square().sum(0), torch.tensor([3.0])])
 
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
     prior = DynamicScale(2, decay=0.75, start=0.5)
     prior.update(here)

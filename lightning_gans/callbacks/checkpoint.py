@@ -79,6 +79,7 @@ class Checkpoint(stock.Checkpoint):
         self.written: dict[str, list[str]] = {}  # for each kind, this run's files, newest last
         self.training = False  # whether there is something new to save
         self.whole = True  # whether all of an iteration is done
+        self.heard = 0  # which signal all processes know of, as _heard tells
         self.saved_at = time.monotonic()
         self.signals: Signals | None = None
 
@@ -127,7 +128,7 @@ class Checkpoint(stock.Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there is something to save; signals wait for the end of an iteration."""
-        self.training, self.whole = True, True
+        self.training, self.whole, self.heard = True, True, 0
         self.saved_at = time.monotonic()
         # Lightning's own handlers talk to the other processes, or save, within an iteration
         self.signals = Signals(second=self._interrupt)
@@ -138,6 +139,8 @@ class Checkpoint(stock.Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        # here what the iteration before logged has been written
+        self._obey(trainer, self.heard)
         self.whole = False
 
     def on_train_batch_end(
@@ -148,7 +151,7 @@ class Checkpoint(stock.Checkpoint):
         due = self.minutes is not None and time.monotonic() - self.saved_at >= 60 * self.minutes
         # what one process hears, and what its clock says, all do
         heard, late = highest([self._heard(), float(due)], pl_module.device)
-        self._obey(trainer, int(heard))
+        self.heard = int(heard)
         if late or trainer.global_step % self.every == 0:
             self.save(trainer, "last")
 

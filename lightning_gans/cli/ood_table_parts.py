@@ -72,7 +72,7 @@ def open_data(words: Words, fold: int | None, scorers: Mapping[str, Scorer]) -> 
     """
     maker, settings = parse(words, fold)
     try:
-        data: DataModule = maker.instantiate_classes(settings).data
+        data: DataModule = maker.instantiate(settings).data
     except ValueError as error:
         if isinstance(error, UserError):
             raise
