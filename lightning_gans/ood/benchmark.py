@@ -24,7 +24,8 @@ from lightning_gans.ood.sets.base import batches, size
 LEAST = 10
 KINDS = ("near", "far")
 MEAN = "mean"
-# scores that are joined where a model has both
+# scores that need held-out ID images: how far from their usual NLL, on either side; and two joined
+TYPICAL = "typicality(held out)"
 JOINED = "nll+reconstruction"
 
 # of one model, scores by name, each (n,)
@@ -166,16 +167,19 @@ def rows(
 
 
 def _pair(scored: Scored, name: str, place: tuple[str, str]) -> tuple[Tensor, Tensor]:
-    """ID and as many OOD scores; of a combination, without what is held out and what pairs it."""
+    """ID and as many OOD scores; if ID images are held out for it, without them and their pairs."""
     ordinary, strange = scored.ordinary, scored.strange[place]
     if name in ordinary:
         m = len(strange[name])
         return ordinary[name][:m], strange[name]
-    parts = name.split("+")
+    parts = ["nll"] if name == TYPICAL else name.split("+")
     n = len(ordinary[parts[0]])
     kept = n - held_out(n)
     known = [ordinary[part][kept:] for part in parts]
     m = min(kept, len(strange[parts[0]]))
+    if name == TYPICAL:
+        usual = known[0].median()
+        return (ordinary["nll"][:m] - usual).abs(), (strange["nll"][:m] - usual).abs()
     return (
         fisher([ordinary[part][:m] for part in parts], known),
         fisher([strange[part][:m] for part in parts], known),
@@ -183,7 +187,8 @@ def _pair(scored: Scored, name: str, place: tuple[str, str]) -> tuple[Tensor, Te
 
 
 def _combinations(names: Scores) -> tuple[str, ...]:
-    return (JOINED,) if set(JOINED.split("+")) <= set(names) else ()
+    typical = (TYPICAL,) if "nll" in names else ()
+    return (*typical, JOINED) if set(JOINED.split("+")) <= set(names) else typical
 
 
 def _scores(scorer: Scorer, x: Tensor, at_once: int) -> Scores:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lightning_gans.ood.benchmark import JOINED, MEAN, Row, Scored, held_out
+from lightning_gans.ood.benchmark import JOINED, MEAN, TYPICAL, Row, Scored, held_out
 from lightning_gans.ood.resampling import MEASURES, Estimate
 
 Pair: TypeAlias = tuple[str, str]
@@ -74,11 +74,11 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
         )
     if facts.auroc == "coarse":
         lines.append("- AUROC is coarse: thresholds only at every tenth ID score.")
-    if any(row.score == JOINED for row in rows):
+    if any(row.score in (JOINED, TYPICAL) for row in rows):
         last = held_out(n)
         lines.append(
-            f"- {JOINED} joins ranks among the last {last:,} ID images, which are held out for it: "
-            f"it is measured on the first {n - last:,} images of ID and sets alone."
+            f"- {TYPICAL} and {JOINED} compare with the last {last:,} ID images, which are held "
+            f"out for them: they are measured on the first {n - last:,} images of ID and sets."
         )
     lines += [f"- Missing: {name}. {why}" for name, why in facts.missing.items()]
     lines += [f"- Model {name}: {path}" for name, path in facts.models.items()]
