@@ -212,7 +212,7 @@ def test_tables_agree_with_each_other(root: Path, tmp_path: Path) -> None:
         head, _, *body = [
             line.strip("| ").split(" | ") for line in part.splitlines() if "|" in line
         ]
-        assert head[-4:] == [f"m {s}" for s in dict.fromkeys(row.score for row in found)]
+        assert head[-5:] == [f"m {s}" for s in dict.fromkeys(row.score for row in found)]
         assert len(body) == 26
         for kind, name, *cells in body:
             for column, cell in zip(head[-4:], cells, strict=True):
