@@ -215,7 +215,7 @@ def test_tables_agree_with_each_other(root: Path, tmp_path: Path) -> None:
         assert head[-5:] == [f"m {s}" for s in dict.fromkeys(row.score for row in found)]
         assert len(body) == 26
         for kind, name, *cells in body:
-            for column, cell in zip(head[-4:], cells, strict=True):
+            for column, cell in zip(head[-5:], cells, strict=True):
                 place = (column.removeprefix("m "), kind, name.strip("*"))
                 estimate = by_place(found)[place].measures[measure]
                 value, low, high = (f"{100 * number:.2f}" for number in estimate)
