@@ -17,7 +17,8 @@ class Predictions(Callback):
 
     Its tensors are ``code`` (n, latent_dim) and ``reconstruction`` (n, *image_shape) in [-1, 1],
     or ``sample`` for models without encoder, or ``class`` (n,) or (n, labels) and ``logits``
-    (n, sum(classes)) for classifiers. Further processes write ``predictions-<rank>``.
+    (n, sum(classes)) for classifiers. Of N processes, the first writes every N-th image's, from the
+    first on, and the others, likewise from their own, ``predictions-<rank>``.
     """
 
     def __init__(self) -> None:
