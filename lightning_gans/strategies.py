@@ -18,12 +18,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from lightning_gans.errors import UserError
-from lightning_gans.processes import (
-    ProcessLost,
-    average_gradients,
-    first_difference,
-    take_from_first,
-)
+from lightning_gans.processes import average_gradients, first_difference, take_from_first
 
 
 class ProcessesDiffer(UserError, RuntimeError):
@@ -155,6 +150,3 @@ if GANDDP.strategy_name not in StrategyRegistry:
     StrategyRegistry.register(
         GANDDP.strategy_name, GANDDP, description="players with an optimiser each"
     )
-
-
-__all__ = ["GANDDP", "ProcessLost", "ProcessesDiffer", "compared", "shared"]
