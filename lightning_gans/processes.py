@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+from lightning_gans import micro_batches
 from lightning_gans.errors import UserError
 
 T = TypeVar("T")
@@ -55,13 +56,42 @@ def together() -> bool:
 
 
 def mean_of_rows(values: Tensor) -> Tensor:
-    """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
-    total, count = values.sum(0), values.new_tensor([len(values)])
+    """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes.
+
+    It is over all parts of a batch, too, so that what is read before and written after may have
+    been written by another part meanwhile.
+    """
+    packed = micro_batches.current().total(
+        torch.cat([values.sum(0), values.new_tensor([len(values)])])
+    )
     if together():
-        packed = torch.cat([total, count])
         _reduce(packed)
-        total, count = packed[:-1], packed[-1:]
-    return total / count
+    return packed[:-1] / packed[-1:]
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes; its gradient is one too, for each process's loss has a part in it."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, value: Tensor) -> Tensor:
+        found = value.clone(memory_format=torch.contiguous_format)
+        _reduce(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        return sum_of_processes(gradients[0])
+
+
+def sum_of_processes(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes; can be differentiated, and more than once.
+
+    Its gradient is that of the sum of all processes' losses, which all have to be differentiated.
+    """
+    if not together():
+        return value
+    found: Tensor = _Sum.apply(value)
+    return found
 
 
 def anywhere(flag: bool, device: torch.device | str = "cpu") -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from lightning_gans.errors import UserError
 from lightning_gans.processes import average_gradients, first_difference, take_from_first
+from lightning_gans.sync_batch_norm import SyncBatchNorm
 
 
 class ProcessesDiffer(UserError, RuntimeError):
@@ -70,6 +71,13 @@ class GANDDP(DDPStrategy):
         )
         self.bucket, self.check_every = bucket, check_every
         self.checked_at = 0
+
+    @override
+    def setup(self, trainer: Trainer) -> None:
+        """Let batch norm, where it is to see all rows, stand being differentiated twice."""
+        if self._layer_sync is not None:
+            self._layer_sync = SyncBatchNorm()
+        super().setup(trainer)
 
     @override
     def configure_ddp(self) -> None:

@@ -41,7 +41,14 @@ def several(processes: int, work: Callable[[int, int], Any], folder: Path) -> li
     Lightning takes the processes for its own, started from outside.
     """
     folder.mkdir(parents=True)
-    start_processes(  # type: ignore[no-untyped-call]
-        _work, (work, processes, free_port(), folder), nprocs=processes, start_method="fork"
+    context = start_processes(  # type: ignore[no-untyped-call]
+        _work,
+        (work, processes, free_port(), folder),
+        nprocs=processes,
+        start_method="fork",
+        join=False,
     )
+    # where one fails the others are terminated, which Lightning would only note, and killed then
+    while not context.join(grace_period=5):
+        pass
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(processes)]

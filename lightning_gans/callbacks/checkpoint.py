@@ -18,7 +18,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from lightning_gans.callbacks.requeue import requeue
 from lightning_gans.callbacks.signals import REQUEUE, Signals
 from lightning_gans.errors import InputError, UserError
-from lightning_gans.models.base import NonFiniteLoss
+from lightning_gans.models.turns import NonFiniteLoss
 from lightning_gans.processes import highest
 from lightning_gans.run_folder import FOLDER
 

@@ -29,7 +29,7 @@ from lightning.pytorch.cli import (
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumulation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.checkpoints import check_fits, read
 from lightning_gans.cli.errors import one_line
@@ -92,6 +92,7 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Our callbacks, in the order of their calls, and what the data tell the model."""
+        parser.add_lightning_class_args(GradientAccumulation, "accumulation")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
@@ -135,8 +136,9 @@ class CLI(LightningCLI):
             )
         if trainer.accumulate_grad_batches not in (None, 1):
             raise UserError(
-                "trainer.accumulate_grad_batches is not for players that take turns; choose a "
-                "larger data.batch_size or more processes"
+                "trainer.accumulate_grad_batches is not for players that take turns; say "
+                f"accumulation.micro_batches={trainer.accumulate_grad_batches}, with "
+                "data.batch_size that of all of them together"
             )
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision

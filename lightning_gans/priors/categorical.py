@@ -130,7 +130,9 @@ class Categorical(Categories):
 
         The mean is over the rows of all processes (thesis, Algorithm 5, line 25).
         """
-        self.p.lerp_(mean_of_rows(predicted.detach().to(self.p.dtype)), 1 - self.decay)
+        before = self.p.clone()  # each part of a batch takes the step, and it must be the same step
+        mean = mean_of_rows(predicted.detach().to(self.p.dtype))
+        self.p.copy_(before.lerp(mean, 1 - self.decay))
 
 
 class GumbelSoftmax(Categories):

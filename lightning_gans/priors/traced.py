@@ -105,8 +105,9 @@ class Traced(Prior, ABC):
         The mean is over the codes of all processes, so that v is the same on each.
         """
         self._check(recovered)
+        before = self.v.clone()  # each part of a batch takes the step, and it must be the same step
         squares = mean_of_rows(recovered.detach().to(self.v.dtype).square())
-        self.v.lerp_(squares, 1 - self.decay)
+        self.v.copy_(before.lerp(squares, 1 - self.decay))
 
     def negative_log_likelihood(self, code: Tensor) -> Tensor:
         """-log N(code; mean, v), (n, dim) to (n,), in nats: AnoDLSGAN's score (thesis, Eq. 37).
