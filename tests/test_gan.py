@@ -67,21 +67,24 @@ def norms(score: Tensor, x: Tensor) -> Tensor:
         ),
     ],
 )
+@pytest.mark.parametrize("interval", [1, 2])
 def test_two_rounds_with_r1_and_r2(
-    loss: LossFactory, real: Function, fake: Function, player: Function
+    loss: LossFactory, real: Function, fake: Function, player: Function, interval: int
 ) -> None:
-    model, data = tiny(loss=loss, r1=0.5, r2=0.3).double(), batches(2)
+    model = tiny(loss=loss, r1=0.5, r2=0.3, penalty_interval=interval).double()
+    data = batches(2 * interval)
     reference = copy.deepcopy(model)
     train(model, data)
 
     generator, discriminator = reference.generator, reference.discriminator
     random = stream("training")
-    for batch in data:
+    for i, batch in enumerate(data):
         x = batch.clone().requires_grad_()
         z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
         y = generator(z).detach().requires_grad_()
         a_r, a_f = discriminator(x).score, discriminator(y).score
         penalties = 0.5 * (norms(a_r, x) ** 2).mean() + 0.3 * (norms(a_f, y) ** 2).mean()
+        penalties = penalties * (interval if i % interval == interval - 1 else 0)  # lazily
         descend(list(discriminator.parameters()), real(a_r).mean() + fake(a_f).mean() + penalties)
         z = torch.randn(len(x), LATENT, generator=random, dtype=torch.float64)
         descend(list(generator.parameters()), player(discriminator(generator(z)).score).mean())

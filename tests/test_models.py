@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import lightning_gans
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.errors import UserError
+from lightning_gans.losses import gradient_penalty
 from lightning_gans.models import (
     ACGAN,
     AEDLSGAN,
@@ -120,6 +122,41 @@ def test_a_turn_moves_all_of_its_own_player_and_no_other(name: str, player: str)
         for name, _ in chosen.named_parameters()
         if name.startswith("discriminator.") == (player == "discriminator")
     }
+
+
+PENALISED = [name for name in GAMES if name != "Elastic"]  # which has the class of another
+
+
+@pytest.mark.parametrize("name", PENALISED)
+def test_lazy_penalties_count_as_often_as_they_are_left_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights(interval: int) -> list[list[float]]:
+        """Of the penalties in each of four iterations."""
+        chosen = tiny(name, penalty_interval=interval)
+        seen: list[list[float]] = [[] for _ in range(4)]
+        module = sys.modules[type(chosen).__module__]
+
+        def penalty(score: Tensor, x: Tensor, center: float = 0.0, weight: float = 1.0) -> Tensor:
+            seen[chosen.global_step].append(weight)
+            return gradient_penalty(score, x, center, weight)
+
+        monkeypatch.setattr(module, "gradient_penalty", penalty)
+        trainer().fit(chosen, one_by_one(pairs(4)))
+        return seen
+
+    (each, *others), (first, second, third, fourth) = weights(1), weights(2)
+    assert all(other == each for other in others)
+    assert any(each)
+    assert not any(first)
+    assert not any(third)
+    assert second == fourth == [2 * weight for weight in each]
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_penalties_without_an_interval_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="penalty_interval >= 1 iterations, got 0"):
+        tiny(name, penalty_interval=0)
 
 
 @pytest.mark.parametrize("name", ["Autoencoder", "Classifier"])

@@ -57,6 +57,8 @@ class ACGAN(AdversarialModule):
         classification_real: weight of the discriminator's cross-entropy on real data.
         classification_fake: weight of the discriminator's cross-entropy on fakes.
         classification: weight of the generator's cross-entropy.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
 
     Raises:
         ValueError: if the data have no labels, or ``probabilities`` are not such.
@@ -83,8 +85,9 @@ class ACGAN(AdversarialModule):
         classification_real: float = 1.0,
         classification_fake: float = 1.0,
         classification: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), labelled("ACGAN", classes)
         self.loss = loss()
@@ -117,8 +120,8 @@ class ACGAN(AdversarialModule):
             together = real.score + fake.score
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(together, x, weight=self.r1),
-                r2=gradient_penalty(together, y, weight=self.r2),
+                r1=gradient_penalty(together, x, weight=self.lazily(self.r1)),
+                r2=gradient_penalty(together, y, weight=self.lazily(self.r2)),
                 classification_real=self.classification_real
                 * cross_entropy(real.logits, c_r, self.classes).mean(),
                 classification_fake=self.classification_fake

@@ -27,6 +27,7 @@ class AdversarialModule(Model, ABC):
     Args:
         optimizer: makes an optimiser from parameters; used for each player.
         discriminator_optimizer: if given, the discriminator's own instead.
+        penalty_interval: iterations between gradient penalties, at least 1.
     """
 
     players = ("discriminator", "generator")
@@ -38,8 +39,17 @@ class AdversarialModule(Model, ABC):
         self,
         optimizer: OptimizerCallable,
         discriminator_optimizer: OptimizerCallable | None = None,
+        penalty_interval: int = 1,
     ) -> None:
         super().__init__(discriminator_optimizer or optimizer, optimizer)
+        if penalty_interval < 1:
+            raise ValueError(f"expected penalty_interval >= 1 iterations, got {penalty_interval}")
+        self.penalty_interval = penalty_interval
+
+    def lazily(self, weight: float) -> float:
+        """A gradient penalty's weight in this iteration: an interval's in its last, and else 0."""
+        due = (self.global_step + 1) % self.penalty_interval == 0
+        return weight * self.penalty_interval if due else 0.0
 
     def owned(self, player: str) -> list[dict[str, Any]]:
         """The discriminator's parameters, or all others."""

@@ -55,6 +55,8 @@ class AEDLSGAN(AdversarialModule):
         activation: makes what the scores of several labels become, ``PerLabel`` or ``Summed``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
 
     Raises:
         ValueError: if the data have no labels.
@@ -76,8 +78,9 @@ class AEDLSGAN(AdversarialModule):
         activation: ActivationFactory = PerLabel,
         r1: float = 10.0,
         latent: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), labelled("AEDLSGAN", classes)
         self.loss, self.activation = loss(), activation()
@@ -102,7 +105,7 @@ class AEDLSGAN(AdversarialModule):
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
                 adversarial=(self.loss.real(a_r) + self.loss.fake(a_f)).mean(),
-                r1=gradient_penalty(a_r.mean(1), x, weight=self.r1),
+                r1=gradient_penalty(a_r.mean(1), x, weight=self.lazily(self.r1)),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code

@@ -50,6 +50,8 @@ class CAGAN(AdversarialModule):
         mixing: makes the schedule of mixed batches, e.g. ``MixedBatches``.
         r1: weight of the squared gradient norm at real data (no factor of a half).
         r2: weight of the squared gradient norm at fakes.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
 
     Raises:
         ValueError: if the data have no labels, or ``probabilities`` are not such.
@@ -74,8 +76,9 @@ class CAGAN(AdversarialModule):
         mixing: MixingFactory = PureBatches,
         r1: float = 1.0,
         r2: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), labelled("CAGAN", classes)
         self.loss, self.activation = loss(), activation()
@@ -103,8 +106,8 @@ class CAGAN(AdversarialModule):
             together = real.mean(1) + fake.mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r1=gradient_penalty(together, x, weight=self.r1),
-                r2=gradient_penalty(together, y, weight=self.r2),
+                r1=gradient_penalty(together, x, weight=self.lazily(self.r1)),
+                r2=gradient_penalty(together, y, weight=self.lazily(self.r2)),
             )
 
         with self.turn("generator") as minimize:

@@ -58,6 +58,8 @@ class CGPGAN(AdversarialModule):
         classification: weight of the classifier's cross-entropy, λ_cls.
         classifier_penalty: weight of the classifier's gradient penalty, λ_cgp (Eq. 45).
         warmup: iterations in which Q's probabilities are normalised.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
     verbs = ("generate", "decode", "cluster")
@@ -81,8 +83,9 @@ class CGPGAN(AdversarialModule):
         classification: float = 1.0,
         classifier_penalty: float = 0.1,
         warmup: int = 60_000,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         if num_categories < 2 or num_labels < 1:
             raise ValueError(
@@ -117,11 +120,11 @@ class CGPGAN(AdversarialModule):
             right = activations(softmax(logits, self.classes), c_f, self.classes).mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r2=gradient_penalty(fake.mean(1), y, weight=self.r2),
+                r2=gradient_penalty(fake.mean(1), y, weight=self.lazily(self.r2)),
                 classification=self.classification
                 * cross_entropy(logits, c_f, self.classes).mean(),
                 classifier_penalty=gradient_penalty(
-                    (1 - right).square(), y, weight=self.classifier_penalty
+                    (1 - right).square(), y, weight=self.lazily(self.classifier_penalty)
                 ),
             )
 

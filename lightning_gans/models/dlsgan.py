@@ -44,6 +44,8 @@ class DLSGAN(AdversarialModule):
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
     verbs = (*AdversarialModule.verbs, "ood_score")
@@ -60,8 +62,9 @@ class DLSGAN(AdversarialModule):
         loss: LossFactory = NonSaturating,
         r1: float = 10.0,
         latent: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent = r1, latent
@@ -82,7 +85,7 @@ class DLSGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.r1),
+                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code

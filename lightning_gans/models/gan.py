@@ -41,6 +41,8 @@ class GAN(AdversarialModule):
         penalty: weight of WGAN-GP's (‖∇‖ - 1)² between real data and fakes; usually 10.
         critic_steps: discriminator updates for one of the generator. The batch is cut into as
             many parts, so that each update sees data of its own.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
     verbs = ("generate", "decode")
@@ -59,8 +61,9 @@ class GAN(AdversarialModule):
         r2: float = 0.0,
         penalty: float = 0.0,
         critic_steps: int = 1,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         if critic_steps < 1:
             raise ValueError(f"expected at least one critic step, got critic_steps={critic_steps}")
@@ -82,14 +85,14 @@ class GAN(AdversarialModule):
                 y = self.generator(self.prior.sample(len(x), self.random) * s).requires_grad_()
                 real, fake = self.discriminator(x).score, self.discriminator(y).score
                 terms = {"adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean()}
-                if self.r1:
-                    terms["r1"] = gradient_penalty(real, x, weight=self.r1)
-                if self.r2:
-                    terms["r2"] = gradient_penalty(fake, y, weight=self.r2)
-                if self.penalty:
+                if r1 := self.lazily(self.r1):
+                    terms["r1"] = gradient_penalty(real, x, weight=r1)
+                if r2 := self.lazily(self.r2):
+                    terms["r2"] = gradient_penalty(fake, y, weight=r2)
+                if penalty := self.lazily(self.penalty):
                     between = interpolate(x, y, self.random)
                     score = self.discriminator(between).score
-                    terms["penalty"] = self.penalty * gradient_penalty(score, between, center=1.0)
+                    terms["penalty"] = penalty * gradient_penalty(score, between, center=1.0)
                 minimize(**terms)
 
         with self.turn("generator") as minimize:

@@ -43,6 +43,8 @@ class InfoGAN(AdversarialModule):
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
         floor: the least variance, positive, in squared units of the latent.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
 
     Raises:
         ValueError: if ``floor`` is not positive.
@@ -63,8 +65,9 @@ class InfoGAN(AdversarialModule):
         r1: float = 10.0,
         latent: float = 1.0,
         floor: float = 1e-4,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         if floor <= 0:
             raise ValueError(f"expected a floor of the variance above 0, got {floor}")
@@ -88,7 +91,7 @@ class InfoGAN(AdversarialModule):
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.r1),
+                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
                 latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
             )
         seen = mean

@@ -50,6 +50,8 @@ class CategoricalInfoGAN(AdversarialModule):
         r2: weight of the squared gradient norm at fakes.
         classification: weight of both players' cross-entropy, λ_cls.
         warmup: iterations in which P(C) is not learnt.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
     verbs = ("generate", "decode", "cluster")
@@ -74,8 +76,9 @@ class CategoricalInfoGAN(AdversarialModule):
         r2: float = 1.0,
         classification: float = 1.0,
         warmup: int = 60_000,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         if num_categories < 2 or num_labels < 1:
             raise ValueError(
@@ -121,9 +124,9 @@ class CategoricalInfoGAN(AdversarialModule):
                 * cross_entropy(fake.code, c, self.classes).mean(),
             }
             if self.r1:
-                terms["r1"] = gradient_penalty(real, x, weight=self.r1)
+                terms["r1"] = gradient_penalty(real, x, weight=self.lazily(self.r1))
             if self.r2:
-                terms["r2"] = gradient_penalty(fake.score, y, weight=self.r2)
+                terms["r2"] = gradient_penalty(fake.score, y, weight=self.lazily(self.r2))
             minimize(**terms)
 
         with self.turn("generator") as minimize:

@@ -48,6 +48,8 @@ class PVDGAN(AdversarialModule):
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
         reconstruction: weight of L_rec for the generator, λ_rec.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
 
     Raises:
         ValueError: if the prior traces no variance.
@@ -69,8 +71,9 @@ class PVDGAN(AdversarialModule):
         r1: float = 3.0,
         latent: float = 1.0,
         reconstruction: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.reconstruction = r1, latent, reconstruction
@@ -96,7 +99,7 @@ class PVDGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.r1),
+                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code

@@ -44,6 +44,8 @@ class VAEGAN(AdversarialModule):
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         reconstruction: weight of L_rec for generator and encoder, λ_rec.
         regularization: weight of the prior loss L_prr, λ_prr; 0, 1 and 10 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, each of
+            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class VAEGAN(AdversarialModule):
         r1: float = 3.0,
         reconstruction: float = 1.0,
         regularization: float = 1.0,
+        penalty_interval: int = 1,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.reconstruction, self.regularization = r1, reconstruction, regularization
@@ -91,7 +94,7 @@ class VAEGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.r1),
+                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
             )
 
         with self.turn("generator") as minimize:
