@@ -11,7 +11,7 @@ import torch
 from rounds import LATENT, one_by_one
 from skimage.metrics import peak_signal_noise_ratio
 from test_dlsgan import tiny
-from test_training import trainer
+from test_training import data, points, trainer
 from torch import Tensor
 
 from lightning_gans.callbacks import EMA, Evaluation, Pictures
@@ -126,7 +126,20 @@ def test_evaluation_is_the_same_every_time_and_moves_no_random_numbers(
     assert torch.equal(model.random.get_state(), state)
 
 
-def test_without_weights_the_rest_is_measured_and_a_warning_says_so(
+def test_blocks_of_features_bound_memory_and_change_no_value(
+    model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    whole, parts = Evaluation(Pixels()), Evaluation(Pixels(), block=7)
+    assert evaluate(model, images, tmp_path / "1", parts) == pytest.approx(
+        evaluate(model, images, tmp_path / "2", whole), rel=1e-6
+    )
+    assert {m.block for m in parts.compared if not isinstance(m, FrechetDistance)} == {7}
+    with pytest.raises(ValueError, match="block >= 1 images, got 0"):
+        Evaluation(block=0)
+
+
+def test_stylegan3_163_without_weights_the_rest_is_measured_and_a_warning_says_so(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
@@ -175,23 +188,50 @@ def test_pictures_show_what_they_say(model: DLSGAN, images: Tensor) -> None:
     torch.testing.assert_close(cells("traversals", 5), shown(torch.cat(line)))
 
 
-def test_averages_take_batch_norms_statistics_with_them() -> None:
+def test_aiaccel_554_averages_take_batch_norms_statistics_and_no_other_buffer() -> None:
     """The averaged statistics are the plain recursion over what training leaves behind."""
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm1d(2)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 2), norm)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), norm, DynamicScale(2))
     assert norm.running_mean is not None
     ema = EMA(decay=0.75, warmup=None)
     ema.average = {name: value.detach().clone() for name, value in averaged_of(model).items()}
     plain = norm.running_mean.clone()
     for step in range(1, 4):
-        model(torch.randn(8, 3))
+        norm(model[0](torch.randn(8, 3)))
         ema.update(model, step)
         plain = 0.75 * plain + 0.25 * norm.running_mean
     assert not torch.equal(plain, norm.running_mean)
     ema.swap(model)
     torch.testing.assert_close(norm.running_mean, plain)
     assert norm.num_batches_tracked == 3
+    assert {name.rpartition(".")[2] for name in ema.average} == {
+        *("weight", "bias", "running_mean", "running_var")
+    }
+
+
+def test_anemoi_core_743_averages_find_their_weights_by_name() -> None:
+    """Also when a weight was registered anew, and so stands behind the others."""
+    layer = torch.nn.Linear(3, 3)
+    start = {name: value.detach().clone() for name, value in layer.named_parameters()}
+    ema = EMA(decay=0.75, warmup=None)
+    ema.average = {name: value.clone() for name, value in start.items()}
+    layer.weight = torch.nn.Parameter(torch.ones(3, 3))
+    weight = layer.weight
+    del layer.weight
+    layer.register_parameter("weight", weight)
+    assert [name for name, _ in layer.named_parameters()] == ["bias", "weight"]
+    ema.update(layer, 1)
+    ema.swap(layer)
+    torch.testing.assert_close(layer.weight, 0.75 * start["weight"] + 0.25)
+    torch.testing.assert_close(layer.bias, start["bias"])
+
+
+def test_neural_lam_739_averages_are_of_the_models_kind_and_place(tmp_path: Path) -> None:
+    """Lightning casts and moves a model after the setup hook: a copy made there would be left."""
+    ema = EMA(0.8, warmup=None)
+    trainer(tmp_path, ema, max_steps=2, precision="64-true").fit(points(), data())
+    assert {value.dtype for value in ema.average.values()} == {torch.float64}
 
 
 def test_very_many_categories_can_be_drawn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,17 @@ def test_a_lower_rate_can_be_given_when_going_on(tmp_path: Path) -> None:
     assert {group["lr"] for o in runner.optimizers for group in o.param_groups} == {1e-9}
     saved = torch.load(tmp_path / "checkpoints" / "last-step=6.ckpt", weights_only=True)
     assert saved["optimizer_states"][0]["state"][0]["step"] == 6  # the moments were kept
+
+
+def test_lightning_20947_no_checkpoints_are_saved_but_our_own(tmp_path: Path) -> None:
+    """Lightning's, there by default, looks into models whose optimisers are stepped by hand."""
+    runner = trainer(tmp_path, Checkpoint(every=2), max_steps=5)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        runner.fit(points(), data())
+    assert not [warning for warning in said if "saved_models" in str(warning.message)]
+    assert [type(found) for found in runner.checkpoint_callbacks] == [Checkpoint]
+    assert names(tmp_path) == {"last-step=4.ckpt", "last-step=5.ckpt"}
 
 
 def test_half_a_line_is_no_row(tmp_path: Path) -> None:

@@ -135,16 +135,21 @@ def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
     torch.testing.assert_close(model.decode(tensors["code"]), tensors["reconstruction"])
 
 
-def test_what_goes_on_is_the_run_and_what_is_typed_is_laid_on_top(tmp_path: Path) -> None:
+def test_lightning_21455_what_goes_on_is_the_run_and_what_is_typed_is_laid_on_top(
+    tmp_path: Path,
+) -> None:
     main(["model=gan", *MLP, "trainer.max_steps=10", "seed_everything=5", "ema.decay=0.9"])
-    main(["model=gan", "data=gaussians", "ckpt_path=last", "trainer.max_steps=12"])
+    typed = ["trainer.max_steps=12", "model.r1=3"]
+    main(["model=gan", "data=gaussians", "ckpt_path=last", *typed])
     run = only(tmp_path / "runs" / "gan" / "gaussians")
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["seed_everything"] == 5
     assert config["ema"]["decay"] == 0.9
     assert config["model"]["init_args"]["generator"]["init_args"]["width"] == 8
     assert config["trainer"]["max_steps"] == 12
-    assert torch.load(run / "checkpoints" / "last-step=12.ckpt", weights_only=True)
+    assert config["model"]["init_args"]["r1"] == 3
+    saved = torch.load(run / "checkpoints" / "last-step=12.ckpt", weights_only=True)
+    assert saved["hyper_parameters"]["r1"] == 3
 
 
 def test_a_checkpoint_of_another_model_or_a_damaged_one_is_one_line(
@@ -192,7 +197,7 @@ def test_two_processes_train_one_run(launcher: list[str], images: Path, tmp_path
     assert lightning_gans.load(run).generate(1).shape == (1, 1, 16, 16)
 
 
-def test_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+def test_lightning_7679_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
     whole = ["model=gan", *MLP, "trainer.max_steps=20"]
     main([*whole])
     run = only(tmp_path / "runs" / "gan" / "gaussians")
@@ -254,7 +259,9 @@ def test_a_mistake_is_one_line_and_a_status(
     assert message in lines[0]
 
 
-def test_lightning_7679_a_second_run_has_a_folder_and_a_config_of_its_own(tmp_path: Path) -> None:
+def test_lightning_7679_and_11256_a_second_run_has_a_folder_and_a_config_of_its_own(
+    tmp_path: Path,
+) -> None:
     for _ in range(2):
         main(["model=gan", *MLP, "trainer.max_steps=1"])
     configs = list(tmp_path.glob("runs/gan/gaussians/*/config.yaml"))

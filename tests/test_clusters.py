@@ -81,7 +81,7 @@ def test_when_a_process_is_lost_the_other_ends_with_one_line(killed: str, tmp_pa
     assert "Traceback" not in said
 
 
-def test_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
+def test_lightning_16639_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main(["model=gan", *MLP, "trainer.max_steps=600"])

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSamplerWrapper
+from rounds import trainer
+from several import several
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -32,6 +35,7 @@ from lightning_gans.data import (
 from lightning_gans.data.sampling import EpochShuffle
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed, whole_batch
 from lightning_gans.ood.sets import MNISTOOD, CelebAOOD
+from lightning_gans.strategies import GANDDP
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "data"
 
@@ -184,6 +188,42 @@ def test_lightning_gives_each_epoch_its_own_order(
     for epoch in range(2):
         sampler.set_epoch(epoch)
         assert model.seen[epoch] == list(sampler)
+
+
+def shares(rank: int, processes: int) -> tuple[list[list[int]], list[int]]:
+    """What a process sees: of each iteration, and of the validation data."""
+    trained: list[list[int]] = []
+    validated: list[int] = []
+
+    class Sees(LightningModule):
+        def training_step(self, batch: Batch, batch_idx: int) -> None:
+            trained.append(batch[1].tolist())
+
+        def validation_step(self, batch: Batch, batch_idx: int) -> None:
+            validated.extend(batch[1].tolist())
+
+        def configure_optimizers(self) -> None:
+            return None
+
+    options: dict[str, Any] = {"max_epochs": 2, "check_val_every_n_epoch": 2}
+    if processes > 1:
+        options |= {"strategy": GANDDP(), "devices": processes}
+    model = Sees()
+    model.automatic_optimization = False
+    data = Numbers(n=27, batch_size=8 // processes, validation=13)
+    trainer(**options).fit(model, datamodule=data)
+    return trained, validated
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightnings_samplers_repeat_and_shuffle_nothing_of_ours(tmp_path: Path) -> None:
+    """It replaces a sampler for several processes, unless that is made for them."""
+    ((alone, _),) = several(1, shares, tmp_path / "one")
+    assert len(alone) == 6
+    (first, validated), (second, rest) = several(2, shares, tmp_path / "two")
+    # an iteration sees the images that it would see in one process, and validation each once
+    assert [{*a, *b} for a, b in zip(first, second, strict=True)] == [set(x) for x in alone]
+    assert validated + rest == [*range(0, 13, 2), *range(1, 13, 2)]
 
 
 def test_too_few_images() -> None:

@@ -235,3 +235,18 @@ def test_experiments_that_are_named_exist() -> None:
 def test_the_readme_counts_configs_and_classes() -> None:
     claim = f"[{len(configs())} configs of {len(set(configs().values()))} classes]"
     assert claim in (ROOT / "README.md").read_text()
+
+
+def test_each_trap_is_held_by_tests_that_are_there_and_none_is_forgotten() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "traps.md").read_text())
+    there = {
+        (path.name, name)
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 30
+    assert set(named) <= there
+    # a test that bears the number of somebody's report stands in the table
+    assert {t for t in there if re.match(r"test_(lightning|pytorch\w*|torch\w+)_\d", t[1])} <= set(
+        named
+    )

@@ -116,3 +116,14 @@ def test_long_gradients_are_shortened_before_the_step(max_norm: float | None) ->
     assert factor == 1 or not torch.allclose(ours[0], start[0])
     with pytest.raises(ValueError, match="expected max_norm > 0, or null, got 0"):
         AdamW(ours, max_norm=0)
+
+
+def test_betas_may_be_whole_numbers_in_a_list() -> None:
+    """As YAML and checkpoints give them; torch's own asks for a pair of floats."""
+    ours, theirs = (nn.Parameter(torch.tensor([1.0, 2.0])) for _ in range(2))
+    optimizers = [AdamW([ours], betas=[0, 0.99]), AdamW([theirs])]  # type: ignore[arg-type]
+    for optimizer, parameter in zip(optimizers, (ours, theirs), strict=True):
+        for gradient in ([3.0, -1.0], [0.5, 2.0]):
+            parameter.grad = torch.tensor(gradient)
+            optimizer.step()
+    assert torch.equal(ours, theirs)

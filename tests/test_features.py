@@ -170,9 +170,12 @@ def test_an_extractor_adds_nothing_to_the_model_that_holds_it() -> None:
 # ---------------------------------------------------------------- inception
 
 
-def test_inception_features_equal_torch_fidelity(inception_weights: Path) -> None:
+@pytest.mark.parametrize("side", [28, 400])
+def test_torchmetrics_3130_inception_sees_images_resized_as_torch_fidelity_does(
+    side: int, inception_weights: Path
+) -> None:
     generator = torch.Generator().manual_seed(0)
-    grey = torch.randint(256, (2, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    grey = torch.randint(256, (2, 1, side, side), generator=generator, dtype=torch.uint8)
     extractor = InceptionFeatures(str(inception_weights))
     extractor.prepare("cpu")
     seen = extractor(grey)
@@ -188,7 +191,9 @@ def test_inception_features_equal_torch_fidelity(inception_weights: Path) -> Non
         extractor(torch.zeros(1, 2, 32, 32, dtype=torch.uint8))
 
 
-def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_stylegan2_ada_pytorch_234_no_network_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def nobody_answers(request: object, timeout: float) -> None:
         raise URLError("no route to host")
 
@@ -204,7 +209,7 @@ def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert caught.value.__suppress_context__
 
 
-def test_cached_weights_need_no_network(
+def test_torchmetrics_2867_cached_or_given_weights_need_no_network(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inception_weights: Path
 ) -> None:
     cached = tmp_path / "checkpoints" / Path(fidelity.URL_INCEPTION_V3).name
@@ -213,6 +218,8 @@ def test_cached_weights_need_no_network(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(features, "urlopen", None)
     InceptionFeatures().prepare("cpu")
+    monkeypatch.setattr(torch.hub, "get_dir", None)
+    InceptionFeatures(str(inception_weights)).prepare("cpu")
 
 
 class Trojan:

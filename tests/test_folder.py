@@ -147,7 +147,7 @@ def test_crop_and_resize(tmp_path: Path) -> None:
     assert torch.allclose(grey, torch.full((1, 4, 4), round(0.587 * 255) / 127.5 - 1))
 
 
-def test_resizing_is_antialiased_and_keeps_the_axes(tmp_path: Path) -> None:
+def test_clean_fid_resizing_is_antialiased_and_keeps_the_axes(tmp_path: Path) -> None:
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 255
     stripes[:32] //= 2

@@ -91,7 +91,9 @@ def test_quantisation_refuses_what_is_no_image() -> None:
 
 @pytest.mark.parametrize("mean", [0.0, 100.0])
 @pytest.mark.parametrize("sizes", [(1000, 850), (40, 60)])
-def test_frechet_distance_equals_torch_fidelity(mean: float, sizes: tuple[int, int]) -> None:
+def test_torch_fidelity_46_frechet_distance_of_many_and_few_samples_is_theirs(
+    mean: float, sizes: tuple[int, int]
+) -> None:
     # the second pair of sizes gives covariances of less than full rank
     real = normal(sizes[0], 64) @ normal(64, 64, seed=1) / 8 + mean
     fake = normal(sizes[1], 64, seed=2) * 1.1 + mean + 0.05
@@ -103,12 +105,25 @@ def test_frechet_distance_equals_torch_fidelity(mean: float, sizes: tuple[int, i
     assert distance.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_pytorch_fid_13_frechet_distance_equals_the_matrix_root_of_scipy() -> None:
+def test_frechet_distance_equals_the_matrix_root_of_scipy() -> None:
     real, fake = normal(500, 8), normal(300, 8, seed=1) @ normal(8, 8, seed=2) + 1
     s1, s2 = np.cov(real.numpy(), rowvar=False), np.cov(fake.numpy(), rowvar=False)
     shift = real.numpy().mean(0) - fake.numpy().mean(0)
     expected = shift @ shift + np.trace(s1 + s2 - 2 * np.real(sqrtm(s1 @ s2)))
     assert fill(FrechetDistance(8), real, fake).compute().item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("sizes", [(20, 30), (2, 2), (80, 5)])
+def test_pytorch_fid_13_fewer_samples_than_features_have_a_distance_too(
+    sizes: tuple[int, int],
+) -> None:
+    real, fake = (1000 * normal(n, 60, seed=seed) for seed, n in enumerate(sizes))
+    # with S = AᵀA, the root of S₁S₂ has the sum of the singular values of A₁A₂ᵀ as its trace
+    a1, a2 = ((x - x.mean(0)).numpy() / math.sqrt(len(x) - 1) for x in (real, fake))
+    root = np.linalg.svd(a1 @ a2.T, compute_uv=False).sum()
+    shift = (real.mean(0) - fake.mean(0)).square().sum().item()
+    expected = shift + (a1**2).sum() + (a2**2).sum() - 2 * root
+    assert fill(FrechetDistance(60), real, fake).compute().item() == pytest.approx(expected, 1e-6)
 
 
 def test_frechet_distance_of_samples_with_known_moments() -> None:

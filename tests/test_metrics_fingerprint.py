@@ -63,7 +63,7 @@ class Prepared(Dataset[Tensor]):
         return self.prepare(pixels()[index])
 
 
-def test_a_preparation_shows_in_the_pixels() -> None:
+def test_stylegan2_ada_pytorch_283_a_preparation_shows_in_the_pixels() -> None:
     plain = fingerprint(Prepared(lambda x: x.flip(1)))
     assert fingerprint(Prepared(lambda x: x.flip(1))) == plain
     assert fingerprint(Prepared(lambda x: x.flip(2))) != plain

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "lightning_gans"
 # a room may import from those before it, not from those after
 ORDER = [
     "errors",
+    "slurm",
     "run_folder",
     "randomness",
     "micro_batches",
@@ -90,7 +91,7 @@ def test_environment_and_pyproject_agree() -> None:
     assert environment["name"] == "lightning_gans"
 
 
-def test_requirements_leave_out_the_malicious_releases() -> None:
+def test_lightning_21691_requirements_leave_out_the_malicious_releases() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     (bound,) = re.findall(r'"lightning>=([\d.]+)"', pyproject)
     assert tuple(map(int, bound.split("."))) >= (2, 6, 6)

@@ -234,7 +234,7 @@ def slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, status: int = 0) -> Pat
 
 
 @pytest.mark.parametrize("array", [False, True])
-def test_slurm_20347_a_warning_signal_saves_requeues_and_the_job_goes_on(
+def test_lightning_20347_a_warning_signal_saves_requeues_and_the_job_goes_on(
     array: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(0, 1, pvdgan, tmp_path / "whole")
@@ -255,7 +255,7 @@ def test_slurm_20347_a_warning_signal_saves_requeues_and_the_job_goes_on(
     assert all(torch.equal(again[name], value) for name, value in whole.items())
 
 
-def test_slurm_21404_without_scontrol_it_is_said_how_to_go_on(
+def test_lightning_21404_without_scontrol_it_is_said_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "123")

@@ -10,14 +10,15 @@ import pytest
 import torch
 from several import several
 from test_callbacks import Pixels
-from test_training import trainer
-from torch import Tensor
+from test_training import Watch, trainer
+from torch import Tensor, nn
 
 from lightning_gans.callbacks import EMA, Evaluation
 from lightning_gans.callbacks.fixed_draws import FixedDraws
-from lightning_gans.data import DataModule
+from lightning_gans.data import DataModule, Gaussians
 from lightning_gans.data.tensors import TensorImages
-from lightning_gans.models import CAGAN, DLSGAN, Model
+from lightning_gans.models import CAGAN, DLSGAN, GAN, Model
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import Categorical, Normal
 from lightning_gans.strategies import GANDDP
 
@@ -76,6 +77,41 @@ def test_torchmetrics_2684_one_two_and_three_processes_measure_the_same(tmp_path
         for found in several(processes, work, tmp_path / str(processes)):
             for values, expected in zip(found, alone, strict=True):
                 assert values == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+class Normed(nn.Module):
+    """A generator with batch norm."""
+
+    def __init__(self, latent_dim: int, image_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(latent_dim)
+        self.rest = MLPGenerator(latent_dim, image_shape, width=8, depth=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.rest(self.norm(z))
+        return x
+
+
+def statistics(rank: int, processes: int, folder: Path) -> tuple[Tensor, Tensor]:
+    """Batch norm's mean, as training left it in a process and as it was in validation."""
+    watch = Watch()
+    model = GAN((2,), 3, Normed, partial(MLPDiscriminator, width=8, depth=1))
+    options: dict[str, Any] = {"strategy": GANDDP(), "devices": processes, "logger": False}
+    run = trainer(
+        folder, EMA(0.5, warmup=None), watch, max_steps=5, val_check_interval=5, **options
+    )
+    run.fit(model, Gaussians(train=80, validation=16, batch_size=8))
+    name = "generator.norm.running_mean"
+    return watch.after[-1][name], watch.validated[-1][name]
+
+
+def test_all_processes_measure_with_the_first_ones_batch_norm(tmp_path: Path) -> None:
+    """Each has seen rows of its own, and they would measure as many models as they are."""
+    (first, one), (second, other) = several(
+        2, partial(statistics, folder=tmp_path), tmp_path / "two"
+    )
+    assert not torch.equal(first, second)
+    assert torch.equal(one, other)
 
 
 def test_real_images_are_looked_at_once(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def history(found: list[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_lightning_19728_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
+def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -89,6 +89,7 @@ def test_lightning_19728_an_offline_run_holds_config_scalars_on_one_axis_and_pic
     }
     assert config["model"]["init_args"]["latent_dim"] == 6
     assert config["data"]["class_path"] == "lightning_gans.data.Folder"
+    assert config.keys().isdisjoint(config["model"]["init_args"])  # nothing is there twice
 
     rows = history(found)
     losses = {
@@ -112,7 +113,7 @@ def test_lightning_19728_an_offline_run_holds_config_scalars_on_one_axis_and_pic
     )
 
 
-def test_lightning_13524_a_run_that_continues_is_one_run_in_wandb_too(
+def test_lightning_13524_and_5342_a_run_that_continues_is_one_run_in_wandb_too(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")

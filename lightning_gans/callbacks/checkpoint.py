@@ -15,12 +15,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from lightning_gans.callbacks.requeue import requeue
 from lightning_gans.callbacks.signals import REQUEUE, Signals
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.turns import NonFiniteLoss
 from lightning_gans.processes import highest
 from lightning_gans.run_folder import FOLDER
+from lightning_gans.slurm import requeue
 
 # how many files of each kind stay
 KEPT = {"last": 2, "best": 1, "failed": 1}

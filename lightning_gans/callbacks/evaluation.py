@@ -63,6 +63,8 @@ class Evaluation(Callback):
             features are not to be had; if not, the rest is measured and a warning says so.
         cache: folder in which features of real images are kept for all runs; ``null`` is
             ``lightning_gans`` in the user's cache. Only evaluations of all images use it.
+        block: features of images that are compared with as many others at a time, by KID and by
+            precision and its kin; what bounds their memory.
     """
 
     def __init__(
@@ -71,8 +73,12 @@ class Evaluation(Callback):
         k: int = 3,
         required: bool = True,
         cache: str | None = None,
+        block: int = 2048,
     ) -> None:
+        if block < 1:
+            raise ValueError(f"expected block >= 1 images, got {block}")
         self.features, self.k, self.required, self.cache = features, k, required, cache
+        self.block = block
         self.metrics: dict[str, Metric] = {}
         # those among the metrics that compare features of real images with those of fakes
         self.compared: list[FrechetDistance | KernelDistance | PrecisionRecall] = []
@@ -100,8 +106,8 @@ class Evaluation(Callback):
             self.draws = FixedDraws(model.prior, model.categories, model.device)
         self.compared = []
         if self.features is not None and generates and self.prepare(model.device):
-            fid, kid = FrechetDistance(self.features.num_features), KernelDistance()
-            manifolds = PrecisionRecall(self.k)
+            fid, kid = FrechetDistance(self.features.num_features), KernelDistance(self.block)
+            manifolds = PrecisionRecall(self.k, self.block)
             self.metrics |= {"fid": fid, "kid": kid, "precision": manifolds}
             self.compared = [fid, kid, manifolds]
         if generates and inverts:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from lightning_gans import slurm
 from lightning_gans.errors import UsageError
 from lightning_gans.run_folder import FOLDER, newest
 
@@ -75,14 +76,10 @@ def copies(run: Path) -> Iterator[Path]:
 
 
 def job_name() -> str | None:
-    """What SLURM calls this job and its step; None elsewhere."""
-    job = os.environ.get("SLURM_JOB_ID")
+    """A folder's name by SLURM's job and its step; None elsewhere."""
+    job, step = slurm.job(), slurm.step()
     if job is None:
         return None
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
-        job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
-    step = os.environ.get("SLURM_STEP_ID")
     return f"slurm-{job}" if step is None else f"slurm-{job}.{step}"
 
 
@@ -94,7 +91,7 @@ def requeued(names: Mapping[str, str]) -> Path | None:
     job = job_name()
     if job is None or VARIABLE in os.environ:
         return None
-    if not os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"):
+    if not slurm.restarted():
         return None
     return newest(family(names) / job)
 

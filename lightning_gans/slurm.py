@@ -1,4 +1,4 @@
-"""Asks SLURM to run a job once more."""
+"""What a job knows of SLURM, and asks it; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ class RequeueFailed(UserError, RuntimeError):
     """SLURM could not be asked, or refused."""
 
 
-def job() -> str:
-    """What SLURM calls this job; of an array, the task.
-
-    Raises:
-        KeyError: outside of SLURM.
-    """
+def job() -> str | None:
+    """What SLURM calls this job, or task of an array; None elsewhere."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
-        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ["SLURM_JOB_ID"]
+        return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def step() -> str | None:
+    """Which of its job's steps this is; None where the job has none."""
+    return os.environ.get("SLURM_STEP_ID")
+
+
+def restarted() -> bool:
+    """Whether the job was requeued and runs once more."""
+    return bool(os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"))
 
 
 def requeue() -> str:
@@ -34,6 +40,8 @@ def requeue() -> str:
         RequeueFailed: if that is not possible.
     """
     name = job()
+    if name is None:
+        raise RequeueFailed("this is no job of SLURM: there is no SLURM_JOB_ID")
     try:
         done = subprocess.run(
             ["scontrol", "requeue", name], capture_output=True, text=True, check=False
