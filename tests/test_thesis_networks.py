@@ -14,7 +14,6 @@ from lightning_gans.networks import (
     SmallDiscriminator,
     SmallGenerator,
 )
-from lightning_gans.networks.blurred import Residual
 from lightning_gans.networks.layers import (
     Blur,
     DownConv2d,
@@ -22,7 +21,7 @@ from lightning_gans.networks.layers import (
     EqualizedLinear,
     UpConv2d,
 )
-from lightning_gans.networks.residual import DownResidual, UpResidual
+from lightning_gans.networks.residual_block import Residual
 
 
 def count(module: nn.Module) -> int:
@@ -132,8 +131,10 @@ def test_residual_networks_compute_their_layers() -> None:
     first, second = (m for m in generator.modules() if isinstance(m, EqualizedLinear))
     x = leaky(second(leaky(first(z)))).reshape(4, 3, 4, 4)
     for block in generator.up:
-        assert isinstance(block, UpResidual)
+        assert isinstance(block, Residual)
         up, convolution = block.main[0], block.main[2]
+        assert isinstance(up, UpConv2d)
+        assert isinstance(block.skip, UpConv2d)
         x = (leaky(convolution(leaky(up(x)))) + block.skip(x)) / 2**0.5
     torch.testing.assert_close(generator(z), generator.draw(x))
 
@@ -142,8 +143,10 @@ def test_residual_networks_compute_their_layers() -> None:
     read, last = (m for m in discriminator.down if isinstance(m, EqualizedConv2d))
     y = leaky(read(y))
     for down in discriminator.down:
-        if isinstance(down, DownResidual):
+        if isinstance(down, Residual):
             convolution, halve = down.main[0], down.main[2]
+            assert isinstance(halve, DownConv2d)
+            assert isinstance(down.skip, DownConv2d)
             y = (leaky(halve(leaky(convolution(y)))) + down.skip(y)) / 2**0.5
     y = leaky(last(y)).flatten(1)
     assert y.shape == (4, 3 * 4 * 4)

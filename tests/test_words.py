@@ -133,6 +133,7 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgan", "seed_everything=-1"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "seed_everything=false"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
+        (["xxmodel=dlsgan"], r"no group or option 'xxmodel'"),
     ],
 )
 def test_mistakes_name_what_is_wrong_and_what_exists(words: list[str], message: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
-from lightning_gans.cli.words import suggestion
-from lightning_gans.errors import UsageError
+from lightning_gans.cli.pairs import suggestion
+from lightning_gans.errors import UsageError, UserError
 
 # what the names of networks end in that an argument without a default class can take
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
@@ -56,6 +57,21 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     lines = [line.strip(" -") for line in message.splitlines()]
     said = [line for line in lines if line and not re.match(noise, line)]
     return UsageError("; ".join(said or [line for line in lines if line]))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Say in one line which value a constructor refuses; errors of this package are one already.
+
+    Raises:
+        UsageError: with what the constructor said.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise one_line(str(error), []) from error
 
 
 def parameters(class_path: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sized
 from datetime import timedelta
 from functools import partial
@@ -20,7 +19,8 @@ from torch.utils.data import Dataset
 from lightning_gans.checkpoints import find
 from lightning_gans.cli.inversion_options import RECOVER, parse, write
 from lightning_gans.cli.inversion_words import Request
-from lightning_gans.cli.runs import ROOT, VARIABLE, new_run
+from lightning_gans.cli.one_run import one_run
+from lightning_gans.cli.runs import ROOT, new_run
 from lightning_gans.data import DataModule, Folder
 from lightning_gans.data.images import ImageFiles
 from lightning_gans.errors import InputError, UsageError, UserError
@@ -52,17 +52,8 @@ def run(request: Request) -> None:
     Raises:
         UserError: for what cannot be done, in one line. What was recovered before is written.
     """
-    given = os.environ.get(VARIABLE)
-    try:
+    with one_run(MisconfigurationException):
         _run(request)
-    except (MisconfigurationException, OSError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(" ".join(str(error).split())) from error
-    finally:
-        if given is None:
-            # the folder is this run's; another in this process has one of its own
-            os.environ.pop(VARIABLE, None)
 
 
 def _run(request: Request) -> None:

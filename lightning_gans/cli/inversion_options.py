@@ -12,12 +12,12 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from lightning_gans import inversion
-from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.errors import one_line, refusals
 from lightning_gans.cli.inversion_words import PARTS, Request
+from lightning_gans.cli.pairs import suggestion
 from lightning_gans.cli.runs import CONFIG
-from lightning_gans.cli.words import suggestion
 from lightning_gans.data import DataModule
-from lightning_gans.errors import UsageError, UserError
+from lightning_gans.errors import UsageError
 from lightning_gans.inversion import Constraint, Reconstruction, Regularizer, recover
 
 # what recover takes that the command line gives in words of its own
@@ -70,12 +70,8 @@ def parse(request: Request) -> tuple[Namespace, Namespace]:
     for name, least in (("n", 1), ("devices", 1), ("num_nodes", 1), ("restarts", 1)):
         if settings[name] is not None and settings[name] < least:
             raise UsageError(f"{name}={settings[name]}: expected at least {least}")
-    try:
+    with refusals():
         return settings, made.instantiate_classes(settings)
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise one_line(str(error), []) from error
 
 
 def check_names(options: Sequence[str]) -> None:

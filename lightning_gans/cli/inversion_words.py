@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_gans.cli.words import SWITCHES, existing, find, suggestion
-from lightning_gans.errors import UsageError
+from lightning_gans.cli.pairs import SWITCHES, pairs, unknown_option
+from lightning_gans.cli.words import existing, find
 
 # parts that are named by their class: ``constraint=hard_cutoff`` is HardCutoff
 PARTS = ("regularizer", "constraint", "loss")
@@ -58,24 +58,14 @@ def understand_inversion(arguments: Sequence[str], configs: Path) -> Request:
     Raises:
         UsageError: for a name, option or file that does not exist, with what does.
     """
-    words = list(arguments)
     files: dict[str, str] = {}
     settings: list[str] = []
-    while words:
-        word = words.pop(0)
-        key, equals, value = word.partition("=")
-        if key in SWITCHES:
+    for word, value in pairs(arguments, SWITCHES):
+        bare = word.removeprefix("--")
+        key = ALIASES.get(bare, bare)
+        if word.partition("=")[0] in SWITCHES:
             settings.append(word)
-            continue
-        if not key.startswith("-") and not equals:
-            raise UsageError(f"expected key=value or --key=value, got '{word}'")
-        if not equals:
-            if not words:
-                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
-            value = words.pop(0)
-        key = key.removeprefix("--")
-        key = ALIASES.get(key, key)
-        if key in GROUPS:
+        elif key in GROUPS:
             files[key] = existing(str(find(key, value, configs)))
         elif key == "regularizer":
             # its discriminator is the model's: no option could give it
@@ -87,11 +77,7 @@ def understand_inversion(arguments: Sequence[str], configs: Path) -> Request:
         elif key in PLAIN or key.partition(".")[0] in (*PARTS, "data"):
             settings.append(f"--{key}={value}")
         else:
-            known = [*PLAIN, *PARTS, *GROUPS]
-            raise UsageError(
-                f"there is no option '{key}'{suggestion(key, known)}; options are "
-                f"{', '.join(known)}, and dotted keys such as regularizer.draws"
-            )
+            raise unknown_option(key, [*PLAIN, *PARTS, *GROUPS], "regularizer.draws")
     # a part is named before its own options are set
     settings.sort(key=lambda option: "." in option.partition("=")[0])
     chosen = [f"--config={files['inversion']}"] if "inversion" in files else []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_gans.cli import CONFIGS, one_line_errors
-from lightning_gans.cli.words import suggestion
+from lightning_gans.cli.pairs import suggestion
 from lightning_gans.errors import UsageError
 
 SUBCOMMANDS = {

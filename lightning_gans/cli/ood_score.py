@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import torch
 
 from lightning_gans.checkpoints import find
 from lightning_gans.cli import CONFIGS
-from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.errors import refusals
 from lightning_gans.cli.inversion import family
+from lightning_gans.cli.one_run import one_run
 from lightning_gans.cli.ood_score_words import (
     Words,
     describe,
@@ -19,7 +19,7 @@ from lightning_gans.cli.ood_score_words import (
     score_usage,
     understand_score,
 )
-from lightning_gans.cli.runs import CONFIG, VARIABLE, new_run
+from lightning_gans.cli.runs import CONFIG, new_run
 from lightning_gans.data.base import DataMissing
 from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.loading import load
@@ -50,17 +50,8 @@ def score(arguments: Sequence[str], configs: Path = CONFIGS) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(score_usage(configs))
         return 0
-    given = os.environ.get(VARIABLE)
-    try:
+    with one_run():
         return _score(understand_score(arguments, configs))
-    except OSError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(" ".join(str(error).split())) from error
-    finally:
-        if given is None:
-            # the folder is this run's; another in this process has one of its own
-            os.environ.pop(VARIABLE, None)
 
 
 def _score(words: Words) -> int:
@@ -81,15 +72,12 @@ def _score(words: Words) -> int:
 
     def compute(origin: Origin) -> Calibration:
         try:
-            data = maker.instantiate_classes(settings).data
-            return calibrate(model, data, names, origin, size, words.given)
+            with refusals():
+                data = maker.instantiate_classes(settings).data
+                return calibrate(model, data, names, origin, size, words.given)
         except DataMissing as error:
             hint = "or name other held-out images: data=NAME data.root=FOLDER"
             raise DataMissing(f"{error}; {hint}") from error
-        except ValueError as error:
-            if isinstance(error, UserError):
-                raise
-            raise one_line(str(error), []) from error
 
     known = calibrated(file, describe(settings), settings.held_out, names, compute, say)
     judge = Judge({name: known.scores[name] for name in names}, settings.false_alarms)

@@ -13,7 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.inversion_options import data_options
 from lightning_gans.cli.inversion_words import Request
-from lightning_gans.cli.words import existing, find, listing, suggestion
+from lightning_gans.cli.pairs import pairs, unknown_option
+from lightning_gans.cli.words import existing, find, listing
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError
 
@@ -58,30 +59,17 @@ def understand_score(arguments: Sequence[str], configs: Path) -> Words:
     Raises:
         UsageError: for a name, option or file that does not exist, with what does.
     """
-    words = list(arguments)
     options: dict[str, str] = {}
     data = None
-    while words:
-        word = words.pop(0)
-        key, equals, value = word.partition("=")
-        if not key.startswith("-") and not equals:
-            raise UsageError(f"expected key=value or --key=value, got '{word}'")
-        if not equals:
-            if not words:
-                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
-            value = words.pop(0)
-        head, dot, rest = key.removeprefix("--").partition(".")
+    for word, value in pairs(arguments):
+        head, dot, rest = word.removeprefix("--").partition(".")
         key = ALIASES.get(head, head) + dot + rest
         if key == "data":
             data = Path(existing(str(find("data", value, configs))))
         elif key in PLAIN or key.startswith("data."):
             options[key] = value
         else:
-            known = [*PLAIN, "data"]
-            raise UsageError(
-                f"there is no option '{key}'{suggestion(key, known)}; options are "
-                f"{', '.join(known)}, and dotted keys such as data.root"
-            )
+            raise unknown_option(key, [*PLAIN, "data"], "data.root")
     return Words(options, data)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_gans.cli import CONFIGS
+from lightning_gans.cli.one_run import one_run
 from lightning_gans.cli.ood_table_parts import learn, open_data, open_models, say
 from lightning_gans.cli.ood_table_words import Words, parse, table_usage, understand_table
-from lightning_gans.cli.runs import CONFIG, VARIABLE, new_run
-from lightning_gans.errors import UsageError, UserError
+from lightning_gans.cli.runs import CONFIG, new_run
+from lightning_gans.errors import UsageError
 from lightning_gans.ood.benchmark import rows, score_sets
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.table import Facts, draw, report, write_csv
@@ -32,17 +32,8 @@ def table(arguments: Sequence[str], configs: Path = CONFIGS) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(table_usage(configs))
         return 0
-    given = os.environ.get(VARIABLE)
-    try:
+    with one_run():
         _table(understand_table(arguments, configs))
-    except OSError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(" ".join(str(error).split())) from error
-    finally:
-        if given is None:
-            # the folder is this run's; another in this process has one of its own
-            os.environ.pop(VARIABLE, None)
     return 0
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from lightning_gans.checkpoints import find
-from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.errors import refusals
 from lightning_gans.cli.inversion import family
 from lightning_gans.cli.ood_score import device
 from lightning_gans.cli.ood_table_words import FOLD, Words, parse
 from lightning_gans.cli.runs import ROOT
 from lightning_gans.data import DataMissing, DataModule
-from lightning_gans.errors import InputError, UsageError, UserError
+from lightning_gans.errors import InputError, UsageError
 from lightning_gans.loading import load
 from lightning_gans.ood.base import Scorer
 from lightning_gans.ood.scoring import scorer
@@ -71,12 +71,8 @@ def open_data(words: Words, fold: int | None, scorers: Mapping[str, Scorer]) -> 
         UserError: if they are not such data, not there, or not of the shape that models take.
     """
     maker, settings = parse(words, fold)
-    try:
+    with refusals():
         data: DataModule = maker.instantiate(settings).data
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise one_line(str(error), []) from error
     if not isinstance(data, OODData):
         raise UsageError(
             f"data={words.data.stem} has no OOD sets; give data=mnist_ood or data=celeba_ood"

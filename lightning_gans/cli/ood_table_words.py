@@ -13,7 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.inversion_options import data_options
 from lightning_gans.cli.inversion_words import Request
-from lightning_gans.cli.words import existing, find, listing, suggestion
+from lightning_gans.cli.pairs import pairs, unknown_option
+from lightning_gans.cli.words import existing, find, listing
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError
 
@@ -56,21 +57,12 @@ def understand_table(arguments: Sequence[str], configs: Path) -> Words:
     Raises:
         UsageError: for a name, option or file that does not exist, with what does.
     """
-    words = list(arguments)
     checkpoints: list[str] = []
     options: list[str] = []
     data = None
-    while words:
-        word = words.pop(0)
-        key, equals, value = word.partition("=")
-        if not key.startswith("-") and not equals:
-            raise UsageError(f"expected key=value or --key=value, got '{word}'")
-        if not equals:
-            if not words:
-                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
-            value = words.pop(0)
-        key = key.removeprefix("--")
-        key = ALIASES.get(key, key)
+    for word, value in pairs(arguments):
+        bare = word.removeprefix("--")
+        key = ALIASES.get(bare, bare)
         if key == "ckpt":
             checkpoints.append(value)
         elif key == "data":
@@ -78,11 +70,7 @@ def understand_table(arguments: Sequence[str], configs: Path) -> Words:
         elif key in PLAIN or key.startswith("data."):
             options.append(f"--{key}={value}")
         else:
-            known = ["ckpt", "data", *PLAIN]
-            raise UsageError(
-                f"there is no option '{key}'{suggestion(key, known)}; options are "
-                f"{', '.join(known)}, and dotted keys such as data.root"
-            )
+            raise unknown_option(key, ["ckpt", "data", *PLAIN], "data.root")
     if not checkpoints:
         raise UsageError("no model is named; give ckpt=RUN, a run's folder or a checkpoint")
     if data is None:

@@ -7,13 +7,13 @@ in a fraction of a second, before torch is imported.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from lightning_gans.cli.pairs import SWITCHES, pairs, suggestion
 from lightning_gans.cli.runs import CONFIG, find_checkpoint, requeued
 from lightning_gans.errors import UsageError
 
@@ -39,8 +39,6 @@ ALIASES = {
     "optimizer": "model.optimizer",
     "discriminator_optimizer": "model.discriminator_optimizer",
 }
-# options that stand alone, without a value
-SWITCHES = ("--help", "-h", "--print_config", "--version")
 
 
 @dataclass(frozen=True)
@@ -73,24 +71,20 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     names: dict[str, str] = {}
     files: list[str] = []
     settings: list[str] = []
-    while words:
-        word = words.pop(0)
-        key, equals, value = word.partition("=")
-        if key in SWITCHES:
-            settings.append(word)
-            continue
-        if key.startswith("-") and not equals:
-            if not words:
-                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
-            value = words.pop(0)
-        if key[2:] in GROUPS and (configs / key[2:] / f"{value}.yaml").is_file():
-            key, equals = key[2:], "="  # --model dlsgan is model=dlsgan
-        if key in ("--config", "-c"):
+    expected = "group=name, key=value or --key=value"
+    hint = f"; commands are {', '.join(SUBCOMMANDS)} and come first"
+    for key, value in pairs(words, SWITCHES, expected, hint):
+        bare = key[2:] if key.startswith("--") else key
+        if key.partition("=")[0] in SWITCHES:
+            settings.append(key)
+        elif key in ("--config", "-c"):
             files.append(existing(value))
-        elif key in GROUPS and equals:
+        elif key in GROUPS:
             names[key] = value
+        elif bare in GROUPS and (configs / bare / f"{value}.yaml").is_file():
+            names[bare] = value  # --model dlsgan is model=dlsgan
         else:
-            settings.append(f"--{setting(key, equals)}={value}")
+            settings.append(f"--{setting(key)}={value}")
     check_seed(settings)
     if "experiment" in names and "model" in names:
         experiment = find("experiment", names["experiment"], configs)
@@ -141,14 +135,9 @@ def resume(
     return settings, run if ours and (run / CONFIG).is_file() else None
 
 
-def setting(key: str, equals: str) -> str:
+def setting(key: str) -> str:
     """The key of a single value, without dashes and under its full name."""
-    bare = key[2:] if key.startswith("--") else key
-    if not key.startswith("-") and not equals:
-        raise UsageError(
-            f"expected group=name, key=value or --key=value, got '{key}'; "
-            f"commands are {', '.join(SUBCOMMANDS)} and come first"
-        )
+    bare = key.removeprefix("--")
     if bare.startswith("logger."):
         raise UsageError(
             f"there is no option '{bare}'; what a logger is told stands in its file: copy one of "
@@ -275,9 +264,3 @@ def alias(key: str) -> str:
 def listing(group: str, configs: Path) -> str:
     """The names in a group, as text."""
     return ", ".join(sorted(path.stem for path in (configs / group).glob("*.yaml"))) or "none"
-
-
-def suggestion(word: str, there: Iterable[str]) -> str:
-    """``, did you mean 'x'?`` if something there is close to the word."""
-    close = difflib.get_close_matches(word, list(there), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""

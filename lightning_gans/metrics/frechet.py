@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NoReturn
-
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 
 from lightning_gans.metrics.moments import (
     count_of,
@@ -16,11 +12,11 @@ from lightning_gans.metrics.moments import (
     merge_moments,
     with_vectors,
 )
-from lightning_gans.metrics.states import device_only
 from lightning_gans.metrics.team import Team
+from lightning_gans.metrics.two_samples import TwoSamples, check_features
 
 
-class FrechetDistance(Metric):
+class FrechetDistance(TwoSamples):
     """Squared Fréchet distance between the Gaussians with the moments of two samples.
 
     |m₁ - m₂|² + tr S₁ + tr S₂ - 2 tr (S₁^½ S₂ S₁^½)^½, all in float64, with the unbiased
@@ -38,9 +34,7 @@ class FrechetDistance(Metric):
         ValueError: if num_features is not positive.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
     statistic = "moments"
 
     real: Tensor
@@ -65,12 +59,7 @@ class FrechetDistance(Metric):
         Raises:
             ValueError: if the shape is another one or a value is not finite.
         """
-        if features.ndim != 2 or features.shape[1] != self.num_features:
-            raise ValueError(
-                f"expected features (N, {self.num_features}), got {tuple(features.shape)}"
-            )
-        if not features.isfinite().all():
-            raise ValueError("the features hold NaN or infinity; the images may have diverged")
+        check_features(features, self.num_features)
         seen = self.real if real else self.fake
         # first to where the sums are, then to float64, which not every device has
         both = with_vectors(seen, features.detach().to(seen.device))
@@ -104,28 +93,6 @@ class FrechetDistance(Metric):
         """Take moments for the whole real sample; one process alone is to be given them."""
         self.real = statistic.to(self.real.device)
         self._computed = None
-
-    def reset(self) -> None:
-        """Forget the fake sample, and the real one unless ``reset_real`` is False."""
-        if self._is_synced:  # a failed compute leaves the samples of all processes in place
-            self.unsync()
-        real = self.real
-        super().reset()
-        if not self.reset_real:
-            self.real = real
-
-    def forward(self, *args: object, **kwargs: object) -> NoReturn:
-        """Not defined: one batch of one side has no distance.
-
-        Raises:
-            TypeError: always; call update and compute.
-        """
-        raise TypeError("FrechetDistance has no value for one batch: call update, then compute")
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
 
 
 def _trace_of_root(s1: Tensor, s2: Tensor) -> Tensor:

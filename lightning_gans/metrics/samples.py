@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 
-from lightning_gans.metrics.states import device_only
 from lightning_gans.metrics.team import Team, gather_rows
 from lightning_gans.metrics.tiles import Sample
+from lightning_gans.metrics.two_samples import TwoSamples, check_features
 
 
-class SampleMetric(Metric, ABC):
+class SampleMetric(TwoSamples, ABC):
     """Keeps the features of both samples; a subclass compares ``samples()`` in ``compute``.
 
     The features are kept as they are given, not copied: several measures that are given the same
@@ -32,12 +29,7 @@ class SampleMetric(Metric, ABC):
         ValueError: if block is not positive.
     """
 
-    is_differentiable = False
-    full_state_update = False
     statistic = "features"
-
-    real: list[Tensor] | Tensor
-    fake: list[Tensor] | Tensor
 
     def __init__(self, block: int = 2048, reset_real: bool = True) -> None:
         # torchmetrics' own way would hold every sample three times while it joins them
@@ -59,10 +51,7 @@ class SampleMetric(Metric, ABC):
         Raises:
             ValueError: if features is not such a matrix or a value is not finite.
         """
-        if features.ndim != 2:
-            raise ValueError(f"expected features (N, F), got {tuple(features.shape)}")
-        if not features.isfinite().all():
-            raise ValueError("the features hold NaN or infinity; the images may have diverged")
+        check_features(features)
         sample = self.real if real else self.fake
         if not isinstance(sample, list):
             raise RuntimeError("the samples of all processes are joined: call unsync before update")
@@ -101,25 +90,6 @@ class SampleMetric(Metric, ABC):
         self.real = [statistic.to(self.device)]
         self._computed = None
 
-    def reset(self) -> None:
-        """Forget the fake sample, and the real one unless ``reset_real`` is False."""
-        if self._is_synced:
-            self.unsync()
-        real = list(self.real)
-        super().reset()
-        if not self.reset_real:
-            self.real = real
-
-    def forward(self, *args: object, **kwargs: object) -> NoReturn:
-        """Not defined: one batch of one side has no value.
-
-        Raises:
-            TypeError: always; call update and compute.
-        """
-        raise TypeError(
-            f"{type(self).__name__} has no value for one batch: call update, then compute"
-        )
-
     def _several(self) -> bool:
         return bool(self.distributed_available_fn())
 
@@ -131,11 +101,6 @@ class SampleMetric(Metric, ABC):
             torch.empty(0, 0, device=self.device) if whole is None else whole, self.process_group
         )
         return [part for part in found if len(part)]
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)
 
 
 def _parts(side: list[Tensor] | Tensor) -> list[Tensor]:

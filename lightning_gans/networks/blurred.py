@@ -6,7 +6,6 @@ learning rate; the image is a linear output.
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
@@ -17,6 +16,7 @@ from .classes import input_dim, with_classes
 from .judgement import Heads, Judgement
 from .layers import Blur, EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
+from .residual_block import residual
 
 
 class BlurredGenerator(nn.Module):
@@ -54,7 +54,7 @@ class BlurredGenerator(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(widths[0], 1, 1))
         self.blocks = nn.ModuleList(
-            Residual(wide, width) for wide, width in pairwise([widths[0], *widths])
+            residual(wide, width) for wide, width in pairwise([widths[0], *widths])
         )
         self.draw = EqualizedConv2d(widths[-1], image_shape[0], kernel_size=1)
         self.blur = Blur()
@@ -102,7 +102,7 @@ class BlurredDiscriminator(nn.Module):
             EqualizedConv2d(image_shape[0], widths[0], kernel_size=1), nn.LeakyReLU(0.2)
         )
         self.blocks = nn.ModuleList(
-            Residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])
+            residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])
         )
         self.blur = Blur()
         self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, EqualizedLinear)
@@ -114,27 +114,3 @@ class BlurredDiscriminator(nn.Module):
             x = self.blur.down(block(x))
         judgement: Judgement = self.heads(x.flatten(1))
         return judgement
-
-
-class Residual(nn.Module):
-    """Two convolutions at one resolution, and a linear way around them.
-
-    Args:
-        in_channels: width of the feature maps that come in.
-        out_channels: width of those that go out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            EqualizedConv2d(in_channels, out_channels),
-            nn.LeakyReLU(0.2),
-            EqualizedConv2d(out_channels, out_channels),
-            nn.LeakyReLU(0.2),
-        )
-        self.skip = EqualizedConv2d(in_channels, out_channels, kernel_size=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
-        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
-        return y

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .classes import required
 from .layers import EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
-from .residual import UpResidual
+from .residual_block import up_residual
 
 
 class CodebookGenerator(nn.Module):
@@ -67,7 +67,7 @@ class CodebookGenerator(nn.Module):
         page = BOTTOM**2 * widths[0] // len(self.classes)
         self.pages = nn.Parameter(torch.randn(len(self.classes), self.classes[0], page))
         self.up = nn.Sequential(
-            *(UpResidual(wide, width) for wide, width in pairwise([2 * widths[0], *widths]))
+            *(up_residual(wide, width) for wide, width in pairwise([2 * widths[0], *widths]))
         )
         self.draw = EqualizedConv2d(widths[-1], image_shape[0], kernel_size=1)
 

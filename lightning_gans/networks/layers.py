@@ -7,6 +7,8 @@ batch or keeps a running state, so gradient penalties and averaged weights see o
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,16 +42,19 @@ class EqualizedLinear(nn.Module):
         return functional.linear(x * self.multiplier, self.weight, self.bias)
 
 
-class EqualizedConv2d(nn.Module):
-    """Convolution with an equalised learning rate, to feature maps of the same size.
+class EqualizedConvolution(nn.Module, ABC):
+    """Abstract: a convolution whose weights are N(0, 1), as those of ``EqualizedLinear``.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: side of the kernel; an even one reaches one pixel further right and down.
+        kernel_size: side of the kernel.
         bias: whether there is a bias.
         gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
     """
+
+    # dimensions of the bias behind that of the channels
+    bias_shape: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
         self,
@@ -61,8 +66,16 @@ class EqualizedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(out_channels, *self.bias_shape)) if bias else None
         self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to feature maps of out_channels."""
+
+
+class EqualizedConv2d(EqualizedConvolution):
+    """Keeps the resolution; an even kernel reaches one pixel further right and down."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
@@ -101,18 +114,11 @@ class Blur(nn.Module):
         return self.kernel.expand(x.shape[1], 1, -1, -1)
 
 
-class UpConv2d(nn.Module):
-    """Doubles the resolution: the kernel, widened by a 2x2 box of ones, at stride 2; then a blur.
+class BlurredConvolution(EqualizedConvolution):
+    """Abstract: changes the resolution with a kernel, widened by a 2x2 box, and with ``Blur``.
 
-    The box makes it nearest-neighbour upsampling followed by the kernel itself, at less cost
-    (Karras et al. 2018, "fused scale"); ``Blur`` follows Karras et al. 2019.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: side of the kernel before it is widened.
-        bias: whether there is a bias, added after the blur.
-        gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
+    The box saves a step and its cost (Karras et al. 2018, "fused scale"); the blur is that of
+    Karras et al. 2019. ``kernel_size`` is the side before the kernel is widened.
     """
 
     def __init__(
@@ -123,11 +129,17 @@ class UpConv2d(nn.Module):
         bias: bool = True,
         gain: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1)) if bias else None
-        self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
+        super().__init__(in_channels, out_channels, kernel_size, bias, gain)
         self.blur = Blur()
+
+
+class UpConv2d(BlurredConvolution):
+    """Doubles the resolution: the kernel, widened by ones, at stride 2; a blur; then the bias.
+
+    It is nearest-neighbour upsampling, the kernel itself, and the blur.
+    """
+
+    bias_shape = (1, 1)  # added by itself, to whole feature maps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
@@ -139,33 +151,11 @@ class UpConv2d(nn.Module):
         return x if self.bias is None else x + self.bias
 
 
-class DownConv2d(nn.Module):
-    """Halves the resolution: a blur, then the kernel, widened by a 2x2 box of means, at stride 2.
+class DownConv2d(BlurredConvolution):
+    """Halves the resolution: a blur, then the kernel, widened by means, at stride 2.
 
-    The box makes it the kernel itself followed by average pooling, at less cost
-    (Karras et al. 2018, "fused scale"); ``Blur`` precedes it as in Karras et al. 2019.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: side of the kernel before it is widened.
-        bias: whether there is a bias.
-        gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
+    It is the blur, the kernel itself, and average pooling.
     """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
-        bias: bool = True,
-        gain: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.multiplier = gain / math.sqrt(in_channels * kernel_size**2)
-        self.blur = Blur()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W), even H and W, to (N, out_channels, H / 2, W / 2)."""

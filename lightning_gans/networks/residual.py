@@ -7,15 +7,15 @@ with (section 4.5.4). Layers have an equalised learning rate; the image is a lin
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
 from .judgement import Heads, Judgement
-from .layers import DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
+from .layers import EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
+from .residual_block import down_residual, up_residual
 
 
 class ResidualGenerator(nn.Module):
@@ -63,7 +63,7 @@ class ResidualGenerator(nn.Module):
             ]
         )
         self.up = nn.Sequential(
-            *(UpResidual(wide, width) for wide, width in pairwise([bottom, *widths]))
+            *(up_residual(wide, width) for wide, width in pairwise([bottom, *widths]))
         )
         self.draw = EqualizedConv2d(widths[-1], image_shape[0], kernel_size=1)
 
@@ -109,7 +109,7 @@ class ResidualDiscriminator(nn.Module):
         self.down = nn.Sequential(
             EqualizedConv2d(image_shape[0], widths[0], kernel_size=1),
             nn.LeakyReLU(0.2),
-            *(DownResidual(narrow, width) for narrow, width in pairwise([widths[0], *widths])),
+            *(down_residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])),
             EqualizedConv2d(widths[-1], bottom),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
@@ -124,51 +124,3 @@ class ResidualDiscriminator(nn.Module):
         """Judge images (N, *image_shape)."""
         judgement: Judgement = self.heads(self.down(x))
         return judgement
-
-
-class UpResidual(nn.Module):
-    """Two convolutions to twice the resolution, and a linear way around them.
-
-    Args:
-        in_channels: width of the feature maps that come in.
-        out_channels: width of those that go out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            UpConv2d(in_channels, out_channels),
-            nn.LeakyReLU(0.2),
-            EqualizedConv2d(out_channels, out_channels),
-            nn.LeakyReLU(0.2),
-        )
-        self.skip = UpConv2d(in_channels, out_channels, kernel_size=2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
-        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
-        return y
-
-
-class DownResidual(nn.Module):
-    """Two convolutions to half the resolution, and a linear way around them.
-
-    Args:
-        in_channels: width of the feature maps that come in.
-        out_channels: width of those that go out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            EqualizedConv2d(in_channels, out_channels),
-            nn.LeakyReLU(0.2),
-            DownConv2d(out_channels, out_channels),
-            nn.LeakyReLU(0.2),
-        )
-        self.skip = DownConv2d(in_channels, out_channels, kernel_size=2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, 2H, 2W) to (N, out_channels, H, W)."""
-        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
-        return y

@@ -1,0 +1,58 @@
+"""Two convolutions and a linear way around them, with or without a change of resolution."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from .layers import DownConv2d, EqualizedConv2d, EqualizedConvolution, UpConv2d
+
+
+class Residual(nn.Module):
+    """Two convolutions, each with its rectifier, and a linear way around them.
+
+    Args:
+        first: the convolution of the feature maps that come in.
+        second: the convolution of those that the first makes.
+        way: from the feature maps that come in to the shape of those that go out.
+    """
+
+    def __init__(
+        self, first: EqualizedConvolution, second: EqualizedConvolution, way: EqualizedConvolution
+    ) -> None:
+        super().__init__()
+        self.main = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
+        self.skip = way
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to feature maps of the shape that ``second`` and ``way`` make."""
+        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
+        return y
+
+
+def residual(in_channels: int, out_channels: int) -> Residual:
+    """A block from (N, in_channels, H, W) to (N, out_channels, H, W)."""
+    return Residual(
+        EqualizedConv2d(in_channels, out_channels),
+        EqualizedConv2d(out_channels, out_channels),
+        EqualizedConv2d(in_channels, out_channels, kernel_size=1, bias=False),
+    )
+
+
+def up_residual(in_channels: int, out_channels: int) -> Residual:
+    """A block from (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
+    return Residual(
+        UpConv2d(in_channels, out_channels),
+        EqualizedConv2d(out_channels, out_channels),
+        UpConv2d(in_channels, out_channels, kernel_size=2, bias=False),
+    )
+
+
+def down_residual(in_channels: int, out_channels: int) -> Residual:
+    """A block from (N, in_channels, 2H, 2W) to (N, out_channels, H, W)."""
+    return Residual(
+        EqualizedConv2d(in_channels, out_channels),
+        DownConv2d(out_channels, out_channels),
+        DownConv2d(in_channels, out_channels, kernel_size=2, bias=False),
+    )
