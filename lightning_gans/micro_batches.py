@@ -9,7 +9,9 @@ run: what processes share, parts share.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -57,6 +59,9 @@ class MicroBatch:
         return value
 
 
+_ALONE = MicroBatch()
+
+
 class _Waiting(MicroBatch):
     """One of several parts, each run by a coroutine that hands over to the others."""
 
@@ -92,12 +97,20 @@ class _Waiting(MicroBatch):
         return torch.stack(given).sum(0)
 
 
-_current = MicroBatch()
+# which part runs is a property of the thread, as torch's modes are
+_thread = threading.local()
 
 
 def current() -> MicroBatch:
     """The part of a batch that is running."""
-    return _current
+    found: MicroBatch = getattr(_thread, "part", _ALONE)
+    return found
+
+
+def rows(n: int) -> str:
+    """In words, what has ``n`` rows: a batch, or the part of one that is running."""
+    count = current().count
+    return f"a batch of {n}" + (f" (one of {count} parts)" if count > 1 else "")
 
 
 def in_step(work: Callable[[T], object], batches: Sequence[T]) -> None:
@@ -106,18 +119,22 @@ def in_step(work: Callable[[T], object], batches: Sequence[T]) -> None:
     One runs at a time, in their order. If one raises, the others end where they wait.
 
     Raises:
-        RuntimeError: if some parts ended while others wait, so that they did not do the same.
+        RuntimeError: if some parts ended while others wait, so that they did not do the same; or
+            if this is a part already.
     """
-    global _current  # noqa: PLW0603  # what runs is a property of the thread, as torch's modes are
+    if current() is not _ALONE:
+        raise RuntimeError("a part of a batch cannot be cut into parts again")
     parts: list[_Waiting] = []
     for i in range(len(batches)):
         parts.append(_Waiting(i, parts))
     running = [greenlet(partial(work, batch)) for batch in batches]
-    before, mode = _current, torch.is_grad_enabled()
+    for coroutine in running:
+        coroutine.gr_context = copy_context()
+    mode = torch.is_grad_enabled()
     try:
-        while not any(coroutine.dead for coroutine in running):
+        while running and not any(coroutine.dead for coroutine in running):
             for part, coroutine in zip(parts, running, strict=True):
-                _current = part
+                _thread.part = part
                 coroutine.switch()
                 torch.set_grad_enabled(mode)
         if not all(coroutine.dead for coroutine in running):
@@ -126,5 +143,6 @@ def in_step(work: Callable[[T], object], batches: Sequence[T]) -> None:
         for coroutine in running:
             if not coroutine.dead:
                 coroutine.throw()  # it ends where it waits
-        _current = before
+        torch.set_grad_enabled(mode)
+        _thread.part = _ALONE
         parts.clear()  # they know each other

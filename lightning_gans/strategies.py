@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins import TorchSyncBatchNorm
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -75,7 +76,7 @@ class GANDDP(DDPStrategy):
     @override
     def setup(self, trainer: Trainer) -> None:
         """Let batch norm, where it is to see all rows, stand being differentiated twice."""
-        if self._layer_sync is not None:
+        if isinstance(self._layer_sync, TorchSyncBatchNorm):
             self._layer_sync = SyncBatchNorm()
         super().setup(trainer)
 

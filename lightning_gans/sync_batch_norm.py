@@ -21,6 +21,7 @@ class SyncBatchNorm(LayerSync):
 
     The layers stay what they are; only in training their forward pass is another. Of a batch that
     passes in parts (``accumulation.micro_batches``), they see the parts that run at the same time.
+    Every process must differentiate as often, and in the same order, as the others.
     """
 
     @override

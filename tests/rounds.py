@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, cast
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_gans import micro_batches
 from lightning_gans.models import Model
 from lightning_gans.networks import Heads, Judgement
 
@@ -94,6 +95,35 @@ def draw_conditions(
     parts = [torch.as_tensor(p, dtype=torch.float64) for p in probabilities]
     drawn = [torch.multinomial(p, n, replacement=True, generator=random) for p in parts]
     return conditions(torch.stack(drawn, 1), tuple(len(p) for p in parts))
+
+
+def deal(model: Model, rank: int, processes: int) -> None:
+    """Let a process, or a part of its batch, draw its rows of what one with all rows would draw."""
+    random = torch.Generator().manual_seed(3)
+
+    def dealt(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        all_rows = torch.empty(0)
+
+        def rows(n: int, generator: torch.Generator | None = None) -> Tensor:
+            nonlocal all_rows
+            part = micro_batches.current()
+            shares = processes * part.count
+            if part.first:
+                all_rows = draw(n * shares, random)
+            return all_rows[rank + part.index * processes :: shares]
+
+        return rows
+
+    if hasattr(model, "prior"):
+        model.prior.sample = dealt(model.prior.sample)  # type: ignore[method-assign]
+    if model.categories is not None:
+        model.categories.sample = dealt(model.categories.sample)  # type: ignore[method-assign]
+
+
+def share(rows: Tensor, rank: int, processes: int, parts: int) -> Tensor:
+    """The rows of a process, those of each part of its batch together."""
+    mine = rows[rank::processes]
+    return torch.cat([mine[part::parts] for part in range(parts)])
 
 
 def trainer(**options: object) -> Trainer:

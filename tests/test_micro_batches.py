@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from contextvars import ContextVar
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -13,7 +16,9 @@ from rounds import (
     TinyDiscriminator,
     TinyGenerator,
     batches,
+    deal,
     one_by_one,
+    share,
     trainer,
 )
 from torch import Tensor, nn
@@ -23,7 +28,7 @@ from lightning_gans.callbacks import GradientAccumulation
 from lightning_gans.callbacks.accumulation import cut
 from lightning_gans.errors import InputError
 from lightning_gans.micro_batches import in_step
-from lightning_gans.models import CGPGAN, DLSGAN, NonFiniteLoss
+from lightning_gans.models import CAGAN, CGPGAN, DLSGAN, PVDGAN, NonFiniteLoss
 from lightning_gans.priors import Categorical, DynamicScale
 from lightning_gans.processes import mean_of_rows
 
@@ -91,6 +96,34 @@ def test_each_part_keeps_its_own_mode_of_gradients() -> None:
     assert modes == [False, True, True, True, False, True]
 
 
+def test_no_parts_are_nothing_and_parts_are_not_cut_again() -> None:
+    in_step(print, [])
+    with pytest.raises(RuntimeError, match="cannot be cut into parts again"):
+        in_step(lambda part: in_step(print, [part]), [1, 2])
+    assert micro_batches.current().count == 1
+
+
+def test_another_thread_has_no_part_in_it() -> None:
+    seen: list[int] = []
+
+    def work(part: int) -> None:
+        thread = Thread(target=lambda: seen.append(micro_batches.current().count))
+        thread.start()
+        thread.join()
+        micro_batches.current().wait()
+
+    in_step(work, [1, 2])
+    assert seen == [1, 1]
+
+
+def test_what_a_context_says_holds_in_all_parts() -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="nothing")
+    variable.set("said")
+    seen: list[str] = []
+    in_step(lambda part: seen.append(variable.get()), [1, 2])
+    assert seen == ["said", "said"]
+
+
 def test_an_error_in_one_part_ends_all() -> None:
     ended: list[int] = []
 
@@ -138,6 +171,9 @@ def test_networks_hold_one_part_at_a_time_and_the_model_is_left_as_it_was() -> N
     backward = model.manual_backward
 
     def counted(loss: Tensor) -> None:
+        players = (model.discriminator, model.generator)
+        acting = [{p.requires_grad for p in player.parameters()} for player in players]
+        assert acting in ([{True}, {False}], [{False}, {True}])
         backward(loss)
         assert sum(held) <= 2  # real and fake: nothing waits for its backward pass
         held.clear()
@@ -151,36 +187,42 @@ def test_networks_hold_one_part_at_a_time_and_the_model_is_left_as_it_was() -> N
     assert all(p.requires_grad for p in model.parameters())
 
 
+def logged(folder: Path, parts: int) -> tuple[list[dict[str, str]], dict[str, float]]:
+    """What the log and the progress bar show of five iterations, lazily penalised."""
+    torch.manual_seed(0)
+    model = DLSGAN(SHAPE, 3, TinyGenerator, TinyDiscriminator, r1=0.3, penalty_interval=3)
+    deal(model, 0, 1)
+    pairs = [(share(x, 0, 1, parts), share(y, 0, 1, parts)) for x, y in data(12, 5)]
+    runner = trainer(
+        logger=CSVLogger(folder, version=""),
+        log_every_n_steps=1,
+        callbacks=[GradientAccumulation(parts)],
+        enable_progress_bar=True,
+    )
+    runner.fit(model, one_by_one(pairs))
+    with next(folder.rglob("metrics.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    return rows, {name: float(value) for name, value in runner.progress_bar_metrics.items()}
+
+
 def test_the_log_is_of_the_whole_batch(tmp_path: Path) -> None:
-    """Two equal halves: all is as with one of them, drawn alike."""
-
-    def logged(name: str, pairs: list[tuple[Tensor, Tensor]], parts: int) -> str:
-        torch.manual_seed(0)
-        model = game()
-        draw, z = model.prior.sample, torch.Generator()
-
-        def again(n: int, generator: torch.Generator | None = None) -> Tensor:
-            return draw(n, z.manual_seed(1))
-
-        model.prior.sample = again  # type: ignore[method-assign]
-        logger = CSVLogger(tmp_path, name, version="")
-        runner = trainer(
-            logger=logger, log_every_n_steps=1, callbacks=[GradientAccumulation(parts)]
-        )
-        runner.fit(model, one_by_one(pairs))
-        return (tmp_path / name / "metrics.csv").read_text()
-
-    pairs = data(6, 3)
-    twice = [(torch.cat([x, x]), torch.cat([y, y])) for x, y in pairs]
-    one, two = logged("one", pairs, 1), logged("two", twice, 2)
-    assert one.splitlines()[0] == two.splitlines()[0]
-    assert "discriminator/r1" in one
-
-    def numbers(text: str) -> list[float]:
-        return [float(cell) for row in text.splitlines()[1:] for cell in row.split(",") if cell]
-
-    assert numbers(one) == pytest.approx(numbers(two), rel=1e-5)
-    assert len(numbers(one)) > 3 * 5
+    (one, bar), (two, again) = logged(tmp_path / "1", 1), logged(tmp_path / "2", 2)
+    assert bar.keys() == again.keys() == {"discriminator", "generator"}
+    assert bar == pytest.approx(again, rel=1e-4)
+    terms = {"discriminator/adversarial", "discriminator/latent", "generator/adversarial"}
+    assert len(one) == len(two) == 5
+    for row, other in zip(one, two, strict=True):
+        assert terms <= row.keys()
+        for name, value in row.items():
+            assert (value == "") == (other[name] == "")
+            if value:
+                assert float(value) == pytest.approx(float(other[name]), rel=1e-4), name
+    # before the first is due there is none, and the bar shows the sum of what was minimised
+    assert [row["discriminator/r1"] == "" for row in one[:3]] == [True, True, False]
+    shown = float(one[4]["generator/adversarial"]) + float(one[4]["generator/latent"])
+    assert bar["generator"] == pytest.approx(shown, rel=1e-5)
+    shown = float(one[4]["discriminator/adversarial"]) + float(one[4]["discriminator/latent"])
+    assert bar["discriminator"] == pytest.approx(shown, rel=1e-5)
 
 
 def test_a_wait_within_a_turn_leaves_the_players_as_they_were() -> None:
@@ -208,10 +250,42 @@ def test_a_loss_that_is_no_number_in_one_part_stops_all() -> None:
     assert "training_step" not in vars(model)
 
 
+def test_an_error_before_a_turn_of_a_later_part_freezes_nobody() -> None:
+    """The first part waits at the end of its turn when the second finds a label out of range."""
+    model = CAGAN(SHAPE, (3,), 3, TinyConditionalGenerator, TinyDiscriminator)
+    x, y = data(4)[0]
+    runner = trainer(callbacks=[GradientAccumulation(2)])
+    with pytest.raises(ValueError, match="7"):
+        runner.fit(model, one_by_one([(x, torch.tensor([0, 1, 2, 7]))]))
+    assert all(p.requires_grad for p in model.parameters())
+    trainer(callbacks=[GradientAccumulation(2)]).fit(model, one_by_one([(x, y)]))
+    assert model.trainer.global_step == 1
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_step_of_the_users_own_is_there_afterwards(parts: int) -> None:
+    model, seen = game(), list[int]()
+    step = model.training_step
+
+    def watched(batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        seen.append(len(batch[0]))
+        step(batch, batch_idx)
+
+    model.training_step = watched  # type: ignore[method-assign]
+    trainer(callbacks=[GradientAccumulation(parts)]).fit(model, one_by_one(data(6, 1)))
+    assert model.training_step is watched
+    assert seen == [6 // parts] * parts
+
+
 def test_what_cannot_be_cut_is_refused() -> None:
     words = r"a batch of 6 cannot be cut into accumulation.micro_batches=4 equal parts"
     with pytest.raises(InputError, match=words):
         cut(data(6)[0], 4)
+    words = r"got a batch of 1 \(one of 6 parts\)"
+    with pytest.raises(InputError, match=words):
+        trainer(callbacks=[GradientAccumulation(6)]).fit(
+            PVDGAN(SHAPE, 3, TinyGenerator, TinyDiscriminator), one_by_one(data(6))
+        )
     with pytest.raises(ValueError, match="micro_batches >= 1, got 0"):
         GradientAccumulation(0)
 

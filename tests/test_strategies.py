@@ -16,14 +16,15 @@ from rounds import (
     TinyDiscriminator,
     TinyGenerator,
     batches,
+    deal,
     labels_of,
     one_by_one,
+    share,
     trainer,
 )
 from several import several
 from torch import Tensor, nn
 
-from lightning_gans import micro_batches
 from lightning_gans.callbacks import GradientAccumulation
 from lightning_gans.errors import UserError
 from lightning_gans.models import CAGAN, CGPGAN, DLSGAN, GAN, PVDGAN, Model, NonFiniteLoss
@@ -86,34 +87,6 @@ def cgpgan() -> Model:
 
 
 MODELS: Sequence[Callable[[], Model]] = (gan, lazy, dlsgan, cagan, pvdgan, cgpgan)
-
-
-def deal(model: Model, rank: int, processes: int) -> None:
-    """Let a process, or a part of its batch, draw its rows of what one with all rows would draw."""
-    random = torch.Generator().manual_seed(3)
-
-    def dealt(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        all_rows = torch.empty(0)
-
-        def rows(n: int, generator: torch.Generator | None = None) -> Tensor:
-            nonlocal all_rows
-            part = micro_batches.current()
-            shares = processes * part.count
-            if part.first:
-                all_rows = draw(n * shares, random)
-            return all_rows[rank + part.index * processes :: shares]
-
-        return rows
-
-    model.prior.sample = dealt(model.prior.sample)  # type: ignore[method-assign]
-    if model.categories is not None:
-        model.categories.sample = dealt(model.categories.sample)  # type: ignore[method-assign]
-
-
-def share(rows: Tensor, rank: int, processes: int, parts: int) -> Tensor:
-    """The rows of a process, those of each part of its batch together."""
-    mine = rows[rank::processes]
-    return torch.cat([mine[part::parts] for part in range(parts)])
 
 
 def trained(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins import LayerSync
 from rounds import SHAPE, batches, one_by_one, trainer
 from several import several
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def penalised(network: nn.Module, x: Tensor) -> Tensor:
     """A loss with a second derivative in it."""
     score = network(x).squeeze(1)
     (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
-    loss: Tensor = score.sigmoid().mean() + gradient.square().flatten(1).sum(1).mean()
+    loss: Tensor = score.sigmoid().sum() + gradient.square().sum()
     return loss
 
 
@@ -52,13 +53,14 @@ def passes(rank: int, processes: int, momentum: float | None) -> dict[str, Tenso
         SyncBatchNorm().apply(network)
     for _ in range(2):
         x = torch.randn(ROWS, 2, 5, 5, dtype=torch.float64, generator=random)
-        share = x[rank::processes].clone().requires_grad_()
+        # shares of unequal size
+        ends = [0, 2, 5, ROWS] if processes > 1 else [0, ROWS]
+        share = x[ends[rank] : ends[rank + 1]].clone().requires_grad_()
         penalised(network, share).backward()  # type: ignore[no-untyped-call]
     found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     if processes > 1:
         for gradient in found.values():
             torch.distributed.all_reduce(gradient)
-            gradient.div_(processes)
     found |= dict(network.named_buffers())
     network.eval()
     found["evaluated"] = network(x)
@@ -79,6 +81,47 @@ def test_all_processes_have_the_statistics_and_gradients_of_one(
         assert len(found) > 12
         for name, value in alone.items():
             torch.testing.assert_close(found[name], value, rtol=1e-11, atol=1e-12, msg=name)
+
+
+def test_statistics_of_bfloat16_maps_are_those_of_torchs_layer() -> None:
+    torch.manual_seed(0)
+    plain, ours = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    SyncBatchNorm().apply(ours)
+    x = (torch.randn(64, 3, 5, 5) + 30).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, found = plain(x), ours(x)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected)
+    assert plain.running_mean is not None
+    assert plain.running_var is not None
+    torch.testing.assert_close(ours.running_mean, plain.running_mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ours.running_var, plain.running_var, rtol=1e-4, atol=1e-6)
+
+
+class Keeper(LayerSync):
+    """A person's own way to synchronise layers."""
+
+    applied = 0
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        self.applied += 1
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        return model
+
+
+def kept(rank: int, processes: int) -> int:
+    keeper = Keeper()
+    model = DLSGAN(SHAPE, 3, Generator, Discriminator)
+    options = {"strategy": GANDDP(), "devices": processes, "use_distributed_sampler": False}
+    data = [(x.float(), torch.zeros(ROWS)) for x in batches(1, ROWS)]
+    trainer(plugins=[keeper], **options).fit(model, one_by_one(data))
+    return keeper.applied
+
+
+def test_layers_that_a_person_synchronises_are_left_to_them(tmp_path: Path) -> None:
+    assert several(2, kept, tmp_path / "kept") == [1, 1]
 
 
 class Generator(nn.Module):

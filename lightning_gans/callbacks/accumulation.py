@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -16,7 +18,8 @@ class GradientAccumulation(Callback):
 
     An iteration is as long, and counted, as without; only what the networks hold at a time is less.
     In training, layers that look across rows (batch norm, ``BatchStdLinear``), and algorithms that
-    exchange or halve rows, see a part. v, P(C) and the normalisation of P(C) see all rows.
+    exchange, halve or share out rows (mixed batches, PVDGAN, ``critic_steps``), see a part. v, P(C)
+    and the normalisation of P(C) see all rows.
 
     Args:
         micro_batches: in how many parts a process's batch passes through the networks.
@@ -29,12 +32,16 @@ class GradientAccumulation(Callback):
         if micro_batches < 1:
             raise ValueError(f"expected micro_batches >= 1, got {micro_batches}")
         self.micro_batches = micro_batches
+        self.replaced = False
+        self.before: Callable[..., Any] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run the model's iterations on the parts of a batch, in step."""
-        if self.micro_batches == 1:
+        self.replaced = self.micro_batches > 1
+        if not self.replaced:
             return
         iteration = pl_module.training_step
+        self.before = vars(pl_module).get("training_step")
 
         def on_parts(batch: Batch, batch_idx: int) -> None:
             in_step(partial(iteration, batch_idx=batch_idx), cut(batch, self.micro_batches))
@@ -43,7 +50,13 @@ class GradientAccumulation(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the model as it was."""
-        pl_module.__dict__.pop("training_step", None)
+        if not self.replaced:
+            return
+        self.replaced = False
+        if self.before is None:
+            del pl_module.training_step
+        else:
+            pl_module.training_step = self.before  # type: ignore[method-assign]
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

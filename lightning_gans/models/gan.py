@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
+from lightning_gans.micro_batches import rows
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
 from lightning_gans.models.priors_allowed import untraced
@@ -107,7 +108,7 @@ class GAN(AdversarialModule):
         """
         if len(x) < self.critic_steps:
             raise InputError(
-                f"a batch of {len(x)} cannot be cut into critic_steps={self.critic_steps} "
+                f"{rows(len(x))} cannot be cut into critic_steps={self.critic_steps} "
                 "parts; choose a larger data.batch_size"
             )
         return x.detach().tensor_split(self.critic_steps)

@@ -36,7 +36,8 @@ class Turns(LightningModule, ABC):
 
     It ends with one step of the last player, and that step is what ``trainer.global_step`` counts;
     so ``max_steps``, logs and checkpoints all count iterations, though several optimiser steps may
-    be made.
+    be made. What depends on the iterations made, or differentiates, stands before or in a turn:
+    after the last one, and between turns, another part of the batch may be further on.
 
     Args:
         optimizers: for each player, what makes its optimiser from parameters.
@@ -88,12 +89,12 @@ class Turns(LightningModule, ABC):
             self.toggle_optimizer(optimizer)
         try:
             yield minimize
-        except BaseException:
+            if part.last:
+                self.untoggle_optimizer(optimizer)
+            part.wait()  # the next player's turn begins when all parts have had this one
+        except BaseException:  # also where another part raised while this one waits
             self.untoggle_optimizer(optimizer)
             raise
-        if part.last:
-            self.untoggle_optimizer(optimizer)
-        part.wait()  # the next player's turn begins when all parts have had this one
 
     def _acting(self, player: str) -> LightningOptimizer:
         found = self.optimizers()
