@@ -20,8 +20,9 @@ from lightning_gans.inversion.constraints import (
     LogisticCutoff,
     TruncatedNormalCutoff,
 )
-from lightning_gans.inversion.descent import AllRestartsLost, recover
+from lightning_gans.inversion.descent import recover
 from lightning_gans.inversion.evaluation import Measures, aligned, as_dict, markdown, measure
+from lightning_gans.inversion.lost import AllRestartsLost
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Normal, Uniform
 from lightning_gans.randomness import stream

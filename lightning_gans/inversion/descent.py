@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lightning_gans.errors import InputError, UserError
+from lightning_gans.errors import InputError
 from lightning_gans.inputs import check_images
 from lightning_gans.inversion.best import Best
 from lightning_gans.inversion.constraints import Constraint
 from lightning_gans.inversion.held import held
+from lightning_gans.inversion.lost import AllRestartsLost
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
@@ -23,23 +24,6 @@ from lightning_gans.inversion.start import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
 from lightning_gans.randomness import stream
-
-
-class AllRestartsLost(UserError, FloatingPointError):
-    """Of some images no restart had a finite loss.
-
-    Attributes:
-        indices: of those images.
-        recovery: of the others, or None if there are none.
-    """
-
-    def __init__(self, indices: Sequence[int], recovery: Recovery | None) -> None:
-        self.indices, self.recovery = list(indices), recovery
-        named = ", ".join(map(str, self.indices[:10])) + (", ..." if len(indices) > 10 else "")
-        super().__init__(
-            f"all restarts of image {named} reached a loss or gradient that is not finite; lower "
-            "lr, or look at what the generator makes of draws of the prior"
-        )
 
 
 def recover(

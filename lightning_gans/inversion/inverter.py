@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.errors import UserError
-from lightning_gans.inversion.descent import AllRestartsLost
+from lightning_gans.inversion.lost import AllRestartsLost
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
 
