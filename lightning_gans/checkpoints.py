@@ -8,11 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.checkpoint_format import AVERAGES, averages, wrong
 from lightning_gans.errors import UserError
-from lightning_gans.run_folder import FOLDER, newest
+from lightning_gans.run_folder import FOLDER, damage, newest
 
-# under which, of all that callbacks save, the averaged weights are
-AVERAGES = "EMA"
+__all__ = [
+    "AVERAGES",
+    "CheckpointMissing",
+    "UnreadableCheckpoint",
+    "averaged",
+    "check_fits",
+    "find",
+    "read",
+]
 
 
 class CheckpointMissing(UserError, FileNotFoundError):
@@ -42,28 +50,42 @@ def find(path: Path) -> Path:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, read as data.
+    """A checkpoint's content, on the CPU, read as data: no code in it is run.
 
     Raises:
-        UnreadableCheckpoint: if the file is damaged or holds no model of this package.
+        UnreadableCheckpoint: if the file is damaged, holds no model of this package, or has
+            content that no checkpoint has.
     """
+    reason = damage(file)
+    if reason is not None:
+        raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}")
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     # whatever a damaged file makes the reader stumble over
     except Exception as error:
         reason = (str(error) or "it is cut off").splitlines()[0]
         raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}") from error
-    if not isinstance(checkpoint, dict) or "_class_path" not in checkpoint.get(
-        "hyper_parameters", {}
-    ):
+    described = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
+    if isinstance(described, dict) and "_class_path" not in described:
         raise UnreadableCheckpoint(f"{file} holds no model of lightning_gans")
+    check_content(checkpoint, str(file))
     return checkpoint
+
+
+def check_content(checkpoint: dict[str, Any], origin: str = "the checkpoint") -> None:
+    """Say in one line what of a checkpoint's content is not as it must be.
+
+    Raises:
+        UnreadableCheckpoint: if there is anything.
+    """
+    reason = wrong(checkpoint)
+    if reason is not None:
+        raise UnreadableCheckpoint(f"{origin} is no checkpoint that can be used: {reason}")
 
 
 def averaged(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """A checkpoint's weights and buffers by name; of what was averaged, the averages."""
-    averages = checkpoint.get("callbacks", {}).get(AVERAGES, {}).get("average", {})
-    return {**checkpoint["state_dict"], **averages}
+    return {**checkpoint["state_dict"], **averages(checkpoint)}
 
 
 def check_fits(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:

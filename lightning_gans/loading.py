@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,22 +10,32 @@ import torch
 from lightning_gans.checkpoints import find, read
 from lightning_gans.models.base import Model
 from lightning_gans.models.restore import restore
+from lightning_gans.trust import trusting
 
 
-def load(path: str | Path, device: str | torch.device = "cpu", **arguments: object) -> Model:
+def load(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    trust: str | Sequence[str] = (),
+    **arguments: object,
+) -> Model:
     """A trained model, in eval mode, with the averaged weights.
 
-    The file is read as data: no code in it is run. The classes that it names are imported, so load
-    only checkpoints whose origin you trust.
+    The file is read as data: no code in it is run. Of the classes that it names only this package's
+    own are built, and those of modules that you trust by name.
 
     Args:
         path: a checkpoint, or a run's folder, whose newest checkpoint is taken.
         device: where to put the model.
+        trust: modules of your own whose classes the checkpoint may name, with their submodules,
+            such as "my.networks".
         arguments: constructor arguments to use instead of the saved ones; needed for what could
             not be saved, such as a network given as a lambda.
 
     Raises:
         UserError: if something could not be saved and is not given.
+        Untrusted: if the file names a class of a module that is not trusted.
         CheckpointMissing: if there is no such file, or no checkpoint in the folder.
         UnreadableCheckpoint: if the file is damaged or holds no model of this package.
 
@@ -35,4 +46,5 @@ def load(path: str | Path, device: str | torch.device = "cpu", **arguments: obje
         y = model.decode(z)        # and back
     """
     file = find(Path(path))
-    return restore(read(file), file, **arguments).eval().to(device)
+    with trusting(trust):
+        return restore(read(file), file, **arguments).eval().to(device)

@@ -19,6 +19,9 @@ PACKAGE = ROOT / "lightning_gans"
 # a room may import from those before it, not from those after
 ORDER = [
     "errors",
+    "trust",
+    "safe_yaml",
+    "compat",
     "slurm",
     "run_folder",
     "randomness",
@@ -34,6 +37,7 @@ ORDER = [
     "optimizers",
     "networks",
     "data",
+    "checkpoint_format",
     "checkpoints",
     "models",
     "metrics",

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_gans.callbacks.signals import REQUEUE, Signals
+from lightning_gans.checkpoint_format import is_checkpoint_name
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.turns import NonFiniteLoss
 from lightning_gans.processes import highest
@@ -248,6 +249,10 @@ class Checkpoint(stock.Checkpoint):
         return {"best": self.best, "written": {kind: list(n) for kind, n in self.written.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; what is no name of a run's checkpoint is left alone."""
         self.best = state_dict["best"]
-        self.written = {kind: list(names) for kind, names in state_dict["written"].items()}
+        self.written = {
+            kind: [name for name in names if is_checkpoint_name(name)]
+            for kind, names in state_dict["written"].items()
+            if kind in KEPT
+        }

@@ -17,6 +17,9 @@ from lightning_gans.data.tensors import Batch, to_signed
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+# others are not decoded, whatever a file is called: some of them start other programs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+
 Crop = Literal["center", "none"] | tuple[int, int, int, int]
 """The part of an image to keep: its largest centred square, all of it (squashed to a square), or
 what is left without (left, top, right, bottom) pixels."""
@@ -55,7 +58,7 @@ def open_image(path: str | Path) -> Image.Image:
         Exception: whatever the decoder makes of a damaged file.
         ValueError: if the pixels have no known range (32-bit floats or integers).
     """
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode == "F":
         raise ValueError("pixels are 32-bit floats, of no known range")

@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.checkpoint_format import stamp
+from lightning_gans.checkpoints import check_content
 from lightning_gans.errors import UserError
 from lightning_gans.inputs import check_images
 from lightning_gans.models.recipe import recipe
@@ -88,9 +90,16 @@ class Model(Turns, Verbs, ABC):
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = recipe(self)
         if self.random is not None:
             checkpoint["random"] = states(self.random)
+        stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random streams until fit begins, and the iterations made."""
+        """Check what is about to be loaded; remember the random streams, and the iterations made.
+
+        Raises:
+            UnreadableCheckpoint: for content that no checkpoint of this package has, or weights
+                that are not those that were saved.
+        """
+        check_content(checkpoint)
         keys = ("random", "global_step")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
 

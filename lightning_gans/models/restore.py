@@ -6,36 +6,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError
-from lightning.pytorch.cli import instantiate_module
+from torch import Tensor
 
 from lightning_gans.checkpoints import UnreadableCheckpoint, averaged, check_fits
+from lightning_gans.compat import Bounded
 from lightning_gans.errors import UserError
 from lightning_gans.models.base import Model
+from lightning_gans.models.building import Builder
+from lightning_gans.models.domains import out_of_domain, wrong_type
+from lightning_gans.trust import Untrusted, current
+
+# how many times its weights' elements a model may make while it is built, and how many at least
+SHARE, LEAST = 8, 50_000_000
+CALLS = 1_000_000
 
 
-def build(recipe: Mapping[str, object], origin: str) -> Model:
+def build(
+    recipe: Mapping[str, object],
+    origin: str,
+    given: Mapping[str, object] | None = None,
+    elements: int = 1 << 40,
+) -> Model:
     """A model with the weights that its constructor gives it.
+
+    Nothing is imported but this package's own modules and those that are trusted.
 
     Args:
         recipe: a class and its constructor's arguments, as a checkpoint holds them. An argument
             that is a recipe itself stands for a model, which is built first.
         origin: where the recipe is from, for messages.
+        given: arguments to use instead; they may be objects.
+        elements: of tensors that may be made.
 
     Raises:
+        Untrusted: if it names a class that is not allowed.
         UnreadableCheckpoint: if there is no such class, or it does not take these arguments.
     """
-    arguments = {
-        name: build(value, origin) if isinstance(value, dict) and "_class_path" in value else value
-        for name, value in recipe.items()
-        if name != "_instantiator"
-    }
     try:
-        model: Model = instantiate_module(Model, arguments)
-    except (ArgumentError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        with Bounded(elements, CALLS):
+            return Builder(origin, current()).model(recipe, given or {})
+    except (Untrusted, UnreadableCheckpoint):
+        raise
+    # whatever a constructor makes of arguments that nobody checked
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableCheckpoint(f"{origin}: its model cannot be built: {reason}") from error
-    return model
 
 
 def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> Model:
@@ -48,7 +63,9 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
 
     Raises:
         UserError: if something could not be saved and is not given.
-        UnreadableCheckpoint: if the model cannot be built, or the weights are of another.
+        Untrusted: if the file names a class that is not allowed.
+        UnreadableCheckpoint: if the model cannot be built, or the weights are of another or are no
+            weights.
     """
     missing = [name for name in checkpoint.get("not_saved", []) if name not in arguments]
     if missing:
@@ -56,8 +73,27 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
             f"{file} could not save {', '.join(missing)}, for want of an importable path; "
             f"give it again: load(path, {missing[0]}=...)"
         )
-    model = build({**checkpoint["hyper_parameters"], **arguments}, str(file))
     weights = averaged(checkpoint)
-    check_fits(model, weights, file)
+    elements = max(LEAST, SHARE * sum(value.numel() for value in weights.values()))
+    model = build(checkpoint["hyper_parameters"], str(file), arguments, elements)
+    check_weights(model, weights, file)
     model.load_state_dict(weights)
+    reason = out_of_domain(model)
+    if reason is not None:
+        raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")
     return model
+
+
+def check_weights(model: Model, weights: dict[str, Tensor], file: Path) -> None:
+    """Say in one line where weights are not a model's: their names, shapes or types.
+
+    Raises:
+        UnreadableCheckpoint: naming the first difference.
+    """
+    check_fits(model, weights, file)
+    for name, own in model.state_dict().items():
+        if wrong_type(own, weights[name]):
+            raise UnreadableCheckpoint(
+                f"{file} is of another model: expected {name} of type {own.dtype}, it holds "
+                f"{weights[name].dtype}"
+            )

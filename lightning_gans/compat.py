@@ -1,0 +1,151 @@
+"""Every private name of other packages that safe loading leans on, checked when imported.
+
+If one of them is gone, importing this module fails and says so, instead of a guard that is passed
+by without a word.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jsonargparse
+import torch
+from jsonargparse import _typehints, _util
+
+# without it an allocation could not be refused before it is made: a checkpoint that declares a
+# network of a terabyte would be built
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# without it a config's class path could not be stopped before its module runs
+_IMPORT_OBJECT = "import_object"
+# without it a value for an argument that is a module would be imported
+_IMPORT_MODULE = "import_module"
+# without it a text in a config would be opened as another config's path
+_SUBCONFIG = "adapt_subconfig_path"
+
+
+def _verify() -> None:
+    """Raise an ImportError if jsonargparse imports in another way than is guarded here."""
+    imports = getattr(_util, _IMPORT_OBJECT, None)
+    known = (
+        inspect.isfunction(imports)
+        and list(inspect.signature(imports).parameters) == ["name", "check_path"]
+        and getattr(_typehints, _IMPORT_OBJECT, None) is imports
+        and getattr(_typehints, _IMPORT_MODULE, None) is importlib.import_module
+        and inspect.isfunction(getattr(_typehints, _SUBCONFIG, None))
+        and hasattr(_typehints, "not_a_subconfig_path")
+    )
+    if not known:
+        version = getattr(jsonargparse, "__version__", "unknown")
+        raise ImportError(
+            f"jsonargparse {version} imports classes in a way that lightning_gans cannot guard; "
+            "install a version that pyproject.toml names"
+        )
+
+
+_verify()
+
+
+@contextmanager
+def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]:
+    """Ask before jsonargparse imports what a value names; open no path that a value is.
+
+    Paths that come from code, as those of annotations, are not asked for.
+
+    Args:
+        check: raises an ImportError or ValueError for an import path that is not allowed.
+
+    Yields:
+        What was refused so far: jsonargparse makes many lines of its own of it.
+    """
+    refused: list[Exception] = []
+    original = _util.import_object
+
+    def ask(name: object) -> None:
+        try:
+            check(str(name))
+        except Exception as error:
+            refused.append(error)
+            raise
+
+    def guarded(name: str, check_path: bool = True) -> Any:
+        # what is no import path at all jsonargparse refuses itself
+        if check_path and isinstance(name, str) and "." in name:
+            ask(name)
+        return original(name, check_path)
+
+    def guarded_module(name: str, package: str | None = None) -> Any:
+        if name not in sys.modules:
+            ask(name)
+        return importlib.import_module(name, package)
+
+    def no_subconfig(*args: Any, **kwargs: Any) -> object:
+        return _typehints.not_a_subconfig_path
+
+    places = [
+        (module, _IMPORT_OBJECT, guarded)
+        for name, module in list(sys.modules.items())
+        if name.startswith("jsonargparse") and getattr(module, _IMPORT_OBJECT, None) is original
+    ]
+    changes: list[tuple[Any, str, Any]] = [
+        *places,
+        (_typehints, _IMPORT_MODULE, guarded_module),
+        (_typehints, _SUBCONFIG, no_subconfig),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    try:
+        for module, name, value in changes:
+            setattr(module, name, value)
+        yield refused
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+class TooLarge(MemoryError):
+    """More tensors were about to be made than were expected."""
+
+
+class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's has no types
+    """Within the block, at most so many elements of tensors are made, in so many calls.
+
+    Args:
+        elements: of all tensors together.
+        calls: of operators.
+
+    Raises:
+        TooLarge: before a tensor is made that goes beyond.
+    """
+
+    def __init__(self, elements: int, calls: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's has no types
+        self.elements, self.calls = elements, calls
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.calls -= 1
+        size = args[0] if args else None
+        if isinstance(size, (list, tuple)) and all(type(n) is int for n in size):
+            self._spend(size)
+        elif func.overloadpacket in _BY_LENGTH:
+            self._spend([abs(int(n)) for n in args[:1] if isinstance(n, (int, float))])
+        if self.calls < 0:
+            raise TooLarge("more steps than its weights need")
+        return func(*args, **(kwargs or {}))
+
+    def _spend(self, size: list[int] | tuple[int, ...]) -> None:
+        count = 1
+        for n in size:
+            count *= n
+        self.elements -= count
+        if self.elements < 0:
+            raise TooLarge(f"a tensor of shape {tuple(size)}, more than its weights have")
+
+
+_BY_LENGTH = (torch.ops.aten.arange, torch.ops.aten.eye, torch.ops.aten.randperm)
