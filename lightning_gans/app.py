@@ -20,6 +20,7 @@ from lightning_gans.errors import UserError
 from lightning_gans.loading import load
 from lightning_gans.metrics import from_uint8, to_uint8
 from lightning_gans.models import Model
+from lightning_gans.trust import take
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -64,14 +65,19 @@ def main() -> None:
     """Serve the page on this machine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="a run's folder, or a checkpoint")
+    parser.add_argument("--trust", metavar="MODULE", help="whose classes a checkpoint may name")
     parser.add_argument("--port", type=int, default=7860)
-    arguments = parser.parse_args()
+    try:
+        words, modules = take(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    arguments = parser.parse_args(words)
     try:
         import gradio as gr  # noqa: PLC0415  (an extra)
     except ImportError:
         sys.exit("error: the page needs gradio; install it with pip install 'lightning_gans[app]'")
     try:
-        model = load(arguments.run)
+        model = load(arguments.run, trust=modules)
     except (UserError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     if "decode" not in model.verbs:

@@ -90,7 +90,7 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
     places = [
         (module, _IMPORT_OBJECT, guarded)
         for name, module in list(sys.modules.items())
-        if name.startswith("jsonargparse") and getattr(module, _IMPORT_OBJECT, None) is original
+        if name.startswith("jsonargparse") and vars(module).get(_IMPORT_OBJECT) is original
     ]
     changes: list[tuple[Any, str, Any]] = [
         *places,

@@ -13,6 +13,7 @@ from pathlib import Path
 from lightning_gans.cli.inversion_words import understand_inversion
 from lightning_gans.cli.words import DEFAULTS, GROUPS, listing, understand
 from lightning_gans.errors import UsageError, UserError
+from lightning_gans.trust import take, trusting
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> Non
     if words and words[0] in ("-h", "--help"):
         print(usage(configs))
         return
-    with one_line_errors():
+    with one_line_errors(), trusted(words) as words:
         command = understand(words, configs)
         from lightning_gans.cli.lightning import run  # noqa: PLC0415  (takes seconds to import)
 
@@ -44,11 +45,19 @@ def invert(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> N
     if not words or words[0] in ("-h", "--help"):
         print(inversion_usage(configs))
         return
-    with one_line_errors():
+    with one_line_errors(), trusted(words) as words:
         request = understand_inversion(words, configs)
         from lightning_gans.cli.inversion import run  # noqa: PLC0415  (takes seconds to import)
 
         run(request)
+
+
+@contextmanager
+def trusted(words: Sequence[str]) -> Iterator[list[str]]:
+    """The words without ``trust=MODULE``; the modules are trusted meanwhile."""
+    rest, modules = take(words)
+    with trusting(modules):
+        yield rest
 
 
 @contextmanager
@@ -89,6 +98,7 @@ def inversion_usage(configs: Path) -> str:
             "  probe=noise|shifted:4,0 invert these instead of the images",
             "  category=0              of class-conditional models",
             "  devices=2 num_nodes=1   processes that share the images",
+            "  trust=my.module         whose classes a checkpoint may name",
         ]
     )
 
@@ -112,6 +122,7 @@ def usage(configs: Path) -> str:
         "",
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
         "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
+        "trust=my.module lets a checkpoint or a run's config name classes of your own module",
         "--print_config prints the merged config; train.py fit --help lists all other options",
     ]
     return "\n".join(lines)

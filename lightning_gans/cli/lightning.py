@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import secrets
 import signal
 import sys
@@ -31,17 +32,20 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumulation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.checkpoints import check_fits, read
+from lightning_gans.checkpoints import read
 from lightning_gans.cli.errors import one_line
+from lightning_gans.cli.run_config import guarded, option, typed_texts, vetted
 from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
-from lightning_gans.cli.words import Command
+from lightning_gans.cli.words import Command, inside
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
 from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import Model
 from lightning_gans.models.base import check_precision
+from lightning_gans.models.restore import check_resumable, check_weights
 from lightning_gans.report import report
 from lightning_gans.run_folder import newest, step_of
+from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.strategies import GANDDP
 
 
@@ -75,6 +79,7 @@ class CLI(LightningCLI):
 
     def __init__(self, command: Command) -> None:
         self.command = command
+        self.named: set[str] = set()  # what the person typed
         super().__init__(
             Model,
             DataModule,
@@ -113,11 +118,21 @@ class CLI(LightningCLI):
         """
         assert isinstance(args, Sequence)
         try:
-            self.config = parser.parse_args([str(arg) for arg in args])
+            self.config = self.parsed(parser, [str(arg) for arg in args])
         except argparse.ArgumentError as error:
             sub = self._subcommand_parsers[self.command.subcommand]
             known = [action.dest for action in sub._actions]
             raise one_line(str(error), known) from None
+
+    def parsed(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
+        """What is typed is parsed as it is; of the run that is gone on from nothing is believed."""
+        file = self.command.run_config
+        if file is None:
+            return parser.parse_args(args)
+        self.named = typed_texts(arg for arg in args if arg != f"--config={file}")
+        safe = f"--config={option(vetted(file, self.named))}"
+        with guarded(self.named, str(file)):
+            return parser.parse_args([safe if arg == f"--config={file}" else arg for arg in args])
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config as it was given: a checkpoint does not overrule the command line."""
@@ -126,6 +141,9 @@ class CLI(LightningCLI):
         """Give the run its folder, and everything that writes the folder's name."""
         config = self.config[self.command.subcommand]
         trainer = config.trainer
+        if config.get("weights_only") is False:
+            raise UserError("weights_only=false: checkpoints are only ever read as data")
+        config.weights_only = True
         if trainer.strategy == "auto" and several(trainer.devices, trainer.num_nodes):
             # Lightning's own would look for the other players' gradients
             trainer.strategy = GANDDP.strategy_name
@@ -164,12 +182,23 @@ class CLI(LightningCLI):
         run = Path(ckpt_path).parent.parent
         return run if newest(run) == Path(ckpt_path) else None
 
-    def before_fit(self) -> None:
-        """See that a checkpoint fits before anything is changed, then drop what came after it."""
+    def see_that_it_fits(self) -> None:
+        """See that a checkpoint is one, and fits, before anything is changed."""
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if ckpt_path:
             path = Path(ckpt_path)
-            check_fits(self.model, read(path)["state_dict"], path)
+            content = read(path)
+            check_weights(self.model, content["state_dict"], path)
+            check_resumable(self.model, content, path)
+
+    before_validate = before_test = before_predict = see_that_it_fits
+
+    def before_fit(self) -> None:
+        """See that a checkpoint fits, then drop from the record what came after it."""
+        self.see_that_it_fits()
+        ckpt_path = self.config[self.command.subcommand].ckpt_path
+        if ckpt_path:
+            path = Path(ckpt_path)
             if self.continued(ckpt_path) and self.trainer.is_global_zero:
                 forget_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
 
@@ -179,8 +208,10 @@ class CLI(LightningCLI):
         Raises:
             UsageError: with what the constructor said.
         """
+        file = self.command.run_config
         try:
-            super().instantiate_classes()
+            with guarded(self.named, str(file)) if file else contextlib.nullcontext():
+                super().instantiate_classes()
         except ValueError as error:
             if isinstance(error, UserError):
                 raise
@@ -207,11 +238,12 @@ class CLI(LightningCLI):
 def wandb_id(run: Path) -> str | None:
     """Under which name wandb knows a run, as its config says; None if it is not there."""
     path = run / CONFIG
-    config = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    loggers = (config.get("trainer") or {}).get("logger") or []
+    config = read_mapping(path) if path.is_file() else {}
+    loggers = inside(config, "trainer").get("logger") or []
     for logger in loggers if isinstance(loggers, list) else [loggers]:
-        found = (logger.get("init_args") or {}).get("id") if isinstance(logger, dict) else None
-        if found:
+        found = inside(logger, "init_args").get("id") if isinstance(logger, dict) else None
+        # it becomes part of a folder's name
+        if found and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(found)):
             return str(found)
     return None
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_gans.cli import CONFIGS, one_line_errors
+from lightning_gans.cli import CONFIGS, one_line_errors, trusted
 from lightning_gans.cli.pairs import suggestion
 from lightning_gans.errors import UsageError
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> Non
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return
-    with one_line_errors():
+    with one_line_errors(), trusted(words) as words:
         status = run(words[0], words[1:], configs)
     if status:
         sys.exit(status)

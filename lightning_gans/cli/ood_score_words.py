@@ -14,6 +14,7 @@ from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.inversion_options import data_options
 from lightning_gans.cli.inversion_words import Request
 from lightning_gans.cli.pairs import pairs, unknown_option
+from lightning_gans.cli.run_config import guarded, vetted
 from lightning_gans.cli.words import existing, find, listing
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError
@@ -108,7 +109,7 @@ def parse(words: Words, config: Path | None) -> tuple[ArgumentParser, Namespace]
         )
     given = (f"--{key}={value}" for key, value in words.options.items())
     try:
-        settings = made.parse_args([*data_options(Request((), file)), *given])
+        settings = parse_data(made, words.data, config, list(given))
     except argparse.ArgumentError as error:
         known = [action.dest for action in made._actions]
         raise one_line(str(error), known) from None
@@ -122,6 +123,25 @@ def parse(words: Words, config: Path | None) -> tuple[ArgumentParser, Namespace]
         if settings[name] is not None and not least <= settings[name] <= most:
             raise UsageError(f"{name}={settings[name]}: expected {least} to {most:,}")
     return made, settings
+
+
+def parse_data(
+    made: ArgumentParser, data: Path | None, config: Path | None, given: list[str]
+) -> Namespace:
+    """The settings; a run's config is looked through before anything that it names is imported.
+
+    Raises:
+        Untrusted: if it names a class that is not allowed.
+        UsageError: if it has no data.
+    """
+    if data is not None or config is None:
+        return made.parse_args([*data_options(Request((), data)), *given])
+    typed = [option.partition("=")[2] for option in given]
+    section = vetted(config, typed).get("data")
+    if not section:
+        raise UsageError(f"{config} has no section 'data'")
+    with guarded(typed, str(config)):
+        return made.parse_args([f"--data={json.dumps(section)}", *given])
 
 
 def describe(settings: Namespace) -> str | None:
@@ -162,6 +182,7 @@ def score_usage(configs: Path) -> str:
             "  strangest=36       so many on the contact sheet, 0 to 400",
             "  out=               a folder for the results, instead of a new one below runs",
             "  batch_size=250     images at once     device=auto|cpu|cuda",
+            "  trust=my.module    whose classes the checkpoint and its run's config may name",
             "",
             "Held-out scores are kept beside the checkpoint, in NAME.ood.safetensors. Transparent",
             "parts of images show white; digits should be white on black, as MNIST's are.",

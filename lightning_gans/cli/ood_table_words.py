@@ -151,5 +151,6 @@ def table_usage(configs: Path) -> str:
             "  seed=0           of the bootstrap",
             "  out=             a folder for the results, instead of a new one below runs",
             "  batch_size=250   images at once     device=auto|cpu|cuda",
+            "  trust=my.module  whose classes the checkpoints may name",
         ]
     )

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lightning_gans.cli.pairs import SWITCHES, pairs, suggestion
 from lightning_gans.cli.runs import CONFIG, find_checkpoint, requeued
 from lightning_gans.errors import UsageError
+from lightning_gans.safe_yaml import read_mapping
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -49,11 +51,14 @@ class Command:
         subcommand: one of ``fit``, ``validate``, ``test``, ``predict``.
         options: what Lightning's command line is given after the subcommand.
         names: of the model and the data, for the run's folder.
+        run_config: that of the run that is gone on from, if the options have one; it may be a
+            stranger's.
     """
 
     subcommand: str
     options: tuple[str, ...]
     names: Mapping[str, str]
+    run_config: Path | None = None
 
 
 def understand(arguments: Sequence[str], configs: Path) -> Command:
@@ -104,9 +109,10 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
     else:
         asks_help = any(option in ("--help", "-h") for option in settings)
         chosen = choose(names, files, settings, configs, need_model=not asks_help)
+        run = None
     settings = name_networks(settings, chosen + files) + settings
     options = [f"--config={file}" for file in chosen + files] + settings
-    return Command(subcommand, tuple(options), called)
+    return Command(subcommand, tuple(options), called, run and run / CONFIG)
 
 
 def resume(
@@ -190,17 +196,23 @@ def choose(
 
 def name_networks(settings: Sequence[str], files: Iterable[str]) -> list[str]:
     """Which networks ``model.generator.channels=32`` means if none are named: the standard."""
-    content = [yaml.safe_load(Path(file).read_text()) or {} for file in files]
+    content = [read_mapping(Path(file)) for file in files]
     points = any("Gaussians" in str(found.get("data")) for found in content)
     named = []
     for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
         chosen = any(s.startswith(f"--model.{part}=") for s in settings) or any(
-            ((found.get("model") or {}).get("init_args") or {}).get(part) for found in content
+            inside(inside(found, "model"), "init_args").get(part) for found in content
         )
         if not chosen and any(s.startswith(f"--model.{part}.") for s in settings):
             kind = "MLP" if points else "Conv"
             named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
     return named
+
+
+def inside(found: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """A section of a config, {} if it is none."""
+    value = found.get(section)
+    return value if isinstance(value, dict) else {}
 
 
 def find(group: str, name: str, configs: Path) -> Path:

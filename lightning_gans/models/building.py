@@ -121,10 +121,10 @@ class Builder:
             return self._container(value, origin or hint, parts, name)
         if origin is Literal or hint in SCALARS:
             return self._scalar(value, hint, name)
-        if origin is type:
-            return self.class_of(value, parts[0])
-        if inspect.isclass(hint) and hint not in (Any, object, inspect.Parameter.empty):
-            return self._instance(value, hint, name)
+        if origin is type or (
+            inspect.isclass(hint) and hint not in (Any, object, inspect.Parameter.empty)
+        ):
+            return self._class_or_instance(value, hint, name)
         return self.untyped(value, name)
 
     def untyped(self, value: object, name: str) -> object:
@@ -184,7 +184,9 @@ class Builder:
         made = self._nested(found, arguments)
         return partial(found, **made) if isinstance(value, dict) else found
 
-    def _instance(self, value: object, hint: type[Any], name: str) -> object:
+    def _class_or_instance(self, value: object, hint: Any, name: str) -> object:
+        if get_origin(hint) is type:
+            return self.class_of(value, get_args(hint)[0])
         if isinstance(value, dict) and "_class_path" in value and issubclass(hint, Model):
             return self.model(value, {})
         if not isinstance(value, dict) or "class_path" not in value:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_gans.checkpoint_format import averages
 from lightning_gans.checkpoints import UnreadableCheckpoint, averaged, check_fits
 from lightning_gans.compat import Bounded
 from lightning_gans.errors import UserError
@@ -97,3 +98,25 @@ def check_weights(model: Model, weights: dict[str, Tensor], file: Path) -> None:
                 f"{file} is of another model: expected {name} of type {own.dtype}, it holds "
                 f"{weights[name].dtype}"
             )
+
+
+def check_resumable(model: Model, checkpoint: dict[str, Any], file: Path) -> None:
+    """Say in one line what training cannot go on from.
+
+    Raises:
+        UnreadableCheckpoint: if averages are not of the model, or numbers are none.
+    """
+    own = model.state_dict()
+    for name, value in averages(checkpoint).items():
+        if name not in own or own[name].shape != value.shape or wrong_type(own[name], value):
+            raise UnreadableCheckpoint(f"{file} is of another model: its average of {name} differs")
+        if not bool(value.isfinite().all()):
+            raise UnreadableCheckpoint(f"{file}: its average of {name} is not finite")
+    copy = {name: value.clone() for name, value in own.items()}
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+        reason = out_of_domain(model)
+    finally:
+        model.load_state_dict(copy)
+    if reason is not None:
+        raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")
