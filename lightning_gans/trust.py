@@ -27,6 +27,10 @@ class Untrusted(UserError, ImportError, ValueError):
     """A file names a class that is neither this package's nor of a trusted module."""
 
 
+class NoSuchClass(Untrusted):
+    """A file names a class that there is not."""
+
+
 @dataclass(frozen=True)
 class Trust:
     """What may be imported on the word of a file.
@@ -182,7 +186,7 @@ def walk(path: str, origin: str, importable: object) -> object:
                 import_module(name)
             except ModuleNotFoundError as error:
                 if error.name is None or not within(name, error.name):
-                    raise Untrusted(f"{origin} names {path}: {short(str(error))}") from error
+                    raise NoSuchClass(f"{origin} names {path}: {short(str(error))}") from error
         if name not in sys.modules:
             continue
         found: object = sys.modules[name]
@@ -193,9 +197,9 @@ def walk(path: str, origin: str, importable: object) -> object:
             try:
                 found = getattr(found, part)
             except AttributeError:
-                raise Untrusted(f"{origin} names {path}, and there is no such class") from None
+                raise NoSuchClass(f"{origin} names {path}, and there is no such class") from None
         return found
-    raise Untrusted(f"{origin} names {path}, and there is no such module")
+    raise NoSuchClass(f"{origin} names {path}, and there is no such module")
 
 
 def within(path: str, module: str) -> bool:

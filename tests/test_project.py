@@ -22,6 +22,7 @@ ORDER = [
     "trust",
     "safe_yaml",
     "compat",
+    "links",
     "slurm",
     "run_folder",
     "randomness",

@@ -39,6 +39,7 @@ from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.cli.words import Command, inside
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
+from lightning_gans.links import check_links
 from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import Model
 from lightning_gans.models.base import check_precision
@@ -164,6 +165,8 @@ class CLI(LightningCLI):
         run = self.continued(config.ckpt_path)
         if run is None:
             run = new_run(self.command.names, self.command.subcommand)
+        else:
+            check_links(run)
         config.trainer.default_root_dir = str(announce(run))
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:

@@ -242,7 +242,7 @@ def typed_texts(args: Iterable[str]) -> set[str]:
         key, _, value = arg.partition("=")
         found.add(value)
         if key == "--config" and Path(value).is_file():
-            found |= texts(read_mapping(Path(value)))
+            found |= texts(yaml.safe_load(Path(value).read_text()))
         elif value[:1] in ("{", "["):
             with suppress(yaml.YAMLError):
                 found |= texts(yaml.safe_load(value))

@@ -110,7 +110,11 @@ def understand(arguments: Sequence[str], configs: Path) -> Command:
         asks_help = any(option in ("--help", "-h") for option in settings)
         chosen = choose(names, files, settings, configs, need_model=not asks_help)
         run = None
-    settings = name_networks(settings, chosen + files) + settings
+    contents = [
+        read_mapping(Path(file)) if run and file == str(run / CONFIG) else own_mapping(file)
+        for file in chosen + files
+    ]
+    settings = name_networks(settings, contents) + settings
     options = [f"--config={file}" for file in chosen + files] + settings
     return Command(subcommand, tuple(options), called, run and run / CONFIG)
 
@@ -194,9 +198,14 @@ def choose(
     return [str(path) for path in chosen]
 
 
-def name_networks(settings: Sequence[str], files: Iterable[str]) -> list[str]:
+def own_mapping(file: str) -> dict[str, Any]:
+    """The sections of a config file that the person named."""
+    content = yaml.safe_load(Path(file).read_text())
+    return content if isinstance(content, dict) else {}
+
+
+def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which networks ``model.generator.channels=32`` means if none are named: the standard."""
-    content = [read_mapping(Path(file)) for file in files]
     points = any("Gaussians" in str(found.get("data")) for found in content)
     named = []
     for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):

@@ -124,7 +124,7 @@ def _recall(memory: Path | None, count: int) -> list[Size | None]:
         stored = json.loads(memory.read_text(encoding="ascii"))
         sizes = [None if size is None else (int(size[0]), int(size[1])) for size in stored]
     # no memory, or one that something else has written over: look again
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return nothing
     return sizes if len(sizes) == count else nothing
 

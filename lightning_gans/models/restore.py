@@ -15,7 +15,7 @@ from lightning_gans.errors import UserError
 from lightning_gans.models.base import Model
 from lightning_gans.models.building import Builder
 from lightning_gans.models.domains import out_of_domain, wrong_type
-from lightning_gans.trust import Untrusted, current
+from lightning_gans.trust import NoSuchClass, Untrusted, current
 
 # how many times its weights' elements a model may make while it is built, and how many at least
 SHARE, LEAST = 8, 50_000_000
@@ -46,6 +46,8 @@ def build(
     try:
         with Bounded(elements, CALLS):
             return Builder(origin, current()).model(recipe, given or {})
+    except NoSuchClass as error:
+        raise UnreadableCheckpoint(f"{error}; its model cannot be built") from None
     except (Untrusted, UnreadableCheckpoint):
         raise
     # whatever a constructor makes of arguments that nobody checked
@@ -77,6 +79,7 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
     weights = averaged(checkpoint)
     elements = max(LEAST, SHARE * sum(value.numel() for value in weights.values()))
     model = build(checkpoint["hyper_parameters"], str(file), arguments, elements)
+    check_weights(model, checkpoint["state_dict"], file)
     check_weights(model, weights, file)
     model.load_state_dict(weights)
     reason = out_of_domain(model)

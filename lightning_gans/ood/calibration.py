@@ -84,7 +84,9 @@ class Calibration:
         )
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            partial.write_bytes(content)
+            # never through a link that lies there
+            with partial.open("xb") as file:
+                file.write(content)
             partial.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -104,17 +106,42 @@ class Calibration:
                 metadata = file.metadata() or {}
                 scores = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             origin = Origin(**json.loads(metadata["origin"]))
-            json.loads(origin.data)["class_path"]
+            check_origin(origin)
             thresholds = {float(p): float(t) for p, t in json.loads(metadata["thresholds"])}
         except FileNotFoundError:
             raise
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        # OverflowError: of infinite numbers; RecursionError: of deep nesting
+        except (
+            SafetensorError,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise UnreadableCalibration(
                 f"{path} holds no calibration, or is not whole: {' '.join(str(error).split())}"
             ) from None
-        if len({values.shape for values in scores.values()}) != 1:
+        if (
+            len({values.shape for values in scores.values()}) != 1
+            or any(values.ndim != 1 or not values.is_floating_point() for values in scores.values())
+            or any(bool(values.isnan().any()) for values in scores.values())
+        ):
             raise UnreadableCalibration(f"{path} holds no scores of the same images")
         return Calibration(scores, origin, thresholds)
+
+
+def check_origin(origin: Origin) -> None:
+    """Raise a TypeError or ValueError unless what was read says what scores are of."""
+    kinds = {name: type(value) for name, value in vars(origin).items()}
+    if kinds != {"checkpoint": str, "data": str, "most": int, "version": str}:
+        raise TypeError("expected texts and a number as its origin")
+    data = json.loads(origin.data)
+    if not isinstance(data, dict) or not isinstance(data.get("class_path"), str):
+        raise TypeError("expected the class of its data")
+    if not isinstance(data.get("init_args") or {}, dict):
+        raise TypeError("expected the arguments of its data by name")
 
 
 def calibration_file(checkpoint: Path) -> Path:
