@@ -23,10 +23,10 @@ from torch.nn.functional import softplus
 
 from lightning_gans.callbacks import EMA
 from lightning_gans.data import MNIST5k
-from lightning_gans.loggers import MetricsCSV
 from lightning_gans.models import DLSGAN
 from lightning_gans.networks import ConvDiscriminator, ConvGenerator
 from lightning_gans.optimizers import AdamW
+from lightning_gans.runs.metrics_csv import MetricsCSV
 
 LATENT = 64
 

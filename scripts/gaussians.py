@@ -35,7 +35,7 @@ from lightning_gans.callbacks import EMA
 from lightning_gans.data import Gaussians
 from lightning_gans.data.gaussians import Points
 from lightning_gans.models import ACGAN, CAGAN, CGPGAN, CategoricalInfoGAN, Model
-from lightning_gans.models.mixing import MixedBatches, PureBatches
+from lightning_gans.models.base.mixed_batches import MixedBatches, PureBatches
 from lightning_gans.networks import BatchStdDiscriminator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.plots import clusters

@@ -17,7 +17,7 @@ import torch
 import lightning_gans
 from lightning_gans.inversion import L2, Recovery, Scaled, recover
 from lightning_gans.inversion.known_codes import compare, errors, markdown, published_criteria
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 FOLDER = Path("runs/resampling")
 CODES = 50

@@ -8,14 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from rounds import (
-    LATENT,
-    SHAPE,
-    TinyConditionalGenerator,
-    TinyDiscriminator,
-    TinyGenerator,
-    conditions,
-)
 from scipy import special, stats
 from sklearn.metrics import accuracy_score
 from sklearn.metrics.cluster import contingency_matrix
@@ -34,7 +26,7 @@ from lightning_gans.labels import (
     softmax,
 )
 from lightning_gans.losses import SoftLabels
-from lightning_gans.metrics.labels import Accuracy, Purity
+from lightning_gans.metrics.accuracy import Accuracy, Purity
 from lightning_gans.models import (
     ACGAN,
     CAGAN,
@@ -44,6 +36,14 @@ from lightning_gans.models import (
     CategoricalInfoGAN,
 )
 from lightning_gans.priors import Categorical, GumbelSoftmax
+from tests.support.rounds import (
+    LATENT,
+    SHAPE,
+    TinyConditionalGenerator,
+    TinyDiscriminator,
+    TinyGenerator,
+    conditions,
+)
 
 CLASSES = (3, 2, 2)
 WIDTH = sum(CLASSES)

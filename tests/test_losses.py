@@ -15,7 +15,7 @@ from lightning_gans.losses import (
     gradient_penalty,
     interpolate,
 )
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 
 def test_known_answers() -> None:

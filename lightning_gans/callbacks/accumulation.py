@@ -8,9 +8,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_gans.distributed.micro_batches import in_step
 from lightning_gans.errors import InputError
-from lightning_gans.micro_batches import in_step
-from lightning_gans.models.base import Batch
+from lightning_gans.models.base.model import Batch
 
 
 class GradientAccumulation(Callback):

@@ -16,12 +16,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_gans.callbacks.signals import REQUEUE, Signals
-from lightning_gans.checkpoint_format import is_checkpoint_name
+from lightning_gans.distributed.collectives import all_reduce_max
 from lightning_gans.errors import InputError, UserError
-from lightning_gans.models.turns import NonFiniteLoss
-from lightning_gans.processes import highest
-from lightning_gans.run_folder import FOLDER
-from lightning_gans.slurm import requeue
+from lightning_gans.models.base.alternating import NonFiniteLoss
+from lightning_gans.runs.checkpoint_format import is_checkpoint_name
+from lightning_gans.runs.folder import FOLDER
+from lightning_gans.runs.scheduler import requeue
 
 # how many files of each kind stay
 KEPT = {"last": 2, "best": 1, "failed": 1}
@@ -151,7 +151,7 @@ class Checkpoint(stock.Checkpoint):
         self.whole = True
         due = self.minutes is not None and time.monotonic() - self.saved_at >= 60 * self.minutes
         # what one process hears, and what its clock says, all do
-        heard, late = highest([self._heard(), float(due)], pl_module.device)
+        heard, late = all_reduce_max([self._heard(), float(due)], pl_module.device)
         self.heard = int(heard)
         if late or trainer.global_step % self.every == 0:
             self.save(trainer, "last")
@@ -191,7 +191,7 @@ class Checkpoint(stock.Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best so far; at the end of a fit it is the last one, under another name."""
         if self.training:
-            self._obey(trainer, int(highest([self._heard()], pl_module.device)[0]))
+            self._obey(trainer, int(all_reduce_max([self._heard()], pl_module.device)[0]))
         value = self.monitored(trainer)
         if trainer.sanity_checking or value is None or not self.is_record(value):
             return

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightning_gans.checkpoints import AVERAGES
+from lightning_gans.runs.checkpoints import AVERAGES
 
 
 class EMA(Callback):

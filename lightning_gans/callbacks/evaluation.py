@@ -14,8 +14,8 @@ from torchmetrics import Metric, SumMetric
 from lightning_gans.callbacks.fixed_draws import FixedDraws
 from lightning_gans.data import DataModule
 from lightning_gans.data.sampling import Share
+from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
-from lightning_gans.inputs import clip
 from lightning_gans.metrics import (
     PSNR,
     SSIM,
@@ -32,9 +32,9 @@ from lightning_gans.metrics import (
     latent_entropy,
     to_uint8,
 )
-from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.priors import DynamicScale
-from lightning_gans.processes import anywhere
+from lightning_gans.validation import clip
 
 
 class Evaluation(Callback):
@@ -138,7 +138,7 @@ class Evaluation(Callback):
             batches = trainer.num_test_batches
         measured = sum(batches) * data.batch_size >= share
         # all processes, or none: shares may differ by one image
-        self.whole = not anywhere(not measured, trainer.strategy.root_device)
+        self.whole = not any_rank(not measured, trainer.strategy.root_device)
         if not self.whole:
             return
         if self.kept is None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.priors import Categories, Prior
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 BLOCK = 256
 

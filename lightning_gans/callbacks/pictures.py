@@ -13,10 +13,10 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 FOLDER = "images"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from lightning_gans import slurm
+from lightning_gans.runs import scheduler
 
 STOP = (signal.SIGINT, signal.SIGTERM)
 # by convention what SLURM is asked to send before a job's time is over; Windows has none
@@ -36,7 +36,7 @@ class Signals:
         self.replaced: dict[signal.Signals, Any] = {}
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread hears signals
-        wanted = STOP + (REQUEUE if slurm.job() is not None else ())
+        wanted = STOP + (REQUEUE if scheduler.job() is not None else ())
         self.replaced = {number: signal.signal(number, self._note) for number in wanted}
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -16,16 +16,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_gans.checkpoints import find
 from lightning_gans.cli.inversion_options import RECOVER, parse, write
 from lightning_gans.cli.inversion_words import Request
 from lightning_gans.cli.one_run import one_run
-from lightning_gans.cli.runs import ROOT, new_run
 from lightning_gans.data import DataModule, Folder
 from lightning_gans.data.images import ImageFiles
 from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.inversion import (
-    AllRestartsLost,
+    AllRestartsDiverged,
     FoolDiscriminator,
     FromEncoder,
     FromPrior,
@@ -37,11 +35,13 @@ from lightning_gans.inversion import (
 from lightning_gans.inversion.inverter import Inverter, Parts, Shares, gather
 from lightning_gans.inversion.probes import noise, shifted
 from lightning_gans.inversion.report import report
-from lightning_gans.loading import load
 from lightning_gans.losses import AdversarialLoss
-from lightning_gans.metrics.digits import trained_digit_classifier
+from lightning_gans.metrics.digit_features import trained_digit_classifier
 from lightning_gans.models import Model
-from lightning_gans.randomness import stream
+from lightning_gans.models.base.load import load
+from lightning_gans.rng import stream
+from lightning_gans.runs.checkpoints import find
+from lightning_gans.runs.layout import ROOT, new_run
 
 Images = Dataset[tuple[Tensor, Tensor]]
 
@@ -112,7 +112,7 @@ def _run(request: Request) -> None:
         labels = y[found] if classify is not None else None
         print(report(inverter.folder, recovery, x[found], model.prior, labels, classify))
     if lost:
-        raise AllRestartsLost(lost, recovery)
+        raise AllRestartsDiverged(lost, recovery)
 
 
 def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:

@@ -15,10 +15,10 @@ from lightning_gans import inversion
 from lightning_gans.cli.errors import one_line, refusals
 from lightning_gans.cli.inversion_words import PARTS, Request
 from lightning_gans.cli.pairs import suggestion
-from lightning_gans.cli.runs import CONFIG
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError
 from lightning_gans.inversion import Constraint, Reconstruction, Regularizer, recover
+from lightning_gans.runs.layout import CONFIG
 
 # what recover takes that the command line gives in words of its own
 APART: set[str | int] = {"generator", "x", "prior", "condition", "start", "first", "progress"}

@@ -32,22 +32,22 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumulation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.checkpoints import read
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.run_config import guarded, option, typed_texts, vetted
-from lightning_gans.cli.runs import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.cli.words import Command, inside
 from lightning_gans.data import DataModule
+from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
-from lightning_gans.links import check_links
-from lightning_gans.loggers import FILE, forget_after
 from lightning_gans.models import Model
-from lightning_gans.models.base import check_precision
-from lightning_gans.models.restore import check_resumable, check_weights
-from lightning_gans.report import report
-from lightning_gans.run_folder import newest, step_of
+from lightning_gans.models.base.model import check_precision
+from lightning_gans.models.base.restore import check_resumable, check_weights
+from lightning_gans.runs.checkpoints import read
+from lightning_gans.runs.folder import newest, step_of
+from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run
+from lightning_gans.runs.links import check_links
+from lightning_gans.runs.metrics_csv import FILE, forget_after
+from lightning_gans.runs.report import report
 from lightning_gans.safe_yaml import read_mapping
-from lightning_gans.strategies import GANDDP
+from lightning_gans.workflows.run_config import guarded, option, typed_texts, vetted
 
 
 class SaveConfig(SaveConfigCallback):

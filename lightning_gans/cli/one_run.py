@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning_gans.cli.runs import VARIABLE
 from lightning_gans.errors import UserError
+from lightning_gans.runs.layout import VARIABLE
 
 
 @contextmanager

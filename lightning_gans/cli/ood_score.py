@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from lightning_gans.checkpoints import find
 from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.errors import refusals
 from lightning_gans.cli.inversion import family
@@ -19,18 +18,19 @@ from lightning_gans.cli.ood_score_words import (
     score_usage,
     understand_score,
 )
-from lightning_gans.cli.runs import CONFIG, new_run
-from lightning_gans.data.base import DataMissing
+from lightning_gans.data.data_module import DataMissing
 from lightning_gans.errors import InputError, UsageError, UserError
-from lightning_gans.loading import load
 from lightning_gans.models import Model
+from lightning_gans.models.base.load import load
 from lightning_gans.ood.calibration import Calibration, Origin, calibrated
-from lightning_gans.ood.held_out import calibrate, ready, separate
+from lightning_gans.ood.conformal_detector import ConformalDetector
+from lightning_gans.ood.held_out import calibrate, calibrated_scorer, is_batch_independent
 from lightning_gans.ood.own_images import list_images, own_images
 from lightning_gans.ood.own_report import Result, draw_strangest, summary, write_table
 from lightning_gans.ood.scoring import score_all, scorer
-from lightning_gans.ood.verdicts import Judge
-from lightning_gans.run_folder import FOLDER
+from lightning_gans.runs.checkpoints import find
+from lightning_gans.runs.folder import FOLDER
+from lightning_gans.runs.layout import CONFIG, new_run
 
 TABLE, SHEET = "scores.csv", "strangest.png"
 # the status that tells that some images could not be read
@@ -66,7 +66,7 @@ def _score(words: Words) -> int:
     model = load(file, device(settings.device))
     names = choose(settings.score, model)
     size = settings.batch_size
-    if not separate(scorer(model)):
+    if not is_batch_independent(scorer(model)):
         say("this model sees how much a batch varies; images are scored one by one")
         size = 1
 
@@ -80,7 +80,7 @@ def _score(words: Words) -> int:
             raise DataMissing(f"{error}; {hint}") from error
 
     known = calibrated(file, describe(settings), settings.held_out, names, compute, say)
-    judge = Judge({name: known.scores[name] for name in names}, settings.false_alarms)
+    judge = ConformalDetector({name: known.scores[name] for name in names}, settings.false_alarms)
     own = own_images(root, found, model.image_shape, known.origin.data)
     folder = new_folder(settings.out, family(str(file), model), root)
     (folder / CONFIG).write_text(maker.dump(settings, skip_unset=False))
@@ -89,7 +89,7 @@ def _score(words: Words) -> int:
         raise InputError(
             f"none of {len(own.names):,} images can be read; {folder / TABLE} says why"
         )
-    scores = score_all(ready(model, names, known.thresholds), own.images, size)
+    scores = score_all(calibrated_scorer(model, names, known.thresholds), own.images, size)
     result = Result(scores, judge(scores))
     write_table(folder / TABLE, own, names, result)
     if settings.strangest:

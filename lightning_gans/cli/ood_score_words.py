@@ -14,10 +14,10 @@ from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.inversion_options import data_options
 from lightning_gans.cli.inversion_words import Request
 from lightning_gans.cli.pairs import pairs, unknown_option
-from lightning_gans.cli.run_config import guarded, vetted
 from lightning_gans.cli.words import existing, find, listing
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UsageError
+from lightning_gans.workflows.run_config import guarded, vetted
 
 PLAIN = (
     "ckpt",

@@ -9,11 +9,11 @@ from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.one_run import one_run
 from lightning_gans.cli.ood_table_parts import learn, open_data, open_models, say
 from lightning_gans.cli.ood_table_words import Words, parse, table_usage, understand_table
-from lightning_gans.cli.runs import CONFIG, new_run
 from lightning_gans.errors import UsageError
 from lightning_gans.ood.benchmark import rows, score_sets
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.table import Facts, draw, report, write_csv
+from lightning_gans.runs.layout import CONFIG, new_run
 
 TABLE, REPORT, PICTURE = "table.csv", "table.md", "auroc.png"
 AREAS = {"exact": exact, "coarse": coarse}

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from lightning_gans.checkpoints import find
 from lightning_gans.cli.errors import refusals
 from lightning_gans.cli.inversion import family
 from lightning_gans.cli.ood_score import device
 from lightning_gans.cli.ood_table_words import FOLD, Words, parse
-from lightning_gans.cli.runs import ROOT
 from lightning_gans.data import DataMissing, DataModule
 from lightning_gans.errors import InputError, UsageError
-from lightning_gans.loading import load
-from lightning_gans.ood.base import Scorer
+from lightning_gans.models.base.load import load
+from lightning_gans.ood.datasets import OODData
+from lightning_gans.ood.datasets.ood_data import batches, size
+from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.scoring import scorer
-from lightning_gans.ood.sets import OODData
-from lightning_gans.ood.sets.base import batches, size
+from lightning_gans.runs.checkpoints import find
+from lightning_gans.runs.layout import ROOT
 
 # training images that are enough to learn from
 ENOUGH = 10_000

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from lightning_gans.cli.pairs import SWITCHES, pairs, suggestion
-from lightning_gans.cli.runs import CONFIG, find_checkpoint, requeued
 from lightning_gans.errors import UsageError
+from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
 from lightning_gans.safe_yaml import read_mapping
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")

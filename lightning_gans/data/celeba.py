@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.check_readable import usable
+from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
-from lightning_gans.data.survey import usable
 from lightning_gans.errors import InputError
 
 _LAST_TO_TRAIN = 162_770

@@ -8,9 +8,9 @@ from typing import Literal
 
 import torch
 
-from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.check_readable import usable
+from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
-from lightning_gans.data.survey import usable
 from lightning_gans.errors import InputError
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_gans.data.base import DataModule
+from lightning_gans.data.data_module import DataModule
 from lightning_gans.data.tensors import Batch
 
 

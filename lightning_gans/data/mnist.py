@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from lightning_gans.data.base import DataMissing, DataModule
+from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError
 

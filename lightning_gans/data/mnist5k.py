@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightning_gans.data.base import DataModule
+from lightning_gans.data.data_module import DataModule
 from lightning_gans.data.tensors import TensorImages
 
 

@@ -13,9 +13,9 @@ from lightning_gans.inversion.constraints import (
     TypicalBall,
 )
 from lightning_gans.inversion.descent import recover
+from lightning_gans.inversion.diverged import AllRestartsDiverged
 from lightning_gans.inversion.goodness import GoodnessOfFit, goodness_of_fit
 from lightning_gans.inversion.interpolation import linear, slerp
-from lightning_gans.inversion.lost import AllRestartsLost
 from lightning_gans.inversion.reconstruction import L1, L2, FeatureDistance, Huber, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import (

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_images
 from lightning_gans.inversion.best import Best
 from lightning_gans.inversion.constraints import Constraint
-from lightning_gans.inversion.held import held
-from lightning_gans.inversion.lost import AllRestartsLost
+from lightning_gans.inversion.diverged import AllRestartsDiverged
+from lightning_gans.inversion.frozen import frozen
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
 from lightning_gans.inversion.start import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
+from lightning_gans.validation import check_images
 
 
 def recover(
@@ -141,7 +141,7 @@ def recover(
             parts.append(part.where(found))
     recovery = Recovery.join(parts)
     if lost:
-        raise AllRestartsLost(lost, recovery if len(recovery) else None)
+        raise AllRestartsDiverged(lost, recovery if len(recovery) else None)
     return recovery
 
 
@@ -207,7 +207,7 @@ class Descent:
         begun = time.perf_counter()
         n, r = len(x), self.restarts
         asked = [*self.loss.networks(), *(self.regularizer.networks() if self.regularizer else [])]
-        with held(self.generator, *asked):
+        with frozen(self.generator, *asked):
             x, conditions = self._check(x, conditions)
             z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
             targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_shape
 from lightning_gans.inversion.evaluation import aligned
-from lightning_gans.inversion.held import held
+from lightning_gans.inversion.frozen import frozen
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
+from lightning_gans.validation import check_shape
 
 # codes that are drawn or decoded at once
 BATCH = 256
@@ -100,7 +100,7 @@ def loss_surface(
     # the codes' precision and device are the center's
     x, directions = x.to(center), directions.to(center)
     values = []
-    with held(generator):
+    with frozen(generator):
         for ab in torch.split(torch.cartesian_prod(line, line), BATCH):
             each = () if condition is None else (condition.to(center).expand(len(ab), -1),)
             made = generator(center + ab @ directions, *each)

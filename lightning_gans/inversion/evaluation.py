@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_images
 from lightning_gans.inversion.goodness import Verdict, goodness_of_fit
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
+from lightning_gans.validation import check_images
 
 # images that a classifier is given at once
 BATCH = 500

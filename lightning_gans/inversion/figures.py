@@ -14,12 +14,12 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_shape
 from lightning_gans.inversion.diagnostics import band, placement, shell
 from lightning_gans.inversion.diagnostics import norms as norms_of
 from lightning_gans.metrics import to_uint8
 from lightning_gans.priors import Prior
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
+from lightning_gans.validation import check_shape
 
 # draws that norms are shown beside
 DRAWS = 10_000

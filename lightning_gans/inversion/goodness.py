@@ -12,8 +12,8 @@ from scipy import stats
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_shape
 from lightning_gans.priors import Prior
+from lightning_gans.validation import check_shape
 
 Verdict = Literal["rejected", "not rejected", "over-regular"]
 Floats = npt.NDArray[np.float64]

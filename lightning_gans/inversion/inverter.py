@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.errors import UserError
-from lightning_gans.inversion.lost import AllRestartsLost
+from lightning_gans.inversion.diverged import AllRestartsDiverged
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
 
@@ -130,7 +130,7 @@ class Inverter(LightningModule):
                 first=first,
                 progress=self.trainer.is_global_zero,
             )
-        except AllRestartsLost as error:
+        except AllRestartsDiverged as error:
             recovery = error.recovery
         path = part_file(self.folder, first)
         if recovery is None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_shape
 from lightning_gans.priors import Prior
+from lightning_gans.validation import check_shape
 
 
 class Start(ABC):

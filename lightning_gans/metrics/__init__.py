@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightning_gans.metrics.accuracy import Accuracy, Purity
 from lightning_gans.metrics.features import (
     DigitFeatures,
     FeatureExtractor,
@@ -11,7 +12,6 @@ from lightning_gans.metrics.features import (
 from lightning_gans.metrics.fingerprint import fingerprint
 from lightning_gans.metrics.frechet import FrechetDistance
 from lightning_gans.metrics.kernel import KernelDistance, SubsetKernelDistance
-from lightning_gans.metrics.labels import Accuracy, Purity
 from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_gans.errors import InputError
-from lightning_gans.metrics.digits import WEIGHTS, DigitClassifier, trained_digit_classifier
+from lightning_gans.metrics.digit_features import WEIGHTS, DigitClassifier, trained_digit_classifier
 from lightning_gans.metrics.fingerprint import hash_tensor
 from lightning_gans.metrics.quantize import from_uint8
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.moments import (
     count_of,
     empty_moments,
@@ -12,7 +13,6 @@ from lightning_gans.metrics.moments import (
     merge_moments,
     with_vectors,
 )
-from lightning_gans.metrics.team import Team
 from lightning_gans.metrics.two_samples import TwoSamples, check_features
 
 

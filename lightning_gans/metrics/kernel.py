@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.samples import SampleMetric
-from lightning_gans.metrics.team import Team
 from lightning_gans.metrics.tiles import (
     Sample,
     count_between,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.samples import SampleMetric
-from lightning_gans.metrics.team import Team
 from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
 
 # two ways to the same distance differ by about the rounding of the squared lengths

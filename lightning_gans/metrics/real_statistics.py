@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics import Metric
 
+from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.features import FeatureExtractor
 from lightning_gans.metrics.fingerprint import fingerprint, hash_tensor
-from lightning_gans.metrics.team import Team
 
 # counts up whenever the same data would give other features or other files
 _FORM = 1

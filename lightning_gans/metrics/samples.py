@@ -7,7 +7,7 @@ from abc import ABC
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.team import Team, gather_rows
+from lightning_gans.metrics.distributed_rows import Team, gather_rows
 from lightning_gans.metrics.tiles import Sample
 from lightning_gans.metrics.two_samples import TwoSamples, check_features
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.team import Team
+from lightning_gans.metrics.distributed_rows import Team
 
 
 class Sample:

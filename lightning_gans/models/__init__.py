@@ -1,10 +1,12 @@
 """The algorithms: one final class a file, on abstract bases."""
 
 from lightning_gans.models.acgan import ACGAN
-from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.aedlsgan import AEDLSGAN
 from lightning_gans.models.autoencoder import Autoencoder
-from lightning_gans.models.base import Model
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.alternating import NonFiniteLoss
+from lightning_gans.models.base.mixed_batches import MixedBatches, PureBatches
+from lightning_gans.models.base.model import Model
 from lightning_gans.models.cagan import CAGAN
 from lightning_gans.models.cgpgan import CGPGAN
 from lightning_gans.models.classifier import Classifier
@@ -13,9 +15,7 @@ from lightning_gans.models.encoder import Encoder
 from lightning_gans.models.gan import GAN
 from lightning_gans.models.infogan import InfoGAN
 from lightning_gans.models.infogan_categorical import CategoricalInfoGAN
-from lightning_gans.models.mixing import MixedBatches, PureBatches
 from lightning_gans.models.pvdgan import PVDGAN
-from lightning_gans.models.turns import NonFiniteLoss
 from lightning_gans.models.vaegan import VAEGAN
 
 __all__ = [

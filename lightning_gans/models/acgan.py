@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.labelled import labelled
-from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
-from lightning_gans.models.priors_allowed import untraced
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.labels_required import require_labels
+from lightning_gans.models.base.mixed_batches import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -89,7 +89,7 @@ class ACGAN(AdversarialModule):
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        self.image_shape, self.classes = tuple(image_shape), labelled("ACGAN", classes)
+        self.image_shape, self.classes = tuple(image_shape), require_labels("ACGAN", classes)
         self.loss = loss()
         self.mixing: Mixing = mixing()
         self.r1, self.r2 = r1, r2
@@ -99,7 +99,7 @@ class ACGAN(AdversarialModule):
         )
         self.classification = classification
         self.prior, self.categories = (
-            untraced("ACGAN", prior(latent_dim)),
+            require_untraced_prior("ACGAN", prior(latent_dim)),
             Categorical(self.classes, probabilities),
         )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
@@ -120,8 +120,8 @@ class ACGAN(AdversarialModule):
             together = real.score + fake.score
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(together, x, weight=self.lazily(self.r1)),
-                r2=gradient_penalty(together, y, weight=self.lazily(self.r2)),
+                r1=gradient_penalty(together, x, weight=self.lazy_weight(self.r1)),
+                r2=gradient_penalty(together, y, weight=self.lazy_weight(self.r2)),
                 classification_real=self.classification_real
                 * cross_entropy(real.logits, c_r, self.classes).mean(),
                 classification_fake=self.classification_fake

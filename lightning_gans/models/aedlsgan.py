@@ -6,13 +6,12 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.inputs import clip
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.labelled import labelled
-from lightning_gans.models.linear_attributes import LinearAttributes
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.labels_required import require_labels
+from lightning_gans.models.base.linear_attributes import LinearAttributes
+from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -21,6 +20,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
+from lightning_gans.validation import clip
 
 
 class AEDLSGAN(AdversarialModule):
@@ -82,7 +82,7 @@ class AEDLSGAN(AdversarialModule):
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        self.image_shape, self.classes = tuple(image_shape), labelled("AEDLSGAN", classes)
+        self.image_shape, self.classes = tuple(image_shape), require_labels("AEDLSGAN", classes)
         self.loss, self.activation = loss(), activation()
         self.r1, self.latent = r1, latent
         self.prior, self.attributes = prior(latent_dim), LinearAttributes(latent_dim, self.classes)
@@ -105,7 +105,7 @@ class AEDLSGAN(AdversarialModule):
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
                 adversarial=(self.loss.real(a_r) + self.loss.fake(a_f)).mean(),
-                r1=gradient_penalty(a_r.mean(1), x, weight=self.lazily(self.r1)),
+                r1=gradient_penalty(a_r.mean(1), x, weight=self.lazy_weight(self.r1)),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.models.base import Batch, Model
+from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,

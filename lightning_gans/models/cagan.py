@@ -9,11 +9,11 @@ from torch import Tensor
 
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.labelled import labelled
-from lightning_gans.models.mixing import Mixing, MixingFactory, PureBatches, mix, unmix
-from lightning_gans.models.priors_allowed import untraced
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.labels_required import require_labels
+from lightning_gans.models.base.mixed_batches import Mixing, MixingFactory, PureBatches, mix, unmix
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -80,12 +80,12 @@ class CAGAN(AdversarialModule):
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        self.image_shape, self.classes = tuple(image_shape), labelled("CAGAN", classes)
+        self.image_shape, self.classes = tuple(image_shape), require_labels("CAGAN", classes)
         self.loss, self.activation = loss(), activation()
         self.mixing: Mixing = mixing()
         self.r1, self.r2 = r1, r2
         self.prior, self.categories = (
-            untraced("CAGAN", prior(latent_dim)),
+            require_untraced_prior("CAGAN", prior(latent_dim)),
             Categorical(self.classes, probabilities),
         )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
@@ -106,8 +106,8 @@ class CAGAN(AdversarialModule):
             together = real.mean(1) + fake.mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r1=gradient_penalty(together, x, weight=self.lazily(self.r1)),
-                r2=gradient_penalty(together, y, weight=self.lazily(self.r2)),
+                r1=gradient_penalty(together, x, weight=self.lazy_weight(self.r1)),
+                r2=gradient_penalty(together, y, weight=self.lazy_weight(self.r2)),
             )
 
         with self.turn("generator") as minimize:

@@ -6,11 +6,12 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.labels import activations, cross_entropy, harden, softmax
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.priors_allowed import untraced
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -19,7 +20,6 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
-from lightning_gans.processes import mean_of_rows
 
 
 class CGPGAN(AdversarialModule):
@@ -95,7 +95,7 @@ class CGPGAN(AdversarialModule):
         self.classes = (num_categories,) * num_labels
         self.r2, self.classification = r2, classification
         self.classifier_penalty, self.warmup = classifier_penalty, warmup
-        self.prior = untraced("CGPGAN", prior(latent_dim))
+        self.prior = require_untraced_prior("CGPGAN", prior(latent_dim))
         self.categories = Categorical(self.classes, decay=decay)
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         width = sum(self.classes)
@@ -120,11 +120,11 @@ class CGPGAN(AdversarialModule):
             right = activations(softmax(logits, self.classes), c_f, self.classes).mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r2=gradient_penalty(fake.mean(1), y, weight=self.lazily(self.r2)),
+                r2=gradient_penalty(fake.mean(1), y, weight=self.lazy_weight(self.r2)),
                 classification=self.classification
                 * cross_entropy(logits, c_f, self.classes).mean(),
                 classifier_penalty=gradient_penalty(
-                    (1 - right).square(), y, weight=self.lazily(self.classifier_penalty)
+                    (1 - right).square(), y, weight=self.lazy_weight(self.classifier_penalty)
                 ),
             )
 
@@ -147,4 +147,4 @@ def normalize(p: Tensor, classes: tuple[int, ...]) -> Tensor:
     The mean is over the rows of all processes. Single values may then leave [0, 1].
     """
     uniform = torch.cat([p.new_full((k,), 1 / k) for k in classes])
-    return p - mean_of_rows(p) + uniform
+    return p - global_mean(p) + uniform

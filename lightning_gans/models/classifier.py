@@ -6,12 +6,12 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lightning_gans.inputs import check_images
 from lightning_gans.labels import cross_entropy, one_hot
-from lightning_gans.models.base import Batch, Model
-from lightning_gans.models.labelled import labelled
+from lightning_gans.models.base.labels_required import require_labels
+from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW
+from lightning_gans.validation import check_images
 
 
 class Classifier(Model):
@@ -46,7 +46,7 @@ class Classifier(Model):
     ) -> None:
         super().__init__(optimizer)
         self.save_hyperparameters(logger=False)
-        self.image_shape, self.classes = tuple(image_shape), labelled("Classifier", classes)
+        self.image_shape, self.classes = tuple(image_shape), require_labels("Classifier", classes)
         self.backbone = build_discriminator(
             discriminator, self.image_shape, scores=0, code_dim=num_features
         )

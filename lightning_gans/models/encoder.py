@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.checkpoints import find, read
 from lightning_gans.errors import InputError
-from lightning_gans.models.base import Batch, Model
-from lightning_gans.models.recipe import recipe
-from lightning_gans.models.restore import restore
+from lightning_gans.models.base.constructor_spec import constructor_spec
+from lightning_gans.models.base.model import Batch, Model
+from lightning_gans.models.base.restore import restore
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW
+from lightning_gans.runs.checkpoints import find, read
 
 
 class Encoder(Model):
@@ -99,7 +99,7 @@ class Encoder(Model):
 def opened(checkpoint: str | Model) -> tuple[Model, dict[str, Any] | None]:
     """A trained model, and how to build it again, unless that cannot be written."""
     if isinstance(checkpoint, Model):
-        described, unwritten = recipe(checkpoint)
+        described, unwritten = constructor_spec(checkpoint)
         return checkpoint, None if unwritten else described
     file = find(Path(checkpoint))
     content = read(file)

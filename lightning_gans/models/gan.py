@@ -5,12 +5,12 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
-from lightning_gans.micro_batches import rows
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.priors_allowed import untraced
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -70,7 +70,7 @@ class GAN(AdversarialModule):
             raise ValueError(f"expected at least one critic step, got critic_steps={critic_steps}")
         self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
         self.r1, self.r2, self.penalty = r1, r2, penalty
-        self.prior = untraced("GAN", prior(latent_dim))
+        self.prior = require_untraced_prior("GAN", prior(latent_dim))
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=1, code_dim=0
@@ -86,11 +86,11 @@ class GAN(AdversarialModule):
                 y = self.generator(self.prior.sample(len(x), self.random) * s).requires_grad_()
                 real, fake = self.discriminator(x).score, self.discriminator(y).score
                 terms = {"adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean()}
-                if r1 := self.lazily(self.r1):
+                if r1 := self.lazy_weight(self.r1):
                     terms["r1"] = gradient_penalty(real, x, weight=r1)
-                if r2 := self.lazily(self.r2):
+                if r2 := self.lazy_weight(self.r2):
                     terms["r2"] = gradient_penalty(fake, y, weight=r2)
-                if penalty := self.lazily(self.penalty):
+                if penalty := self.lazy_weight(self.penalty):
                     between = interpolate(x, y, self.random)
                     score = self.discriminator(between).score
                     terms["penalty"] = penalty * gradient_penalty(score, between, center=1.0)

@@ -7,8 +7,8 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -91,7 +91,7 @@ class InfoGAN(AdversarialModule):
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
+                r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
                 latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
             )
         seen = mean

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lightning_gans.labels import cross_entropy
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.priors_allowed import untraced
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,
@@ -89,7 +89,7 @@ class CategoricalInfoGAN(AdversarialModule):
         self.categories_lr, self.warmup = categories_lr, warmup
         self.r1, self.r2, self.classification = r1, r2, classification
         self.prior, self.categories = (
-            untraced("CategoricalInfoGAN", prior(latent_dim)),
+            require_untraced_prior("CategoricalInfoGAN", prior(latent_dim)),
             categories(self.classes),
         )
         if categories_lr is not None and not list(self.categories.parameters()):
@@ -101,9 +101,9 @@ class CategoricalInfoGAN(AdversarialModule):
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = Separate(self.image_shape, 1, sum(self.classes), trunk=discriminator)
 
-    def owned(self, player: str) -> list[dict[str, Any]]:
+    def parameter_groups(self, player: str) -> list[dict[str, Any]]:
         """As always, but for P(C)'s logits, which have a rate of their own."""
-        (group,) = super().owned(player)
+        (group,) = super().parameter_groups(player)
         logits = list(self.categories.parameters())
         if player == "discriminator" or not logits or self.categories_lr is None:
             return [group]
@@ -124,9 +124,9 @@ class CategoricalInfoGAN(AdversarialModule):
                 * cross_entropy(fake.code, c, self.classes).mean(),
             }
             if self.r1:
-                terms["r1"] = gradient_penalty(real, x, weight=self.lazily(self.r1))
+                terms["r1"] = gradient_penalty(real, x, weight=self.lazy_weight(self.r1))
             if self.r2:
-                terms["r2"] = gradient_penalty(fake.score, y, weight=self.lazily(self.r2))
+                terms["r2"] = gradient_penalty(fake.score, y, weight=self.lazy_weight(self.r2))
             minimize(**terms)
 
         with self.turn("generator") as minimize:

@@ -6,11 +6,11 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.micro_batches import rows
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -100,7 +100,7 @@ class PVDGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
+                r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),
             )
         seen = fake.code

@@ -6,12 +6,12 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.micro_batches import rows
-from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Batch
-from lightning_gans.models.priors_allowed import standard_normal
+from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.priors_required import require_standard_normal
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,
@@ -68,7 +68,7 @@ class VAEGAN(AdversarialModule):
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.reconstruction, self.regularization = r1, reconstruction, regularization
-        self.prior = standard_normal("VAEGAN", prior(latent_dim))
+        self.prior = require_standard_normal("VAEGAN", prior(latent_dim))
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=1, code_dim=0
@@ -95,7 +95,7 @@ class VAEGAN(AdversarialModule):
             real, fake = self.discriminator(x), self.discriminator(self.generator(z))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(real.score, x, weight=self.lazily(self.r1)),
+                r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
             )
 
         with self.turn("generator") as minimize:

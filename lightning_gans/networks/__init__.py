@@ -7,10 +7,10 @@ from .classes import standardize, with_classes
 from .codebook import CodebookGenerator
 from .conv import ConvDiscriminator, ConvGenerator
 from .dcgan import DCGANDiscriminator, DCGANGenerator, PixelShuffleGenerator
-from .digits import DigitBackbone
+from .digit_classifier import DigitBackbone
+from .discriminator_output import DiscriminatorOutput, Heads
 from .factories import ConditionalGeneratorFactory, DiscriminatorFactory, GeneratorFactory
 from .instance_norm import InstanceNormDiscriminator, InstanceNormGenerator
-from .judgement import Heads, Judgement
 from .mlp import MLPDiscriminator, MLPGenerator
 from .residual import ResidualDiscriminator, ResidualGenerator
 from .separate import Separate

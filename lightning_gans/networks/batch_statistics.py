@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .build import build_discriminator
+from .discriminator_output import DiscriminatorOutput, Heads
 from .factories import DiscriminatorFactory
-from .judgement import Heads, Judgement
 from .layers import EqualizedLinear
 
 
@@ -68,18 +68,18 @@ class BatchStdDiscriminator(nn.Module):
         self.layer = BatchStdLinear(_count_features(self.trunk, image_shape), width)
         self.heads = Heads(width, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge a batch of samples (N, *image_shape)."""
         features = self.layer(self.trunk(x).features)
-        judgement: Judgement = self.heads(functional.leaky_relu(features, 0.2))
-        return judgement
+        output: DiscriminatorOutput = self.heads(functional.leaky_relu(features, 0.2))
+        return output
 
 
 @torch.no_grad()
 def _count_features(discriminator: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Width of a discriminator's features, as it gives them; leaves no trace in its buffers."""
     training = [module for module in discriminator.modules() if module.training]
-    judgement: Judgement = discriminator.eval()(torch.zeros(2, *image_shape))
+    output: DiscriminatorOutput = discriminator.eval()(torch.zeros(2, *image_shape))
     for module in training:
         module.training = True
-    return judgement.features.shape[1]
+    return output.features.shape[1]

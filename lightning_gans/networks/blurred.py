@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import Blur, EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
 from .residual_block import residual
@@ -107,10 +107,10 @@ class BlurredDiscriminator(nn.Module):
         self.blur = Blur()
         self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
         x = self.read(x)
         for block in self.blocks:
             x = self.blur.down(block(x))
-        judgement: Judgement = self.heads(x.flatten(1))
-        return judgement
+        output: DiscriminatorOutput = self.heads(x.flatten(1))
+        return output

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
 
 _SLOPE = 0.2
@@ -110,10 +110,10 @@ class ConvDiscriminator(nn.Module):
         self.down.apply(_initialize)
         self.heads = Heads(hidden, scores, code_dim)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output
 
 
 def _initialize(layer: nn.Module) -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
 
 
@@ -145,10 +145,10 @@ class DCGANDiscriminator(nn.Module):
         self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, linear)
         self.apply(_initialize)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output
 
 
 def _start(in_features: int, width: int) -> nn.Sequential:

@@ -35,7 +35,7 @@ class ConditionalGeneratorFactory(Protocol):
 class DiscriminatorFactory(Protocol):
     """Makes a discriminator: a network class itself, or one whose other arguments are filled in.
 
-    The network maps images (N, *image_shape) to a ``Judgement``.
+    The network maps images (N, *image_shape) to a ``DiscriminatorOutput``.
     """
 
     def __call__(self, image_shape: tuple[int, ...], scores: int, code_dim: int) -> nn.Module:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
+from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
-from .judgement import Heads, Judgement
 from .pyramid import quarter
 
 
@@ -94,10 +94,10 @@ class InstanceNormDiscriminator(nn.Module):
         self.heads = Heads(4 * channels * height * width, scores, code_dim)
         self.apply(glorot)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output
 
 
 def _convolution(in_channels: int, out_channels: int) -> list[nn.Module]:

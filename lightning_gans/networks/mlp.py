@@ -7,7 +7,7 @@ import math
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import EqualizedLinear
 
 
@@ -75,10 +75,10 @@ class MLPDiscriminator(nn.Module):
         self.layers = _hidden_layers(math.prod(image_shape), width, depth, image_shape)
         self.heads = Heads(width, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge samples (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.layers(x.flatten(1)))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.layers(x.flatten(1)))
+        return output
 
 
 def _hidden_layers(

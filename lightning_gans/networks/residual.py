@@ -12,7 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
 from .residual_block import down_residual, up_residual
@@ -120,7 +120,7 @@ class ResidualDiscriminator(nn.Module):
             features = hidden
         self.heads = Heads(features, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .build import build_discriminator
+from .discriminator_output import DiscriminatorOutput
 from .factories import DiscriminatorFactory
-from .judgement import Judgement
 
 
 class Separate(nn.Module):
@@ -48,7 +48,7 @@ class Separate(nn.Module):
         self.adversary = build_discriminator(trunk, image_shape, scores, 0)
         self.encoder = build_discriminator(trunk, image_shape, 0, code_dim)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge samples (N, *image_shape): the encoder's code, all else the adversary's."""
-        judgement: Judgement = self.adversary(x)
-        return judgement._replace(code=self.encoder(x).code)
+        output: DiscriminatorOutput = self.adversary(x)
+        return output._replace(code=self.encoder(x).code)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import Blur, DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
 from .pyramid import BOTTOM, pyramid
 
@@ -127,15 +127,15 @@ class SkipDiscriminator(nn.Module):
         )
         self.heads = Heads(hidden, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
         image = x
         x = self.read(image)
         for block in self.blocks:
             image = self.blur.down(image)
             x = block(x, image)
-        judgement: Judgement = self.heads(self.dense(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.dense(x))
+        return output
 
 
 class DownBlock(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
-from .judgement import Heads, Judgement
+from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
 from .pyramid import quarter
 
@@ -95,10 +95,10 @@ class SmallDiscriminator(nn.Module):
             features = hidden
         self.heads = Heads(features, scores, code_dim, EqualizedLinear)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output
 
 
 def _up(in_channels: int, out_channels: int) -> list[nn.Module]:

@@ -12,8 +12,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from .classes import input_dim, with_classes
+from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
-from .judgement import Heads, Judgement
 from .pyramid import BOTTOM, SIDES, pyramid
 
 
@@ -109,7 +109,7 @@ class WGANCritic(nn.Module):
         self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim)
         self.apply(glorot)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Judge images (N, *image_shape)."""
-        judgement: Judgement = self.heads(self.down(x))
-        return judgement
+        output: DiscriminatorOutput = self.heads(self.down(x))
+        return output

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.ood.base import Scorer
 from lightning_gans.ood.conformal import fisher
 from lightning_gans.ood.corruptions import mix
+from lightning_gans.ood.datasets import OODData
+from lightning_gans.ood.datasets.ood_data import batches, size
 from lightning_gans.ood.detection import Floats
-from lightning_gans.ood.held_out import separate
+from lightning_gans.ood.held_out import is_batch_independent
 from lightning_gans.ood.resampling import Area, Estimate, estimates, exact, samples
-from lightning_gans.ood.sets import OODData
-from lightning_gans.ood.sets.base import batches, size
+from lightning_gans.ood.scorer import Scorer
 
 # fewer images tell nothing
 LEAST = 10
@@ -99,7 +99,7 @@ def score_sets(
     if n < LEAST:
         raise InputError(f"expected at least {LEAST} ID images, got {n}")
     # where an image's score depends on its batch, it is scored alone
-    together = {name: separate(scorer) for name, scorer in scorers.items()}
+    together = {name: is_batch_independent(scorer) for name, scorer in scorers.items()}
     shapes = {name: batch_size if alone else 1 for name, alone in together.items()}
 
     def score(x: Tensor) -> dict[str, Scores]:

@@ -8,8 +8,8 @@ from functools import cache
 from torch import Tensor
 
 from lightning_gans.models import InfoGAN, Model
-from lightning_gans.ood.base import Scorer, Ways
 from lightning_gans.ood.reading import reader
+from lightning_gans.ood.scorer import Scorer, Ways
 from lightning_gans.ood.scores import feature_error, latent_nll, reconstruction_error, typicality
 from lightning_gans.priors import Traced
 

@@ -13,11 +13,11 @@ from lightning_gans.data import DataModule
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 from lightning_gans.models import Model
-from lightning_gans.ood.base import Scorer
 from lightning_gans.ood.calibration import Calibration, Origin
 from lightning_gans.ood.logit_scorer import ClassifierScorer
+from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.scoring import score_all, scorer
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 # training images that are enough to learn thresholds from
 ENOUGH = 5000
@@ -60,13 +60,15 @@ def calibrate(
             "data=NAME data.root=FOLDER with other images of the kind it was trained on"
         )
     if fit:
-        score.fit(batches(some(data.train_set, ENOUGH, "ood/training"), batch_size))
-    held_out = some(data.validation_set, origin.most, "ood/held_out")
+        score.fit(batches(subsample(data.train_set, ENOUGH, "ood/training"), batch_size))
+    held_out = subsample(data.validation_set, origin.most, "ood/held_out")
     thresholds = score.thresholds if isinstance(score, ClassifierScorer) else {}
     return Calibration(score_all(score, held_out, batch_size), origin, thresholds)
 
 
-def ready(model: Model, names: Sequence[str], thresholds: Mapping[float, float]) -> Scorer:
+def calibrated_scorer(
+    model: Model, names: Sequence[str], thresholds: Mapping[float, float]
+) -> Scorer:
     """A scorer of some names that knows what a calibration learnt of training images."""
     made = scorer(model, names)
     if isinstance(made, ClassifierScorer):
@@ -74,7 +76,7 @@ def ready(model: Model, names: Sequence[str], thresholds: Mapping[float, float])
     return made
 
 
-def some(images: Dataset[Batch], most: int, purpose: str) -> Dataset[Batch]:
+def subsample(images: Dataset[Batch], most: int, purpose: str) -> Dataset[Batch]:
     """All images, or ``most`` of them drawn at random without repetition, always the same."""
     count = len(cast(Sized, images))
     if count <= most:
@@ -90,7 +92,7 @@ def batches(images: Dataset[Batch], size: int) -> Iterator[Tensor]:
         yield torch.stack([images[i][0] for i in range(first, min(first + size, count))])
 
 
-def separate(score: Scorer) -> bool:
+def is_batch_independent(score: Scorer) -> bool:
     """Whether the scores of an image are the same whatever else is in its batch."""
     noise = torch.rand(4, *score.model.image_shape, generator=stream("ood/separate", seed=0))
     x = (noise * 2 - 1).to(score.model.device)

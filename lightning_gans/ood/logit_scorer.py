@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.inputs import check_images
-from lightning_gans.inversion.held import held
+from lightning_gans.inversion.frozen import frozen
 from lightning_gans.labels import Classes, split
 from lightning_gans.models import Classifier
-from lightning_gans.ood.base import Scorer, Ways
+from lightning_gans.ood.scorer import Scorer, Ways
 from lightning_gans.ood.scores import energy, maximum_softmax, react, react_threshold
+from lightning_gans.validation import check_images
 
 # of the energy score and of ReAct, as in the thesis's Tables 5 and 8
 TEMPERATURES = (1, 10)
@@ -74,7 +74,7 @@ class ClassifierScorer(Scorer):
             InputError: if there are none, or they are no such images.
         """
         found = []
-        with held(self.model), torch.no_grad():
+        with frozen(self.model), torch.no_grad():
             for x in training:
                 check_images(x, self.model.image_shape, "training images")
                 found.append(self.model.activations(x.to(self.model.device)).cpu())

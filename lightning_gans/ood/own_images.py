@@ -12,9 +12,9 @@ from typing import Literal, cast
 import torch
 from torch.utils.data import Dataset
 
-from lightning_gans.data.base import DataMissing
+from lightning_gans.data.check_readable import check_readable
+from lightning_gans.data.data_module import DataMissing
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, find_images, kept
-from lightning_gans.data.survey import survey
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 
@@ -115,7 +115,7 @@ def own_images(root: Path, names: list[str], shape: tuple[int, ...], data: str) 
     usual, framed = crop_of(data), json.loads(data)["class_path"].rpartition(".")[2] in FRAMED
     reasons: dict[str, str] = {}
     crops: list[Crop] = []
-    for name, found in zip(names, survey(root, names), strict=True):
+    for name, found in zip(names, check_readable(root, names), strict=True):
         if isinstance(found, str):
             reasons[name] = found
             continue

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightning_gans.ood.conformal_detector import ConformalDetector, Verdicts
 from lightning_gans.ood.own_images import OwnImages
 from lightning_gans.ood.sheet import contact_sheet
-from lightning_gans.ood.verdicts import Judge, Verdicts
 
 # of the column "verdict"
 ID, OOD, UNREADABLE = "ID", "OOD", "unreadable"
@@ -78,7 +78,7 @@ def draw_strangest(path: Path, own: OwnImages, result: Result, most: int) -> Non
     contact_sheet(images, captions, [bool(said.alarms[i]) for i in chosen], path)
 
 
-def summary(own: OwnImages, result: Result, judge: Judge, data: str) -> str:
+def summary(own: OwnImages, result: Result, judge: ConformalDetector, data: str) -> str:
     """A few lines for the screen."""
     names, said = own.readable, result.verdicts
     alarms = int(said.alarms.sum())

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from torch import Tensor, nn
 
 from lightning_gans.models import VAEGAN, InfoGAN, Model
-from lightning_gans.networks import Judgement
+from lightning_gans.networks import DiscriminatorOutput
 
 
 class Reading(NamedTuple):
@@ -39,7 +39,7 @@ def reader(model: Model) -> Reader:
     assert isinstance(network, nn.Module)
 
     def plain(x: Tensor) -> Reading:
-        seen: Judgement = network(x)
+        seen: DiscriminatorOutput = network(x)
         return Reading(seen.code, seen.features)
 
     def infogan(x: Tensor) -> Reading:

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_gans.data.tensors import whole_batch
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models import Classifier, Model
-from lightning_gans.ood.base import Scorer
 from lightning_gans.ood.code_scorer import CodeScorer
 from lightning_gans.ood.logit_scorer import ClassifierScorer, LogitScorer
+from lightning_gans.ood.scorer import Scorer
 
 __all__ = ["Scorer", "score_all", "scorer"]
 

@@ -4,7 +4,6 @@ A continuous prior has ``dim`` independent elements that, as a rule, share one o
 distribution; a categorical one draws one class for each of several labels.
 """
 
-from lightning_gans.priors.base import Prior, PriorFactory
 from lightning_gans.priors.categorical import (
     Categorical,
     Categories,
@@ -13,6 +12,7 @@ from lightning_gans.priors.categorical import (
 )
 from lightning_gans.priors.fixed import HalfUniformHalfNormal, Normal, Uniform
 from lightning_gans.priors.independent import Independent, normal_element
+from lightning_gans.priors.prior import Prior, PriorFactory
 from lightning_gans.priors.traced import DynamicScale, FixedScale, Traced
 
 __all__ = [

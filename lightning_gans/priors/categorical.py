@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.errors import InputError
 from lightning_gans.labels import Classes, one_hot, softmax, split
-from lightning_gans.processes import mean_of_rows
 
 
 class Categories(nn.Module, ABC):
@@ -131,7 +131,7 @@ class Categorical(Categories):
         The mean is over the rows of all processes (thesis, Algorithm 5, line 25).
         """
         before = self.p.clone()  # each part of a batch takes the step, and it must be the same step
-        mean = mean_of_rows(predicted.detach().to(self.p.dtype))
+        mean = global_mean(predicted.detach().to(self.p.dtype))
         self.p.copy_(before.lerp(mean, 1 - self.decay))
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.distributions as dist
 from torch import Tensor
 
-from lightning_gans.priors.base import Prior
+from lightning_gans.priors.prior import Prior
 
 
 class Normal(Prior):

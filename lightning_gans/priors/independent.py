@@ -10,8 +10,8 @@ import torch.distributions as dist
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.priors.base import Prior
 from lightning_gans.priors.fixed import Normal
+from lightning_gans.priors.prior import Prior
 from lightning_gans.priors.traced import Traced
 
 

@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from lightning_gans.priors.base import Prior, PriorFactory
+from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.priors.fixed import Normal
-from lightning_gans.processes import mean_of_rows
+from lightning_gans.priors.prior import Prior, PriorFactory
 
 
 class Traced(Prior, ABC):
@@ -106,7 +106,7 @@ class Traced(Prior, ABC):
         """
         self._check(recovered)
         before = self.v.clone()  # each part of a batch takes the step, and it must be the same step
-        squares = mean_of_rows(recovered.detach().to(self.v.dtype).square())
+        squares = global_mean(recovered.detach().to(self.v.dtype).square())
         self.v.copy_(before.lerp(squares, 1 - self.decay))
 
     def negative_log_likelihood(self, code: Tensor) -> Tensor:

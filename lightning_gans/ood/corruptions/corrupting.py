@@ -12,7 +12,7 @@ from lightning_gans.ood.corruptions.blur import glass_blur, motion_blur
 from lightning_gans.ood.corruptions.lines import dotted_line, zigzag
 from lightning_gans.ood.corruptions.noise import impulse_noise, shot_noise
 from lightning_gans.ood.corruptions.overlays import canny_edges, fog, spatter, stripe
-from lightning_gans.randomness import stream
+from lightning_gans.rng import stream
 
 # (pixels (n, c, h, w) in [0, 1], severity, one generator an image) -> pixels
 _Corruption = Callable[[Tensor, float, list[torch.Generator]], Tensor]

@@ -1,0 +1,146 @@
+"""Which image files can be read: every file is decoded once, and the result is remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import PIL
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from lightning_gans.data.images import Crop, kept, open_image
+from lightning_gans.errors import UserError
+
+Size = tuple[int, int]
+
+
+class UnreadableImages(UserError, ValueError):
+    """Files that are named as images but cannot be decoded; the message names the first ten."""
+
+
+def usable(
+    root: Path, names: Sequence[str], crop: Crop, on_error: Literal["error", "skip"]
+) -> list[bool]:
+    """Whether each image can be decoded and cropped.
+
+    Args:
+        root: the folder.
+        names: the images, relative to ``root``.
+        crop: what will be kept of each.
+        on_error: "error" raises if any cannot be used; "skip" says so in one warning.
+
+    Raises:
+        UnreadableImages: if an image cannot be used and ``on_error`` is "error".
+    """
+    reasons: dict[str, str] = {}
+    for name, found in zip(names, check_readable(root, names), strict=True):
+        if isinstance(found, str):
+            reasons[name] = found
+            continue
+        try:
+            kept(found, crop)
+        except ValueError as error:
+            reasons[name] = str(error)
+    if reasons:
+        first = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:10])
+        rest = f" and {len(reasons) - 10:,} more" if len(reasons) > 10 else ""
+        message = f"{len(reasons):,} of {len(names):,} images in {root} cannot be used: "
+        message += first + rest
+        if on_error == "error":
+            raise UnreadableImages(
+                f"{message}; mend or delete them, or leave them out with on_error: skip"
+            )
+        rank_zero_warn(f"{message}; they are left out")
+    return [name not in reasons for name in names]
+
+
+def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
+    """For each image its (width, height) in pixels, or in words why it cannot be decoded.
+
+    What could be read before, and has the same name, bytes and time, is not decoded again; what
+    could not is tried again, since the reason may be gone (permissions, a network's folder).
+
+    Args:
+        root: the folder.
+        names: the images, relative to ``root``.
+    """
+    memory = _memory(root, names)
+    sizes = _recall(memory, len(names))
+    unknown = [i for i, size in enumerate(sizes) if size is None]
+    found: list[Size | str] = [size or "" for size in sizes]
+    if unknown:
+        if len(unknown) > 1000:
+            rank_zero_info(f"Checking once that {len(unknown):,} images in {root} can be read ...")
+        with ThreadPoolExecutor() as pool:
+            results = pool.map(_size, [root / names[i] for i in unknown])
+            for i, result in zip(unknown, results, strict=True):
+                found[i] = result
+        if any(not isinstance(found[i], str) for i in unknown):
+            _remember(memory, found)
+    return found
+
+
+def _size(path: Path) -> Size | str:
+    try:
+        return open_image(path).size
+    # Pillow's decoders raise nearly anything at damaged bytes: SyntaxError, struct.error, ...
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = reason or str(error) or type(error).__name__
+        return " ".join(reason.replace(f" {str(path)!r}", "").split())
+
+
+def _memory(root: Path, names: Sequence[str]) -> Path | None:
+    """The file that remembers these very images; None if there is nowhere to keep it."""
+    # another Pillow reads other files
+    state = hashlib.sha256(f"1 {PIL.__version__}".encode())
+    for name in names:
+        try:
+            stat = (root / name).stat()
+        except OSError:
+            return None
+        state.update(
+            f"\0{name}\0{stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape")
+        )
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(cache, "lightning_gans", f"images-{state.hexdigest()[:32]}.json")
+
+
+def _recall(memory: Path | None, count: int) -> list[Size | None]:
+    nothing: list[Size | None] = [None] * count
+    if memory is None:
+        return nothing
+    try:
+        stored = json.loads(memory.read_text(encoding="ascii"))
+        sizes = [None if size is None else (int(size[0]), int(size[1])) for size in stored]
+    # no memory, or one that something else has written over: look again
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return nothing
+    return sizes if len(sizes) == count else nothing
+
+
+def _remember(memory: Path | None, found: Sequence[Size | str]) -> None:
+    if memory is None:
+        return
+    sizes = [None if isinstance(size, str) else size for size in found]
+    # a memory that cannot be kept costs time at the next start, and nothing else
+    with contextlib.suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=memory.parent, suffix=".draft")
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                json.dump(sizes, file)
+            # in one step, so that no other process reads half of it
+            Path(draft).replace(memory)
+        except OSError:
+            Path(draft).unlink(missing_ok=True)

@@ -1,0 +1,201 @@
+"""What the processes that train together tell each other; alone, a process keeps its own.
+
+Every function here is called by all processes at the same place, or by none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from lightning_gans.distributed import micro_batches
+from lightning_gans.errors import UserError
+
+T = TypeVar("T")
+
+
+class ProcessLost(UserError, RuntimeError):
+    """Another process of the run ended, or did not answer in time."""
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Say in one line if another process does not answer.
+
+    Raises:
+        ProcessLost: if so.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # "[/path/of/source.cc:561] Connection closed by peer [...]. This is typically ..."
+        reason = re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
+        raise ProcessLost(
+            f"another process of this run ended, or did not answer in time ({reason}); what it "
+            "said last tells why, and ckpt_path=last goes on from the last checkpoint"
+        ) from error
+
+
+def _reduce(tensor: Tensor, op: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> None:
+    with answered():
+        distributed.all_reduce(tensor, op)
+
+
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
+
+
+def global_mean(values: Tensor) -> Tensor:
+    """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes.
+
+    It is over all parts of a batch, too, so that what is read before and written after may have
+    been written by another part meanwhile.
+    """
+    packed = micro_batches.current().total(
+        torch.cat([values.sum(0), values.new_tensor([len(values)])])
+    )
+    if is_distributed():
+        _reduce(packed)
+    return packed[:-1] / packed[-1:]
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes; its gradient is one too, for each process's loss has a part in it."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, value: Tensor) -> Tensor:
+        found = value.clone(memory_format=torch.contiguous_format)
+        _reduce(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        return global_sum(gradients[0])
+
+
+def global_sum(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes; can be differentiated, and more than once.
+
+    Its gradient is that of the sum of all processes' losses, which all have to be differentiated.
+    """
+    if not is_distributed():
+        return value
+    found: Tensor = _Sum.apply(value)
+    return found
+
+
+def any_rank(flag: bool, device: torch.device | str = "cpu") -> bool:
+    """Whether a flag is raised in any process; ``device`` is one that they can talk from."""
+    return bool(all_reduce_max([float(flag)], device)[0])
+
+
+def all_reduce_max(values: Sequence[float], device: torch.device | str = "cpu") -> list[float]:
+    """The highest of each value in any process; ``device`` is one that they can talk from."""
+    if not is_distributed():
+        return list(values)
+    found = torch.tensor(values, dtype=torch.float32, device=device)
+    _reduce(found, distributed.ReduceOp.MAX)
+    highest_values: list[float] = found.tolist()
+    return highest_values
+
+
+def all_gather_object(value: T) -> list[T]:
+    """What each process has, in the order of their ranks; ``value`` is anything picklable."""
+    if not is_distributed():
+        return [value]
+    found: list[T | None] = [None] * distributed.get_world_size()
+    with answered():
+        distributed.all_gather_object(found, value)
+    return [item for item in found if item is not None]
+
+
+@torch.no_grad()
+def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None:
+    """Replace each gradient by its mean over all processes.
+
+    A parameter that has a gradient in some process has one in all of them afterwards, as if it had
+    been zero in the others; one that has none anywhere keeps none. Where every process has as many
+    rows, means over rows then have the gradients that one process would find with all rows.
+
+    Args:
+        parameters: the same, in the same order, in all processes.
+        bucket: bytes that are sent at once; gradients are copied into buckets of at most this size
+            (a larger one has a bucket of its own).
+    """
+    if not is_distributed() or not parameters:
+        return
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+    used = used.to(parameters[0].device)
+    _reduce(used)
+    gradients = []
+    for parameter, count in zip(parameters, used.tolist(), strict=True):
+        if count:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    for part in _buckets(gradients, bucket):
+        flat = torch.cat([g.reshape(-1) for g in part])
+        _reduce(flat)
+        flat /= distributed.get_world_size()
+        for g, mean in zip(part, torch.split(flat, [g.numel() for g in part]), strict=True):
+            g.copy_(mean.view_as(g))
+
+
+def _buckets(tensors: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """Neighbours of one type and device, at most ``size`` bytes together."""
+    part: list[Tensor] = []
+    filled = 0
+    for tensor in tensors:
+        alike = not part or (part[0].dtype, part[0].device) == (tensor.dtype, tensor.device)
+        if part and (not alike or filled + tensor.nbytes > size):
+            yield part
+            part, filled = [], 0
+        part.append(tensor)
+        filled += tensor.nbytes
+    if part:
+        yield part
+
+
+@torch.no_grad()
+def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of the first process."""
+    if is_distributed():
+        for tensor in tensors:
+            with answered():
+                distributed.broadcast(tensor.data, src=0)
+
+
+@torch.no_grad()
+def first_difference(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """The name of the first tensor that is not the same, bit for bit, in all processes.
+
+    Args:
+        tensors: with their names, the same names in the same order in all processes.
+    """
+    named = list(tensors)
+    if not is_distributed() or not named:
+        return None
+    sums = torch.stack([_checksum(tensor) for _, tensor in named])
+    low, high = sums.clone(), sums.clone()
+    _reduce(low, distributed.ReduceOp.MIN)
+    _reduce(high, distributed.ReduceOp.MAX)
+    differs = (low != high).nonzero()
+    return named[int(differs[0])][0] if len(differs) else None
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    """An integer that depends on every bit of a tensor and on where it is; sums wrap around."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.itemsize]
+    bits = tensor.detach().contiguous().view(-1).view(whole).long()
+    places = torch.arange(1, len(bits) + 1, device=bits.device)
+    return (bits * (2 * places + 1)).sum()

@@ -1,0 +1,165 @@
+"""How several processes train one model whose players each have an optimiser.
+
+The processes are started and joined by Lightning (itself, ``torchrun`` or SLURM) and talk through
+``torch.distributed``. What is ours is when they talk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins import TorchSyncBatchNorm
+from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+from typing_extensions import override
+
+from lightning_gans.distributed.collectives import (
+    average_gradients,
+    broadcast_from_rank_zero,
+    first_difference,
+)
+from lightning_gans.distributed.sync_batch_norm import SyncBatchNorm
+from lightning_gans.errors import UserError
+
+
+class ProcessesDiffer(UserError, RuntimeError):
+    """A parameter or buffer is not the same in all processes."""
+
+
+class GANDDP(DDPStrategy):
+    """Data-parallel training of games: ``trainer.strategy=gan_ddp``.
+
+    Before each step of an optimiser, the gradients of its own parameters are averaged over all
+    processes; nothing else is, for the other players' gradients are not wanted. There is no
+    wrapper around the model, so that a turn may run networks as often and in whatever order it
+    likes, penalties with second derivatives included, and no graph is searched for parameters
+    that went unused (Lightning #20328, #18086).
+
+    Each process sees its own share of a batch, and losses are means over rows: training is that of
+    one process with the whole batch, but for what looks at the rows of a batch together. Buffers
+    that learn (v, P(C)) are updated with all rows. ``BatchStdLinear`` sees the share of its own
+    process, and so does batch norm unless ``trainer.sync_batchnorm`` is set.
+
+    Args:
+        bucket: megabytes of gradients that are sent at once; bounds what memory that takes.
+        check_every: iterations after which parameters and buffers are compared between the
+            processes, bit for bit; 0 never compares them. Batch norm's statistics are not
+            compared, for each process has its own.
+        minutes: after which a process that waits in vain for another gives up.
+        process_group_backend: ``nccl`` on GPUs and ``gloo`` on processors by default.
+    """
+
+    strategy_name = "gan_ddp"
+
+    def __init__(
+        self,
+        bucket: float = 64.0,
+        check_every: int = 1000,
+        minutes: float = 30.0,
+        process_group_backend: str | None = None,
+        **environment: Any,
+    ) -> None:
+        if bucket <= 0 or check_every < 0 or minutes <= 0:
+            raise ValueError(
+                "expected bucket > 0 megabytes, check_every >= 0 iterations and minutes > 0, got "
+                f"bucket={bucket}, check_every={check_every}, minutes={minutes}"
+            )
+        super().__init__(
+            timeout=timedelta(minutes=minutes),
+            process_group_backend=process_group_backend,
+            **environment,
+        )
+        self.bucket, self.check_every = bucket, check_every
+        self.checked_at = 0
+
+    @override
+    def setup(self, trainer: Trainer) -> None:
+        """Let batch norm, where it is to see all rows, stand being differentiated twice."""
+        if isinstance(self._layer_sync, TorchSyncBatchNorm):
+            self._layer_sync = SyncBatchNorm()
+        super().setup(trainer)
+
+    @override
+    def configure_ddp(self) -> None:
+        """Begin with the weights and buffers of the first process; wrap nothing."""
+        assert self.lightning_module is not None
+        broadcast_from_rank_zero(shared(self.lightning_module))
+        self.checked_at = self.lightning_module.global_step
+
+    @override
+    def optimizer_step(
+        self,
+        optimizer: Optimizer,
+        closure: Callable[[], Any],
+        model: LightningModule | nn.Module | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Average the gradients of this optimiser's parameters over the processes, then step.
+
+        Raises:
+            ProcessLost: if another process is not there.
+            ProcessesDiffer: if a comparison was due and found a difference.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._compare()
+        average_gradients(parameters, int(self.bucket * 2**20))
+        return super().optimizer_step(optimizer, closure, model, **kwargs)
+
+    def _compare(self) -> None:
+        module = self.lightning_module
+        assert module is not None
+        made = module.global_step
+        if not self.check_every or made - self.checked_at < self.check_every:
+            return
+        self.checked_at = made
+        name = first_difference(compared(module))
+        if name is not None:
+            raise ProcessesDiffer(
+                f"after {made} iterations '{name}' is not the same in all processes; draw what "
+                "all share from lightning_gans.rng.stream with rank 0, and change weights "
+                "and buffers only by what is the same in all processes"
+            )
+
+    def on_validation_start(self) -> None:
+        """Measure one model: batch norm's statistics of the first process replace the others'."""
+        self._one_batch_norm()
+
+    def on_test_start(self) -> None:
+        """As for validation."""
+        self._one_batch_norm()
+
+    def on_predict_start(self) -> None:
+        """As for validation."""
+        self._one_batch_norm()
+
+    def _one_batch_norm(self) -> None:
+        assert self.lightning_module is not None
+        for module in self.lightning_module.modules():
+            if isinstance(module, _BatchNorm):
+                broadcast_from_rank_zero(module.buffers())
+
+
+def shared(module: nn.Module) -> Iterator[Tensor]:
+    """All that processes begin with in common."""
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def compared(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All that processes must have in common at any time, by name."""
+    yield from module.named_parameters()
+    for prefix, part in module.named_modules():
+        if not isinstance(part, _BatchNorm):
+            yield from part.named_buffers(prefix, recurse=False)
+
+
+# by this the Trainer knows the name
+if GANDDP.strategy_name not in StrategyRegistry:
+    StrategyRegistry.register(
+        GANDDP.strategy_name, GANDDP, description="players with an optimiser each"
+    )

@@ -1,0 +1,68 @@
+"""What every game of two players shares."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any, ClassVar
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from lightning_gans.losses import AdversarialLoss
+from lightning_gans.models.base.model import Model
+
+
+class AdversarialModule(Model, ABC):
+    """A game of two players, each with an optimiser of its own, that take turns.
+
+    The discriminator player owns ``discriminator``; the generator player owns every other
+    parameter. A subclass is final: it builds its networks and prior in the constructor and writes
+    its algorithm flat in ``training_step``::
+
+        with self.turn("discriminator") as minimize:
+            minimize(adversarial=..., r1=...)
+        with self.turn("generator") as minimize:
+            minimize(adversarial=...)
+
+    Args:
+        optimizer: makes an optimiser from parameters; used for each player.
+        discriminator_optimizer: if given, the discriminator's own instead.
+        penalty_interval: iterations between gradient penalties, at least 1.
+    """
+
+    players = ("discriminator", "generator")
+    verbs: ClassVar[tuple[str, ...]] = ("generate", "decode", "encode", "reconstruct")
+    discriminator: nn.Module
+    loss: AdversarialLoss
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        penalty_interval: int = 1,
+    ) -> None:
+        super().__init__(discriminator_optimizer or optimizer, optimizer)
+        if penalty_interval < 1:
+            raise ValueError(f"expected penalty_interval >= 1 iterations, got {penalty_interval}")
+        self.penalty_interval = penalty_interval
+
+    def lazy_weight(self, weight: float) -> float:
+        """A gradient penalty's weight in this iteration: an interval's in its last, and else 0."""
+        due = (self.global_step + 1) % self.penalty_interval == 0
+        return weight * self.penalty_interval if due else 0.0
+
+    def parameter_groups(self, player: str) -> list[dict[str, Any]]:
+        """The discriminator's parameters, or all others."""
+        theirs = player == "discriminator"
+        named = self.named_parameters()
+        return [{"params": [p for name, p in named if name.startswith("discriminator.") == theirs]}]
+
+    def on_fit_start(self) -> None:
+        """Open the stream that training draws from, also for a loss with random targets."""
+        super().on_fit_start()
+        self.loss.random = self.random
+
+    def read(self, x: Tensor) -> Tensor:
+        """The code that the discriminator reads of x, (n, latent_dim); gradients flow."""
+        code: Tensor = self.discriminator(x).code
+        return code

@@ -1,0 +1,133 @@
+"""What all models share: turns, verbs, checkpoints, random streams; nothing of any algorithm."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from lightning_gans.distributed.strategy import GANDDP
+from lightning_gans.errors import UserError
+from lightning_gans.models.base.alternating import AlternatingTurns
+from lightning_gans.models.base.capabilities import Capabilities
+from lightning_gans.models.base.constructor_spec import constructor_spec
+from lightning_gans.models.base.rng_state import restore_rng, rng_state
+from lightning_gans.runs.checkpoint_format import stamp
+from lightning_gans.runs.checkpoints import check_content
+from lightning_gans.validation import check_images
+
+Batch = tuple[Tensor, Tensor]
+
+PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+
+
+def check_precision(precision: str) -> None:
+    """Raise a UserError for a precision in which gradient penalties cannot be trusted."""
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision={precision} is not supported, for penalties leave float16's range "
+            f"and bfloat16 weights lose small steps; choose one of {', '.join(PRECISIONS)}"
+        )
+
+
+class Model(AlternatingTurns, Capabilities, ABC):
+    """Players that take turns, each with an optimiser of its own, and the verbs of a trained model.
+
+    A subclass is final: it builds its networks in the constructor and writes its algorithm flat in
+    ``training_step``, in turns::
+
+        with self.turn("encoder") as minimize:
+            minimize(latent=...)
+
+    Args:
+        optimizers: for each player, what makes its optimiser from parameters.
+
+    Attributes:
+        random: the stream that training draws from, own to this process; made when fit begins.
+    """
+
+    random: torch.Generator | None = None
+
+    def __init__(self, *optimizers: OptimizerCallable) -> None:
+        super().__init__(*optimizers)
+        self.categories = None  # here: a class attribute would hide the module of this name
+        self._saved: dict[str, Any] = {}
+
+    def setup(self, stage: str) -> None:
+        """Refuse precisions in which penalties cannot be trusted, strategies not made for turns.
+
+        Raises:
+            UserError: for float16, whose range gradient penalties leave; for several processes that
+                train with another strategy than ``gan_ddp``.
+        """
+        check_precision(self.trainer.precision)
+        strategy = self.trainer.strategy
+        if stage == "fit" and self.trainer.world_size > 1 and not isinstance(strategy, GANDDP):
+            raise UserError(
+                f"{type(strategy).__name__} is not for players that take turns; leave "
+                f"trainer.strategy out, or say trainer.strategy={GANDDP.strategy_name}"
+            )
+
+    def on_fit_start(self) -> None:
+        """Open the streams that training draws from, where they were left by a resumed run."""
+        self.random = restore_rng(
+            self._saved, self.device, self.global_rank, self.trainer.world_size
+        )
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refuse data that are not what the networks were made for.
+
+        Raises:
+            InputError: for images of another shape or range, or with NaN.
+        """
+        check_images(batch[0], self.image_shape, "images of the data")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random streams, and how to build this model, as plain data."""
+        checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
+        if self.random is not None:
+            checkpoint["random"] = rng_state(self.random)
+        stamp(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check what is about to be loaded; remember the random streams, and the iterations made.
+
+        Raises:
+            UnreadableCheckpoint: for content that no checkpoint of this package has, or weights
+                that are not those that were saved.
+        """
+        check_content(checkpoint)
+        keys = ("random", "global_step")
+        self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
+
+    @property
+    def iterations(self) -> int:
+        """Iterations that these weights were trained for, in this fit or before a checkpoint."""
+        return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Check the data; callbacks measure, with the averaged weights.
+
+        Raises:
+            InputError: for images of another shape or range, or with NaN.
+        """
+        check_images(batch[0], self.image_shape, "images of the data")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As :meth:`validation_step`."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """What the model tells of a batch: codes, categories or classes; else as many samples."""
+        x, _ = batch
+        if "encode" in self.verbs:
+            code = self.encode(x)
+            return {"code": code, "reconstruction": self.decode(code)}
+        if "cluster" in self.verbs:
+            return {"category": self.cluster(x)}
+        if "classify" in self.verbs:
+            return {"class": self.classify(x)}
+        return {"sample": self.generate(len(x), self.random)}

@@ -1,0 +1,65 @@
+"""What a discriminator says of a batch, and the heads that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class DiscriminatorOutput(NamedTuple):
+    """The one result of every discriminator: ``discriminator(x) -> Judgement``.
+
+    A head that the method does not use does not exist; its entry is then empty, of width 0.
+
+    Attributes:
+        score: real (high) or fake (low), any real number. (N,) for one score, else (N, scores).
+        code: what the encoder reads of the latent, (N, code_dim).
+        features: the layer before the heads, flattened, (N, num_features).
+    """
+
+    score: Tensor
+    code: Tensor
+    features: Tensor
+
+
+class Heads(nn.Module):
+    """Linear heads on a shared backbone's features.
+
+    Args:
+        num_features: width of the features.
+        scores: how many scores; 0 builds no score head.
+        code_dim: width of the code; 0 builds no code head.
+        linear: makes a layer from (inputs, outputs); the backbone's own kind of linear layer.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        scores: int = 1,
+        code_dim: int = 0,
+        linear: Callable[[int, int], nn.Module] = nn.Linear,
+    ) -> None:
+        super().__init__()
+        if scores < 0 or code_dim < 0:
+            raise ValueError(
+                f"heads cannot have a negative width: scores={scores}, code_dim={code_dim}"
+            )
+        self.score = linear(num_features, scores) if scores else None
+        self.code = linear(num_features, code_dim) if code_dim else None
+        self._one_score = scores == 1
+
+    def forward(self, features: Tensor) -> DiscriminatorOutput:
+        """Judge flattened features (N, num_features)."""
+        nothing = features.new_zeros(len(features), 0)
+        score = self.score(features) if self.score is not None else nothing
+        code = self.code(features) if self.code is not None else nothing
+        score, code = full(score), full(code)
+        return DiscriminatorOutput(score.squeeze(1) if self._one_score else score, code, features)
+
+
+def full(values: Tensor) -> Tensor:
+    """Values in at least float32: probabilities and losses of half precision are too coarse."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

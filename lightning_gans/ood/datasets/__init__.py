@@ -1,0 +1,17 @@
+"""Data to measure detection on: ID images, and sets of OOD images paired with them."""
+
+from lightning_gans.ood.datasets.celeba import CelebAOOD
+from lightning_gans.ood.datasets.corrupted import Corrupted
+from lightning_gans.ood.datasets.letters import FONTS, LETTERS, Letters
+from lightning_gans.ood.datasets.mnist import MNISTOOD
+from lightning_gans.ood.datasets.ood_data import OODData
+
+__all__ = [
+    "FONTS",
+    "LETTERS",
+    "MNISTOOD",
+    "CelebAOOD",
+    "Corrupted",
+    "Letters",
+    "OODData",
+]

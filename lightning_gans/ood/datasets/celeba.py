@@ -1,0 +1,103 @@
+"""Faces, and eight sets that are none (thesis, section 4.3.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset, Subset
+
+from lightning_gans.data import CelebA, DataMissing, Folder
+from lightning_gans.data.images import Crop
+from lightning_gans.data.tensors import Batch
+from lightning_gans.ood.datasets.ood_data import OODData, size
+from lightning_gans.rng import stream
+
+NAMES = (
+    "coil100",
+    "deep_weeds",
+    "stl10",
+    "cassava",
+    "colorectal_histology",
+    "malaria",
+    "stanford_dogs",
+    "stanford_online_products",
+)
+"""The sets of the thesis's Table 8; each is a folder of images of that name."""
+
+
+class CelebAOOD(OODData):
+    """CelebA's test faces beside objects, plants, animals, tissue and cells.
+
+    Images of a set are taken in a random order that is always the same, for by name they would be
+    sorted by class; so they are paired with faces at random, as in the thesis's experiments.
+
+    Args:
+        root: folder with ``celeba``, as ``CelebA`` takes it, and a folder of images for each of
+            :data:`NAMES`; sets without one are missing.
+        resolution: height and width to which images are resized (cubic, antialiased), in pixels.
+        crop: of the faces, what is kept before the resizing, as ``CelebA`` takes it; other images
+            are squashed to a square.
+        batch_size: examples in a batch of each process, at least 1.
+        workers: processes that load the batches; 0 loads them in the training process.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    near = 0.5
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        resolution: int = 128,
+        crop: Crop = "none",
+        batch_size: int = 32,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, workers)
+        folder = Path(root).expanduser()
+        self.faces = CelebA(str(folder / "celeba"), resolution=resolution, crop=crop)
+        self.others = {
+            name: Folder(str(folder / name), resolution, crop="none", validation=0, on_error="skip")
+            for name in NAMES
+        }
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.faces.image_shape
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Of the faces: two for each attribute."""
+        return self.faces.classes
+
+    def prepare_data(self) -> None:
+        """Decode every face once, in one process; the others find the result remembered."""
+        self.faces.prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find and check the images, once.
+
+        Raises:
+            DataMissing: if CelebA is not there.
+            UnreadableImages: if some faces cannot be decoded.
+        """
+        if hasattr(self, "sets"):
+            return
+        self.faces.setup(stage)
+        self.train_set, self.validation_set = self.faces.train_set, self.faces.validation_set
+        sets: dict[str, Dataset[Batch]] = {}
+        missing = {}
+        for name, other in self.others.items():
+            try:
+                other.setup("validate")
+            except DataMissing as error:
+                missing[name] = str(error)
+                continue
+            found = other.validation_set
+            order = torch.randperm(size(found), generator=stream(f"order of {name}", 0))
+            sets[name] = Subset(found, order.tolist())
+        self.sets, self.missing = sets, missing

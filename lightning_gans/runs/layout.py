@@ -1,0 +1,132 @@
+"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from lightning_gans.runs import scheduler
+from lightning_gans.errors import UsageError
+from lightning_gans.runs.folder import FOLDER, newest
+
+ROOT = "runs"
+CONFIG = "config.yaml"
+CHECKPOINTS = f"{FOLDER}/*.ckpt"
+# tells the folder to the processes that Lightning starts for other devices
+VARIABLE = "LIGHTNING_GANS_RUN"
+
+
+def new_run(names: Mapping[str, str], subcommand: str) -> Path:
+    """A folder for a new run, the same in all processes of the run.
+
+    Named by the time; under SLURM by the job and its step, which every node knows, and which stay
+    the same when the job is requeued.
+    """
+    if VARIABLE in os.environ:
+        return Path(os.environ[VARIABLE])
+    suffix = "" if subcommand == "fit" else f"_{subcommand}"
+    parent, job = family(names), job_name()
+    if job is not None:
+        run = next(r for r in copies(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS)))
+        run.mkdir(parents=True, exist_ok=True)
+        return announce(run)
+    return announce(agreed(lambda: dated(parent, suffix)))
+
+
+def dated(parent: Path, suffix: str) -> Path:
+    """A new folder, named by the time."""
+    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for run in copies(parent / f"{moment}{suffix}"):
+        # made at once: another run may start in the same second
+        with contextlib.suppress(FileExistsError):
+            run.mkdir(parents=True)
+            return run
+    raise AssertionError  # there is always one more name
+
+
+def agreed(make: Callable[[], Path]) -> Path:
+    """What the first process made, told to all others that ``torchrun`` started on any node."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return make()
+    # imported here: it takes seconds
+    from torch.distributed import (  # type: ignore[attr-defined]  # noqa: PLC0415
+        TCPStore,
+    )
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, is_master=False)
+    # processes that are started anew are a new run
+    key = f"lightning_gans/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    if os.environ["RANK"] == "0":
+        run = make()
+        store.set(key, str(run))
+        return run
+    return Path(store.get(key).decode())
+
+
+def copies(run: Path) -> Iterator[Path]:
+    """A folder's name, and those to take if it is taken."""
+    yield run
+    for number in itertools.count(2):
+        yield run.with_name(f"{run.name}_{number}")
+
+
+def job_name() -> str | None:
+    """A folder's name by SLURM's job and its step; None elsewhere."""
+    job, step = scheduler.job(), scheduler.step()
+    if job is None:
+        return None
+    return f"slurm-{job}" if step is None else f"slurm-{job}.{step}"
+
+
+def requeued(names: Mapping[str, str]) -> Path | None:
+    """The checkpoint that a requeued SLURM job goes on from; None for the first start, or if none.
+
+    Its command line is the one that began the run, without ``ckpt_path``.
+    """
+    job = job_name()
+    if job is None or VARIABLE in os.environ:
+        return None
+    if not scheduler.restarted():
+        return None
+    return newest(family(names) / job)
+
+
+def announce(run: Path) -> Path:
+    """Tell the run's folder to processes that this one starts."""
+    os.environ[VARIABLE] = str(run)
+    return run
+
+
+def family(names: Mapping[str, str]) -> Path:
+    """The folder of all runs of one model on one data set."""
+    return (
+        Path(ROOT) / Path(names.get("model", "model")).stem / Path(names.get("data", "data")).stem
+    )
+
+
+def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
+    """The ``last`` or ``best`` checkpoint of the newest run that has one, for ``ckpt_path=last``.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    given = os.environ.get(VARIABLE)
+    runs = [Path(given)] if given else sorted(family(names).glob("*/"), key=last_use, reverse=True)
+    for run in runs:
+        path = newest(run, kind)
+        if path is not None:
+            return path
+    raise UsageError(
+        f"ckpt_path={kind}: there is no run with a checkpoint in {given or family(names)}; "
+        "leave ckpt_path out to start one"
+    )
+
+
+def last_use(run: Path) -> float:
+    """When a run last wrote a checkpoint, in seconds since 1970; 0 if it never did."""
+    return max((path.stat().st_mtime for path in run.glob(CHECKPOINTS)), default=0.0)

