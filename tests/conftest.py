@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 # small networks are slower on several threads than on one
 torch.set_num_threads(1)
@@ -23,3 +24,14 @@ def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Forty grey images of 16 × 16."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pixels = torch.randint(0, 256, (40, 16, 16), generator=torch.Generator().manual_seed(0))
+    for index, image in enumerate(pixels.to(torch.uint8).numpy()):
+        Image.fromarray(image).save(folder / f"{index:02}.png")
+    return folder

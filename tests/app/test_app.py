@@ -12,7 +12,7 @@ from lightning_gans.app.page import moved, picture, prepare
 from lightning_gans.models import CAGAN
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
-from tests.models.test_dlsgan import tiny
+from tests.support.models import tiny_dlsgan
 from tests.support.rounds import LATENT
 
 
@@ -30,7 +30,7 @@ def test_a_grey_model_gets_a_grey_image_of_its_size() -> None:
 
 
 def test_sliders_move_the_elements_of_the_largest_scale() -> None:
-    model = tiny()
+    model = tiny_dlsgan()
     assert isinstance(model.prior, DynamicScale)
     model.prior.v.copy_(torch.tensor([0.1, 0.9, 0.5]))
     z = torch.zeros(1, LATENT)

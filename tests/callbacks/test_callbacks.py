@@ -15,7 +15,6 @@ from lightning_gans.callbacks import EMA, Evaluation, Pictures
 from lightning_gans.callbacks.ema import averaged_of
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
-    FeatureExtractor,
     FeaturesUnavailable,
     FrechetDistance,
     from_uint8,
@@ -25,22 +24,10 @@ from lightning_gans.models import CAGAN, DLSGAN, GAN
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
 from lightning_gans.rng import stream
-from tests.models.test_dlsgan import tiny
-from tests.runs.test_training import data, points, trainer
+from tests.support.features import NoSSIM, Pixels
+from tests.support.models import tiny_dlsgan
 from tests.support.rounds import LATENT, one_by_one
-
-
-class Pixels(FeatureExtractor):
-    """Every pixel is a feature."""
-
-    name = "pixels"
-    num_features = 16
-
-    def _load(self, device: torch.device) -> None:
-        pass
-
-    def _extract(self, images: Tensor) -> Tensor:
-        return images.flatten(1)
+from tests.support.training import data, points, trainer
 
 
 class Missing(Pixels):
@@ -52,7 +39,7 @@ class Missing(Pixels):
 
 @pytest.fixture
 def model() -> DLSGAN:
-    chosen = tiny().float().eval()
+    chosen = tiny_dlsgan().float().eval()
     assert isinstance(chosen.prior, DynamicScale)
     chosen.prior.v.copy_(torch.tensor([0.5, 0.02, 0.1]))
     return chosen
@@ -75,7 +62,7 @@ def test_evaluation_is_the_plain_formulas(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # images of 4 × 4 are too small for SSIM's window
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
     values = evaluate(model, images, tmp_path, Evaluation(Pixels()))
     s = model.prior.scale()
     z = torch.randn(256, LATENT, generator=stream("evaluation/0"))[: len(images)]
@@ -104,20 +91,10 @@ def test_evaluation_is_the_plain_formulas(
     assert {"precision/pixels", "recall/pixels"} <= values.keys()
 
 
-class FrechetFree(torch.nn.Module):
-    """Stands where a measure of larger images would."""
-
-    def update(self, images: Tensor, reconstructions: Tensor) -> None:
-        pass
-
-    def compute(self) -> Tensor:
-        return torch.zeros(())
-
-
 def test_evaluation_is_the_same_every_time_and_moves_no_random_numbers(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
     model.random = stream("training")
     state = model.random.get_state()
     first = evaluate(model, images, tmp_path / "1", Evaluation(Pixels()))
@@ -129,7 +106,7 @@ def test_evaluation_is_the_same_every_time_and_moves_no_random_numbers(
 def test_blocks_of_features_bound_memory_and_change_no_value(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
     whole, parts = Evaluation(Pixels()), Evaluation(Pixels(), block=7)
     assert evaluate(model, images, tmp_path / "1", parts) == pytest.approx(
         evaluate(model, images, tmp_path / "2", whole), rel=1e-6
@@ -142,7 +119,7 @@ def test_blocks_of_features_bound_memory_and_change_no_value(
 def test_stylegan3_163_without_weights_the_rest_is_measured_and_a_warning_says_so(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
     with pytest.warns(UserWarning, match="recall and their kin are not measured: no weights"):
         values = evaluate(model, images, tmp_path, Evaluation(Missing(), required=False))
     assert not any(name.startswith("fid") for name in values)

@@ -18,7 +18,7 @@ from lightning_gans.callbacks.checkpoint import FolderInUse
 from lightning_gans.models import NonFiniteLoss
 from lightning_gans.runs.metrics_csv import forget_after
 from lightning_gans.runs.report import read
-from tests.runs.test_training import data, points, trainer
+from tests.support.training import data, points, trainer
 
 
 def names(folder: Path) -> set[str]:

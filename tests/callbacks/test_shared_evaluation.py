@@ -18,9 +18,9 @@ from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.models import CAGAN, DLSGAN, GAN, Model
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import Categorical, Normal
-from tests.callbacks.test_callbacks import Pixels
-from tests.runs.test_training import Watch, trainer
+from tests.support.features import Pixels
 from tests.support.processes import several
+from tests.support.training import Watch, trainer
 
 SHAPE = (1, 16, 16)
 IMAGES = 43

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -18,71 +17,11 @@ from PIL import Image
 import lightning_gans
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.models import DLSGAN, GAN
-
-ROOT = CONFIGS.parent
-MLP = [
-    "data=gaussians",
-    "data.train=320",
-    "data.validation=64",
-    "model.generator.width=8",
-    "model.discriminator.width=8",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "trainer.log_every_n_steps=1",
-]
+from tests.support.command_line import BRIEF, MLP, ROOT, only, rows, small
 
 
-BRIEF = [
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "trainer.max_steps=1",
-    "trainer.limit_val_batches=1",
-]
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def only(folder: Path) -> Path:
-    (run,) = folder.iterdir()
-    return run
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Forty grey images of 16 × 16."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    pixels = torch.randint(0, 256, (40, 16, 16), generator=torch.Generator().manual_seed(0))
-    for index, image in enumerate(pixels.to(torch.uint8).numpy()):
-        Image.fromarray(image).save(folder / f"{index:02}.png")
-    return folder
-
-
-def small(images: Path) -> list[str]:
-    return [
-        "model=dlsgan",
-        "evaluation.features=null",
-        "data=folder",
-        f"data.root={images}",
-        "data.resolution=16",
-        "data.channels=1",
-        "data.validation=24",
-        "data.batch_size=8",
-        "model.latent_dim=6",
-        "model.generator.channels=2",
-        "model.discriminator.channels=2",
-        "trainer.accelerator=cpu",
-        "trainer.enable_progress_bar=false",
-        "trainer.log_every_n_steps=1",
-        "trainer.max_steps=3",
-    ]
-
-
-def test_a_run_leaves_all_it_promises(images: Path, tmp_path: Path) -> None:
-    main([*small(images), "trainer.val_check_interval=2", "optimizer.lr=0.002"])
+def test_a_run_leaves_all_it_promises(image_folder: Path, tmp_path: Path) -> None:
+    main([*small(image_folder), "trainer.val_check_interval=2", "optimizer.lr=0.002"])
     run = only(tmp_path / "runs" / "dlsgan" / "folder")
     table = rows(run)
     # three iterations are three; measured before the first, every second, and at the end
@@ -112,9 +51,9 @@ def test_a_run_leaves_all_it_promises(images: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
-    images: Path, tmp_path: Path
+    image_folder: Path, tmp_path: Path
 ) -> None:
-    main([*small(images)])
+    main([*small(image_folder)])
     run = only(tmp_path / "runs" / "dlsgan" / "folder")
     end = [row for row in rows(run) if row["latent/loss"]][-1]
     main(["test", f"ckpt_path={run}/checkpoints/last-step=3.ckpt"])
@@ -169,8 +108,8 @@ def test_a_checkpoint_of_another_model_or_a_damaged_one_is_one_line(
     assert (run / "metrics.csv").read_bytes() == before
 
 
-def test_the_last_measurement_can_be_the_best(images: Path, tmp_path: Path) -> None:
-    main([*small(images), "checkpoint.monitor=latent/loss"])
+def test_the_last_measurement_can_be_the_best(image_folder: Path, tmp_path: Path) -> None:
+    main([*small(image_folder), "checkpoint.monitor=latent/loss"])
     run = only(tmp_path / "runs" / "dlsgan" / "folder")
     assert (run / "checkpoints" / "best-step=3.ckpt").is_file()
 
@@ -179,8 +118,10 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 
 
 @pytest.mark.parametrize("launcher", [[], TORCHRUN], ids=["lightning", "torchrun"])
-def test_two_processes_train_one_run(launcher: list[str], images: Path, tmp_path: Path) -> None:
-    words = [*small(images), "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+def test_two_processes_train_one_run(
+    launcher: list[str], image_folder: Path, tmp_path: Path
+) -> None:
+    words = [*small(image_folder), "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     words += ["trainer.precision=32-true", "trainer.max_steps=4"]
     done = subprocess.run(
         [sys.executable, *launcher, str(ROOT / "train.py"), *words],

@@ -28,7 +28,7 @@ from lightning_gans.inversion.diagnostics import (
 from lightning_gans.inversion.reconstruction import L2
 from lightning_gans.priors import HalfUniformHalfNormal, Normal
 from lightning_gans.rng import stream
-from tests.inversion.test_evaluation import found
+from tests.support.recoveries import recovery_of
 
 
 class Noisy(nn.Module):
@@ -175,7 +175,7 @@ def test_a_band_carries_the_last_loss_on() -> None:
 
 
 def test_sizes_are_in_order_and_their_losses_are_averaged() -> None:
-    small, large = (found(torch.ones(4, dim), torch.zeros(4, 1, 1, 1)) for dim in (4, 16))
+    small, large = (recovery_of(torch.ones(4, dim), torch.zeros(4, 1, 1, 1)) for dim in (4, 16))
     small.reconstruction[:] = torch.tensor([0.1, 0.2, 0.3, 0.6])
     lines = by_latent_size({16: large, 4: small}).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]

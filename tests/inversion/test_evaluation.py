@@ -23,24 +23,9 @@ from lightning_gans.inversion.constraints import (
 from lightning_gans.inversion.descent import recover
 from lightning_gans.inversion.diverged import AllRestartsDiverged
 from lightning_gans.inversion.evaluation import Measures, aligned, as_dict, markdown, measure
-from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Normal, Uniform
 from lightning_gans.rng import stream
-
-
-def found(codes: Tensor, images: Tensor, dropped: Tensor | None = None) -> Recovery:
-    n = len(codes)
-    return Recovery(
-        codes=codes,
-        images=images,
-        losses=torch.zeros(n),
-        reconstruction=torch.zeros(n),
-        trace=torch.zeros(n, 3),
-        restart=torch.zeros(n, dtype=torch.long),
-        dropped=torch.zeros(n, dtype=torch.long) if dropped is None else dropped,
-        indices=torch.arange(n),
-        seconds=6.0,
-    )
+from tests.support.recoveries import recovery_of
 
 
 def cells(line: str) -> str:
@@ -55,7 +40,7 @@ def draws(n: int, dim: int, seed: int = 0) -> Tensor:
 def test_losses_are_sums_over_an_image_and_means_over_images() -> None:
     x = torch.tensor([[0.5, -0.5], [1.0, -1.0], [0.0, 0.25]]).view(3, 1, 1, 2)
     y = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]).view(3, 1, 1, 2)
-    measures = measure(found(draws(3, 4), y, torch.tensor([0, 2, 1])), x, Normal(4))
+    measures = measure(recovery_of(draws(3, 4), y, torch.tensor([0, 2, 1])), x, Normal(4))
     assert measures.l1 == pytest.approx((1.0 + 2.0 + 0.25) / 3)
     assert measures.l2 == pytest.approx((0.5 + 4.0 + 0.0625) / 3)
     assert (measures.n, measures.dropped, measures.accuracy) == (3, 3, None)
@@ -64,7 +49,9 @@ def test_losses_are_sums_over_an_image_and_means_over_images() -> None:
 
 def test_codes_are_measured_as_by_numpy_and_scipy() -> None:
     codes = 0.97 * draws(40, 25) + 0.05
-    measures = measure(found(codes, torch.zeros(40, 1, 2, 2)), torch.zeros(40, 1, 2, 2), Normal(25))
+    measures = measure(
+        recovery_of(codes, torch.zeros(40, 1, 2, 2)), torch.zeros(40, 1, 2, 2), Normal(25)
+    )
     elements = codes.double().numpy().ravel()
     assert measures.mean == pytest.approx(elements.mean(), abs=1e-9)
     assert measures.variance == pytest.approx(np.var(elements), rel=2e-3)
@@ -74,8 +61,8 @@ def test_codes_are_measured_as_by_numpy_and_scipy() -> None:
 def test_the_prior_is_the_one_that_is_given() -> None:
     codes = torch.rand(60, 20, generator=stream("uniform", 3)) * 2 - 1
     images = torch.zeros(60, 1, 1, 1)
-    assert measure(found(codes, images), images, Uniform(20)).verdict == "not rejected"
-    assert measure(found(codes, images), images, Normal(20)).verdict == "rejected"
+    assert measure(recovery_of(codes, images), images, Uniform(20)).verdict == "not rejected"
+    assert measure(recovery_of(codes, images), images, Normal(20)).verdict == "rejected"
 
 
 def test_verdicts() -> None:
@@ -86,7 +73,7 @@ def test_verdicts() -> None:
         (0.8 * draws(100, 20, 6), "rejected"),
         (even, "over-regular"),
     ):
-        measures = measure(found(codes, images), images, Normal(20))
+        measures = measure(recovery_of(codes, images), images, Normal(20))
         assert measures.verdict == verdict
         assert (measures.pvalue < 0.05) == (verdict == "rejected")
 
@@ -105,7 +92,7 @@ def test_accuracy_is_of_reconstructions_by_labels_of_targets_in_batches() -> Non
 
     y, x = ((values.float() - 1).view(n, 1, 1, 1) for values in (called, truth))
     codes = draws(n, 2)
-    measures = measure(found(codes, y), x, Normal(2), truth, classify)
+    measures = measure(recovery_of(codes, y), x, Normal(2), truth, classify)
     assert measures.accuracy == pytest.approx(802 / n)
     assert sum(sizes) == n
     assert max(sizes) <= 500
@@ -113,7 +100,11 @@ def test_accuracy_is_of_reconstructions_by_labels_of_targets_in_batches() -> Non
 
 def test_what_does_not_fit_is_refused() -> None:
     y = torch.zeros(4, 1, 2, 2)
-    recovery, prior, labels = found(draws(4, 8), y), Normal(8), torch.zeros(4, dtype=torch.long)
+    recovery, prior, labels = (
+        recovery_of(draws(4, 8), y),
+        Normal(8),
+        torch.zeros(4, dtype=torch.long),
+    )
 
     def classify(images: Tensor) -> Tensor:
         return torch.zeros(len(images), dtype=torch.long)
@@ -125,7 +116,7 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(InputError):
             measure(recovery, x, prior)
     with pytest.raises(InputError, match="at least one"):
-        measure(found(draws(4, 8)[:0], y[:0]), y[:0], prior)
+        measure(recovery_of(draws(4, 8)[:0], y[:0]), y[:0], prior)
     with pytest.raises(InputError, match="both labels and classify"):
         measure(recovery, y, prior, labels)
     with pytest.raises(InputError, match="both labels and classify"):

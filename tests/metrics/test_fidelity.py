@@ -13,7 +13,6 @@ from torch_fidelity.utils import create_feature_extractor
 
 from lightning_gans.metrics import FrechetDistance, InceptionFeatures, to_uint8
 from lightning_gans.metrics.moments import mean_and_covariance
-from tests.metrics.test_features import inception_weights  # noqa: F401
 
 
 class Levels(Dataset[Tensor]):
@@ -31,7 +30,7 @@ class Levels(Dataset[Tensor]):
 
 @pytest.mark.filterwarnings("ignore")
 def test_images_become_the_moments_that_torch_fidelity_has(
-    inception_weights: Path,  # noqa: F811
+    inception_weights: Path,
 ) -> None:
     images = torch.rand(4, 3, 20, 20, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
     extractor = InceptionFeatures(str(inception_weights))

@@ -16,7 +16,7 @@ from lightning_gans.data.images import ImageFiles
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError
 from lightning_gans.metrics import fingerprint
-from tests.metrics.test_real_statistics import COUNT, Projection, images, pixels, ready
+from tests.support.features import COUNT, Projection, prepared, random_images, random_pixels
 
 
 class Noisy(Dataset[Tensor]):
@@ -35,19 +35,19 @@ def test_random_data_are_refused() -> None:
 
 
 def test_fingerprints_tell_data_sets_apart() -> None:
-    base = images()
-    changed = pixels()
+    base = random_images()
+    changed = random_pixels()
     changed[37, 0, 2, 2] ^= 1
     prints = [
         fingerprint(base),
         fingerprint(TensorImages(changed, base.labels)),
-        fingerprint(TensorImages(pixels()[:-1], base.labels[:-1])),
+        fingerprint(TensorImages(random_pixels()[:-1], base.labels[:-1])),
         fingerprint(Subset(base, range(60))),
         fingerprint(Subset(base, range(59, -1, -1))),
     ]
     assert len(set(prints)) == len(prints)
-    assert fingerprint(images()) == prints[0]
-    assert fingerprint(Subset(images(), range(60))) == prints[3]
+    assert fingerprint(random_images()) == prints[0]
+    assert fingerprint(Subset(random_images(), range(60))) == prints[3]
 
 
 class Prepared(Dataset[Tensor]):
@@ -60,7 +60,7 @@ class Prepared(Dataset[Tensor]):
         return COUNT
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.prepare(pixels()[index])
+        return self.prepare(random_pixels()[index])
 
 
 def test_stylegan2_ada_pytorch_283_a_preparation_shows_in_the_pixels() -> None:
@@ -95,8 +95,8 @@ def test_files_may_move_but_not_change(tmp_path: Path) -> None:
 
 
 def test_extractors_are_known_by_their_weights() -> None:
-    extractor = ready()
-    assert extractor.identity() == ready().identity()
+    extractor = prepared()
+    assert extractor.identity() == prepared().identity()
     before = extractor.identity()
     extractor._network.weight[2, 3] += 1e-6
     assert extractor.identity() != before

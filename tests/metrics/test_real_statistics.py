@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.utils.data import Dataset
 
-from lightning_gans.data.tensors import TensorImages
 from lightning_gans.metrics import (
     FeatureExtractor,
     FrechetDistance,
@@ -22,42 +21,8 @@ from lightning_gans.metrics import (
     RealStatistics,
 )
 from lightning_gans.metrics.real_statistics import default_folder
+from tests.support.features import COUNT, WIDTH, Projection, prepared, random_images, random_pixels
 from tests.support.processes import several
-
-COUNT, WIDTH = 60, 6
-
-
-class Projection(FeatureExtractor):
-    """Sees of an image some sums."""
-
-    name = "projection"
-    num_features = WIDTH
-
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
-    def _load(self, device: torch.device) -> None:
-        torch.manual_seed(self.seed)
-        self._network = nn.Linear(16, WIDTH).requires_grad_(False)
-
-    def _extract(self, images: Tensor) -> Tensor:
-        features: Tensor = self._network(images.flatten(1) / 255)
-        return features
-
-
-def pixels(count: int = COUNT, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (count, 1, 4, 4), generator=generator, dtype=torch.uint8)
-
-
-def images(seed: int = 0) -> TensorImages:
-    return TensorImages(pixels(seed=seed), torch.zeros(COUNT, dtype=torch.int64))
-
-
-def ready(seed: int = 0) -> Projection:
-    extractor = Projection(seed)
-    extractor.prepare("cpu")
-    return extractor
 
 
 def measures() -> list[Any]:
@@ -75,22 +40,24 @@ def evaluated(kept: RealStatistics, extractor: FeatureExtractor) -> tuple[bool, 
     metrics = measures()
     known = kept.load(*metrics)
     if not known:
-        see(metrics, extractor, pixels(), real=True)
+        see(metrics, extractor, random_pixels(), real=True)
         kept.save(*metrics)
-    see(metrics, extractor, pixels(40, seed=1), real=False)
+    see(metrics, extractor, random_pixels(40, seed=1), real=False)
     return known, [metric.compute() for metric in metrics]
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> RealStatistics:
-    return RealStatistics(images(), ready(), COUNT, tmp_path / "kept")
+    return RealStatistics(random_images(), prepared(), COUNT, tmp_path / "kept")
 
 
 def test_a_second_run_leaves_the_real_images_out(kept: RealStatistics, tmp_path: Path) -> None:
-    first = evaluated(kept, ready())
+    first = evaluated(kept, prepared())
     files = sorted(kept.folder.iterdir())
     assert files == [kept.path("features"), kept.path("moments")]
-    again = evaluated(RealStatistics(images(), ready(), COUNT, tmp_path / "kept"), ready())
+    again = evaluated(
+        RealStatistics(random_images(), prepared(), COUNT, tmp_path / "kept"), prepared()
+    )
     assert (first[0], again[0]) == (False, True)
     torch.testing.assert_close(again[1], first[1], rtol=0, atol=0)
     assert sorted(kept.folder.iterdir()) == files
@@ -98,7 +65,7 @@ def test_a_second_run_leaves_the_real_images_out(kept: RealStatistics, tmp_path:
 
 def test_what_is_kept_is_what_the_measures_need(kept: RealStatistics) -> None:
     distance = FrechetDistance(WIDTH)
-    see([distance], ready(), pixels(), real=True)
+    see([distance], prepared(), random_pixels(), real=True)
     kept.save(distance)
     assert list(kept.folder.iterdir()) == [kept.path("moments")]
     assert kept.load(FrechetDistance(WIDTH))
@@ -122,20 +89,20 @@ def test_each_ingredient_makes_another_file(tmp_path: Path) -> None:
 
     renamed = Renamed()
     renamed.prepare("cpu")
-    base = path(images(), ready(), COUNT)
-    assert path(images(), ready(), COUNT) == base
+    base = path(random_images(), prepared(), COUNT)
+    assert path(random_images(), prepared(), COUNT) == base
     others = {
-        path(images(seed=1), ready(), COUNT),
-        path(images(), ready(seed=1), COUNT),
-        path(images(), renamed, COUNT),
-        path(images(), ready(), COUNT - 1),
-        path(images(), ready(), COUNT, "moments"),
+        path(random_images(seed=1), prepared(), COUNT),
+        path(random_images(), prepared(seed=1), COUNT),
+        path(random_images(), renamed, COUNT),
+        path(random_images(), prepared(), COUNT - 1),
+        path(random_images(), prepared(), COUNT, "moments"),
     }
     assert len(others | {base}) == 6
 
 
 def test_the_folder_is_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    statistics = RealStatistics(images(), ready(), COUNT)
+    statistics = RealStatistics(random_images(), prepared(), COUNT)
     assert statistics.folder == tmp_path / "cache" / "lightning_gans"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_folder() == Path.home() / ".cache" / "lightning_gans"
@@ -168,24 +135,24 @@ def folder(path: Path) -> None:
 def test_damaged_files_are_named_in_one_line_and_made_again(
     kept: RealStatistics, damage: Callable[[Path], None]
 ) -> None:
-    first = evaluated(kept, ready())
+    first = evaluated(kept, prepared())
     damage(kept.path("features"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        again = evaluated(kept, ready())
+        again = evaluated(kept, prepared())
     (message, *_) = [str(warning.message) for warning in caught]
     assert message.startswith(f"{kept.path('features')} is not used (")
     assert "\n" not in message
     assert not again[0]
     torch.testing.assert_close(again[1], first[1], rtol=0, atol=0)
     if damage is not folder:
-        assert evaluated(kept, ready())[0]
+        assert evaluated(kept, prepared())[0]
     assert not list(kept.folder.glob("*.draft"))
 
 
 def test_a_file_under_another_s_name_is_not_used(kept: RealStatistics, tmp_path: Path) -> None:
-    evaluated(kept, ready())
-    other = RealStatistics(images(seed=1), ready(), COUNT, tmp_path / "kept")
+    evaluated(kept, prepared())
+    other = RealStatistics(random_images(seed=1), prepared(), COUNT, tmp_path / "kept")
     kept.path("features").rename(other.path("features"))
     kept.path("moments").rename(other.path("moments"))
     with pytest.warns(UserWarning, match="it is of something else"):
@@ -194,7 +161,7 @@ def test_a_file_under_another_s_name_is_not_used(kept: RealStatistics, tmp_path:
 
 def test_another_number_of_samples_is_not_kept(kept: RealStatistics) -> None:
     metrics = measures()
-    see(metrics, ready(), pixels()[:59], real=True)
+    see(metrics, prepared(), random_pixels()[:59], real=True)
     with pytest.warns(UserWarning, match="expected 60 samples, got 59"):
         kept.save(*metrics)
     assert not kept.folder.exists()
@@ -202,9 +169,9 @@ def test_another_number_of_samples_is_not_kept(kept: RealStatistics) -> None:
 
 def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    kept = RealStatistics(images(), ready(), COUNT, tmp_path / "file" / "below")
+    kept = RealStatistics(random_images(), prepared(), COUNT, tmp_path / "file" / "below")
     with pytest.warns(UserWarning, match="cannot be kept in .*/file/below") as caught:
-        known, values = evaluated(kept, ready())
+        known, values = evaluated(kept, prepared())
     assert not known
     assert len(values) == 3
     assert all("\n" not in str(warning.message) for warning in caught)
@@ -213,23 +180,25 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None
 def in_each(rank: int, processes: int) -> tuple[list[str], list[bool], list[Any]]:
     """Evaluate twice, with folders of our own: only one process may use its."""
     distributed.init_process_group("gloo", rank=rank, world_size=processes)
-    extractor = ready()
-    kept = RealStatistics(images(), extractor, COUNT, f"rank-{rank}")
+    extractor = prepared()
+    kept = RealStatistics(random_images(), extractor, COUNT, f"rank-{rank}")
     values, known = [], []
     for _ in range(2):
         metrics = measures()
         known.append(kept.load(*metrics))
         if not known[-1]:
-            see(metrics, extractor, pixels()[rank::processes], real=True)
+            see(metrics, extractor, random_pixels()[rank::processes], real=True)
             kept.save(*metrics)
-        see(metrics, extractor, pixels(40, seed=1)[rank::processes], real=False)
+        see(metrics, extractor, random_pixels(40, seed=1)[rank::processes], real=False)
         values.append([metric.compute() for metric in metrics])
     distributed.destroy_process_group()
     return [path.name for path in Path(f"rank-{rank}").glob("*")], known, values
 
 
 def test_only_the_first_process_reads_and_writes(tmp_path: Path) -> None:
-    _, expected = evaluated(RealStatistics(images(), ready(), COUNT, tmp_path / "kept"), ready())
+    _, expected = evaluated(
+        RealStatistics(random_images(), prepared(), COUNT, tmp_path / "kept"), prepared()
+    )
     files, known, values = zip(*several(3, in_each, tmp_path / "ranks"), strict=True)
     assert [len(names) for names in files] == [2, 0, 0]
     assert known == ([False, True],) * 3

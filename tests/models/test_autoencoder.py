@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.decomposition import PCA
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
 import lightning_gans
@@ -18,8 +18,8 @@ from lightning_gans.callbacks import Checkpoint, Evaluation, Pictures
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR
 from lightning_gans.models import Autoencoder
-from lightning_gans.networks import DiscriminatorOutput, Heads
-from tests.callbacks.test_callbacks import FrechetFree, Pixels
+from tests.support.features import NoSSIM, Pixels
+from tests.support.linear_networks import LinearDiscriminator, LinearGenerator
 from tests.support.rounds import (
     DESCENT,
     LATENT,
@@ -32,30 +32,6 @@ from tests.support.rounds import (
     one_by_one,
     trainer,
 )
-
-
-class LinearGenerator(nn.Module):
-    """One layer."""
-
-    def __init__(self, latent_dim: int, image_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.layer = nn.Linear(latent_dim, image_shape[0])
-
-    def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.layer(z)
-        return x
-
-
-class LinearDiscriminator(nn.Module):
-    """Heads on the points themselves."""
-
-    def __init__(self, image_shape: tuple[int, ...], scores: int, code_dim: int) -> None:
-        super().__init__()
-        self.heads = Heads(image_shape[0], scores, code_dim)
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        output: DiscriminatorOutput = self.heads(x)
-        return output
 
 
 def tiny(**options: object) -> Autoencoder:
@@ -144,7 +120,7 @@ def test_is_measured_and_drawn_by_its_reconstructions_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # images of 4 × 4 are too small for SSIM's window
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", FrechetFree)
+    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
     model, x = tiny().eval(), torch.cat(batches(4)).float()
     runner = trainer(
         default_root_dir=tmp_path,

@@ -24,7 +24,7 @@ from lightning_gans.metrics import DigitFeatures, to_uint8
 from lightning_gans.metrics.digit_features import WEIGHTS, digit_weights, trained_digit_classifier
 from lightning_gans.models import Classifier
 from lightning_gans.networks import DigitBackbone
-from tests.models.test_autoencoder import LinearDiscriminator
+from tests.support.linear_networks import LinearDiscriminator
 from tests.support.rounds import (
     DESCENT,
     SHAPE,

@@ -14,12 +14,10 @@ from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, Normal
 from lightning_gans.rng import stream
+from tests.support.models import tiny_dlsgan
 from tests.support.rounds import (
-    DESCENT,
     LATENT,
     SHAPE,
-    TinyDiscriminator,
-    TinyGenerator,
     assert_same,
     batches,
     descend,
@@ -27,23 +25,8 @@ from tests.support.rounds import (
 )
 
 
-def tiny(**options: object) -> DLSGAN:
-    torch.manual_seed(1)
-    arguments: dict[str, object] = {
-        "image_shape": SHAPE,
-        "latent_dim": LATENT,
-        "generator": TinyGenerator,
-        "discriminator": TinyDiscriminator,
-        "optimizer": DESCENT,
-        "prior": partial(DynamicScale, decay=0.9, start=1e-4),
-        "r1": 0.7,
-        "latent": 1.3,
-    }
-    return DLSGAN(**{**arguments, **options})  # type: ignore[arg-type]  # by name, as given
-
-
 def test_two_rounds_are_algorithm_2() -> None:
-    model, data = tiny().double(), batches(2)
+    model, data = tiny_dlsgan().double(), batches(2)
     reference = copy.deepcopy(model)
     train(model, data)
 
@@ -74,7 +57,7 @@ def test_two_rounds_are_algorithm_2() -> None:
 
 
 def test_scale_is_what_the_generator_sees_and_what_v_makes_it() -> None:
-    model = tiny()
+    model = tiny_dlsgan()
     assert isinstance(model.prior, DynamicScale)
     model.prior.v.copy_(torch.tensor([1.0, 0.25, 0.0]))
     s = model.prior.scale()
@@ -87,7 +70,7 @@ def test_scale_is_what_the_generator_sees_and_what_v_makes_it() -> None:
 
 
 def test_with_a_fixed_prior_it_is_msegan() -> None:
-    model = tiny(prior=Normal)
+    model = tiny_dlsgan(prior=Normal)
     train(model.double(), batches(2))
     assert model.prior.scale().tolist() == [1.0] * LATENT
     assert "prior.v" not in model.state_dict()
@@ -120,7 +103,7 @@ def test_finds_the_plane_in_six_dimensions() -> None:
 
 @pytest.mark.parametrize("n", [1, 7])
 def test_verbs_agree(n: int) -> None:
-    model = tiny().eval()
+    model = tiny_dlsgan().eval()
     x = model.generate(n, torch.Generator().manual_seed(3))
     z = model.prior.sample(n, torch.Generator().manual_seed(3))
     assert x.shape == (n, *SHAPE)
@@ -133,7 +116,7 @@ def test_verbs_agree(n: int) -> None:
 
 
 def test_verbs_refuse_wrong_shapes() -> None:
-    model = tiny()
+    model = tiny_dlsgan()
     with pytest.raises(ValueError, match=r"latents of shape \(n, 3\), got \(2, 4\)"):
         model.decode(torch.zeros(2, 4))
     with pytest.raises(ValueError, match=r"images of shape \(n, 1, 4, 4\), got \(2, 1, 5, 5\)"):

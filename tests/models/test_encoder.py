@@ -29,7 +29,7 @@ from lightning_gans.models import (
 from lightning_gans.priors import DynamicScale
 from lightning_gans.rng import stream
 from lightning_gans.runs.checkpoints import CheckpointMissing, UnreadableCheckpoint
-from tests.models.test_autoencoder import LinearDiscriminator, LinearGenerator
+from tests.support.linear_networks import LinearDiscriminator, LinearGenerator
 from tests.support.rounds import (
     DESCENT,
     LATENT,

@@ -22,7 +22,7 @@ from lightning_gans.runs.checkpoints import (
 )
 from lightning_gans.runs.folder import newest, step_of
 from lightning_gans.runs.report import table
-from tests.runs.test_training import data, points, trainer
+from tests.support.training import data, points, trainer
 
 
 class Score(Callback):

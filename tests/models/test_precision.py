@@ -9,7 +9,7 @@ import torch
 
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.errors import UserError
-from tests.runs.test_training import data, points, trainer
+from tests.support.training import data, points, trainer
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "16-true"])

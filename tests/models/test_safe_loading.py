@@ -31,7 +31,7 @@ from lightning_gans.runs.checkpoint_format import KEY, stamp
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.trust import Trust, Untrusted, current, take, trusting
-from tests.runs.test_training import data, points, trainer
+from tests.support.training import data, points, trainer
 
 EVIL = """
 from pathlib import Path

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.test_cli import MLP, ROOT, only, rows
-from tests.runs.test_resume import slurm
 
 import lightning_gans
 from lightning_gans.cli import main
 from lightning_gans.runs.folder import newest
+from tests.support.command_line import MLP, ROOT, only, rows
+from tests.support.scheduler import fake_slurm
 
 # within which a process that is left alone must end, gloo noticing at once that the other is gone
 LIMIT = 60
@@ -85,7 +85,7 @@ def test_lightning_16639_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main(["model=gan", *MLP, "trainer.max_steps=600"])
-    asked = slurm(tmp_path, monkeypatch)
+    asked = fake_slurm(tmp_path, monkeypatch)
     for name in ("PROCID", "LOCALID", "NODEID", "RESTART_COUNT"):
         monkeypatch.setenv(f"SLURM_{name}", "0")
     monkeypatch.setenv("SLURM_NTASKS", "1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import stat
 import time
 import warnings
 import zipfile
@@ -17,18 +16,19 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from tests.support.processes import several
-from tests.runs.test_training import trainer
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessException
 
 from lightning_gans.callbacks import EMA, Checkpoint
 from lightning_gans.data import Gaussians
+from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.models import CGPGAN, PVDGAN, Model
 from lightning_gans.networks import DiscriminatorOutput, MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.runs.folder import newest
-from lightning_gans.distributed.strategy import GANDDP
+from tests.support.processes import several
+from tests.support.scheduler import fake_slurm
+from tests.support.training import trainer
 
 STEPS = 23
 PER_EPOCH = 5  # so that most iterations are within an epoch
@@ -221,24 +221,12 @@ def test_a_signal_to_one_process_stops_all_after_the_same_iteration(
     assert all(torch.equal(found[1][name], value) for name, value in whole[1].items())
 
 
-def slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, status: int = 0) -> Path:
-    """A cluster's variables, and an scontrol that writes down what it is asked."""
-    asked = folder / "asked"
-    script = folder / "bin" / "scontrol"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\necho "$@" >> {asked}\necho no such job >&2\nexit {status}\n')
-    script.chmod(script.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_JOB_ID", "123")
-    return asked
-
-
 @pytest.mark.parametrize("array", [False, True])
 def test_lightning_20347_a_warning_signal_saves_requeues_and_the_job_goes_on(
     array: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(0, 1, pvdgan, tmp_path / "whole")
-    asked = slurm(tmp_path, monkeypatch)
+    asked = fake_slurm(tmp_path, monkeypatch)
     if array:
         monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "120")
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
@@ -266,6 +254,6 @@ def test_lightning_21404_without_scontrol_it_is_said_how_to_go_on(
 
 
 def test_slurm_that_refuses_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slurm(tmp_path, monkeypatch, status=1)
+    fake_slurm(tmp_path, monkeypatch, status=1)
     with pytest.raises(RuntimeError, match=r"job 123 could not be requeued: no such job; submit"):
         fit(0, 1, pvdgan, tmp_path / "run", Kill(8, signal.SIGUSR1))

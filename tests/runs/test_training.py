@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import csv
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from tests.support.rounds import LATENT, TinyDiscriminator, TinyGenerator, one_by_one
-from torch import Tensor
 
 import lightning_gans
 from lightning_gans.callbacks import EMA, Checkpoint
-from lightning_gans.data import Gaussians
 from lightning_gans.errors import UserError
-from lightning_gans.runs.metrics_csv import MetricsCSV
-from lightning_gans.models import DLSGAN, GAN, AdversarialModule
-from lightning_gans.networks import MLPDiscriminator, MLPGenerator
-from lightning_gans.optimizers import AdamW
+from lightning_gans.models import DLSGAN, GAN
 from lightning_gans.priors import DynamicScale
-
-Weights = dict[str, Tensor]
-
-
-def points(model: type[DLSGAN] | type[GAN] = DLSGAN, seed: int = 1) -> AdversarialModule:
-    torch.manual_seed(seed)
-    return model(
-        image_shape=(2,),
-        latent_dim=LATENT,
-        generator=partial(MLPGenerator, width=8, depth=1),
-        discriminator=partial(MLPDiscriminator, width=8, depth=1),
-        optimizer=partial(AdamW, lr=0.01),
-    )
-
-
-def trainer(folder: Path, *callbacks: Callback, **options: Any) -> Trainer:
-    quiet = {
-        "accelerator": "cpu",
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "logger": MetricsCSV(str(folder)),
-        "log_every_n_steps": 1,
-        "num_sanity_val_steps": 0,
-        "default_root_dir": folder,
-        "callbacks": list(callbacks),
-    }
-    return Trainer(**{**quiet, **options})
-
-
-def data() -> Gaussians:
-    return Gaussians(train=80, validation=16, batch_size=8)  # ten iterations an epoch
-
-
-class Watch(Callback):
-    """Remembers the weights after every iteration and during validation."""
-
-    def __init__(self) -> None:
-        self.after: list[Weights] = []
-        self.validated: list[Weights] = []
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.after.append(copy.deepcopy(pl_module.state_dict()))
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.validated.append(copy.deepcopy(pl_module.state_dict()))
+from tests.support.rounds import LATENT, TinyDiscriminator, TinyGenerator, one_by_one
+from tests.support.training import Watch, Weights, data, points, trainer
 
 
 @pytest.mark.parametrize("model", [GAN, DLSGAN])

@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.test_cli import images, small
 from wandb.proto import wandb_internal_pb2
 
 from lightning_gans.cli import main
-
-__all__ = ["images"]
-
+from tests.support.command_line import small
 
 BLOCK = 32768
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -72,12 +69,12 @@ def history(found: list[Any]) -> list[dict[str, Any]]:
 
 
 def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # no account is known here
-    main([*small(images), "logger=wandb", "trainer.val_check_interval=2"])
+    main([*small(image_folder), "logger=wandb", "trainer.val_check_interval=2"])
     (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
     found = records(run)
 
@@ -114,26 +111,26 @@ def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_ax
 
 
 def test_lightning_13524_and_5342_a_run_that_continues_is_one_run_in_wandb_too(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    main([*small(images), "logger=wandb"])
+    main([*small(image_folder), "logger=wandb"])
     (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
-    main([*small(images), "logger=wandb", "ckpt_path=last", "trainer.max_steps=5"])
+    main([*small(image_folder), "logger=wandb", "ckpt_path=last", "trainer.max_steps=5"])
     ids = [file.stem.rpartition("-")[2] for file in run.glob("wandb/offline-run-*")]
     assert len(ids) == 2
     assert len(set(ids)) == 1
-    main([*small(images), "logger=wandb"])
+    main([*small(image_folder), "logger=wandb"])
     another = max((tmp_path / "runs" / "dlsgan" / "folder").iterdir())
     assert another != run
     assert not list(another.glob(f"wandb/offline-run-*{ids[0]}"))
 
 
-def test_tensorboard_gets_scalars_and_pictures(images: Path, tmp_path: Path) -> None:
+def test_tensorboard_gets_scalars_and_pictures(image_folder: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    main([*small(images), "logger=tensorboard"])
+    main([*small(image_folder), "logger=tensorboard"])
     (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
