@@ -1,6 +1,6 @@
-"""Recover the latents of images: ``python invert.py ckpt=RUN data=mnist``. See ``--help``."""
+"""``python invert.py ckpt=RUN data=mnist`` is ``lightning-gans invert ...``. See ``--help``."""
 
-from lightning_gans.cli import invert
+from lightning_gans.cli import main
 
 if __name__ == "__main__":
-    invert()
+    main(command="invert")

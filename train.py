@@ -1,4 +1,4 @@
-"""Train, validate, test or predict: ``python train.py model=dlsgan``. See ``--help``."""
+"""``python train.py model=dlsgan`` is ``lightning-gans train model=dlsgan``. See ``--help``."""
 
 from lightning_gans.cli import main
 

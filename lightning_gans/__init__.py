@@ -1,23 +1,37 @@
 """GANs and their inversions on PyTorch Lightning.
 
 Importing the package imports nothing heavy, so that a command line can be checked at once;
-``load`` and the rooms (``models``, ``networks``, ``priors``, ...) are found when first asked for.
+``load`` and the rooms (``models``, ``networks``, ``priors``, ...) are imported when first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning_gans.models.base.load import load
 
 __all__ = ["__version__", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+
+def _rooms() -> set[str]:
+    """The names of the modules and folders of the package."""
+    found = {path.stem for path in Path(__file__).parent.iterdir() if path.suffix in ("", ".py")}
+    return {name for name in found if not name.startswith("_") and name.isidentifier()}
 
 
 def __getattr__(name: str) -> object:
     if name == "load":
-        from lightning_gans.models.base.load import load  # noqa: PLC0415  (torch takes seconds to import)
+        from lightning_gans.models.base.load import load  # noqa: PLC0415  (torch takes seconds)
 
         return load
-    raise AttributeError(f"module 'lightning_gans' has no attribute {name!r}")
+    if name in _rooms():
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module '{__name__}' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_rooms()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ class UnreadableConfig(UsageError, ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, and with each key once and a text."""
+    """The safe loader, with each key once and a text."""
 
     depth = 0
+    aliases = True
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
+        if not self.aliases and self.check_event(yaml.AliasEvent):
             raise yaml.constructor.ConstructorError(None, None, "aliases are not read")
         self.depth += 1
         if self.depth > DEEPEST:
@@ -53,6 +54,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _LoaderWithoutAliases(_Loader):
+    """The same without aliases, a few lines of which can stand for more than memory holds."""
+
+    aliases = False
+
+
 # as jsonargparse reads them: 1e-3 is a number, and a date is text
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, expression) for tag, expression in pairs if not tag.endswith(":timestamp")]
@@ -60,8 +67,12 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_mapping(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
     """A YAML file's sections, {} if it is empty.
+
+    Args:
+        file: of at most 1 MB.
+        aliases: whether one part may refer to another, as in a file that a person wrote.
 
     Raises:
         UnreadableConfig: naming the file and why, in one line.
@@ -74,7 +85,8 @@ def read_mapping(file: Path) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise UnreadableConfig(f"{file} is larger than a config: over {LARGEST:,} bytes")
     try:
-        found = yaml.load(content.decode("utf-8"), _Loader)
+        loader = _Loader if aliases else _LoaderWithoutAliases
+        found = yaml.load(content.decode("utf-8"), loader)
     except UnicodeDecodeError:
         raise UnreadableConfig(f"{file} is not YAML: it is not text in UTF-8") from None
     # the constructors of scalars raise ValueError, as of the date 2000-13-01
@@ -87,7 +99,19 @@ def read_mapping(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise UnreadableConfig(f"{file} should hold sections such as 'model:', got {found!r:.60}")
+    if aliases and (reason := flaw(found)):
+        raise UnreadableConfig(f"{file} holds {reason}")
     return found
+
+
+def inside(mapping: object, key: str) -> Mapping[str, Any]:
+    """A section of a mapping, {} if there is none or it is none.
+
+    >>> inside({"model": {"init_args": 1}}, "model"), inside({"model": 3}, "model")
+    ({'init_args': 1}, {})
+    """
+    found = mapping.get(key) if isinstance(mapping, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def flaw(value: object, depth: int = 0, budget: list[int] | None = None) -> str | None:

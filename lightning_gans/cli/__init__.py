@@ -1,6 +1,7 @@
-"""The command lines of ``train.py`` and ``invert.py``.
+"""The command line: ``lightning-gans COMMAND [group=name] [key=value] [--key=value]``.
 
-Nothing outside this room knows of command lines.
+``python -m lightning_gans``, ``python train.py`` and ``python invert.py`` are the same. Nothing
+outside this room knows of command lines.
 """
 
 from __future__ import annotations
@@ -8,61 +9,88 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from lightning_gans.cli.inversion_words import understand_inversion
-from lightning_gans.cli.words import DEFAULTS, GROUPS, listing, understand
+from lightning_gans import __version__
+from lightning_gans.cli import train, workflow
+from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
 from lightning_gans.errors import UsageError, UserError
+from lightning_gans.runs.layout import one_run
 from lightning_gans.trust import take, trusting
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+__all__ = ["CONFIGS", "main", "one_line_errors"]
 
 
-def main(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> None:
-    """Run a command line of ``train.py``; a mistake ends in one line and no traceback.
+def main(
+    argv: Sequence[str] | None = None, command: str = "train", groups: Groups | None = None
+) -> None:
+    """Run a command line; a mistake ends in one line and no traceback.
 
     Args:
-        arguments: as in ``sys.argv[1:]``, which is the default.
-        configs: the folder of config files.
+        argv: as in ``sys.argv[1:]``, which is the default.
+        command: what is done if the first words name no command.
+        groups: of config files; without, those of this folder and of the package.
 
     Raises:
-        SystemExit: with status 2 if the command line was wrong, 1 if something else was.
+        SystemExit: with status 2 if the command line was wrong, 1 if something else was, and
+            whatever else a command tells.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in ("-h", "--help"):
-        print(usage(configs))
+    words = list(sys.argv[1:] if argv is None else argv)
+    known = Groups() if groups is None else groups
+    if words and words[0] == "--version":
+        print(__version__)
         return
-    with one_line_errors(), trusted(words) as words:
-        command = understand(words, configs)
-        from lightning_gans.cli.lightning import run  # noqa: PLC0415  (takes seconds to import)
-
-        run(command)
-
-
-def invert(arguments: Sequence[str] | None = None, configs: Path = CONFIGS) -> None:
-    """Run a command line of ``invert.py``, as :func:`main` does."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
-        print(inversion_usage(configs))
+    if command == "train" and (not words or words[0] in ("-h", "--help")):
+        print(usage(known))
         return
-    with one_line_errors(), trusted(words) as words:
-        request = understand_inversion(words, configs)
-        from lightning_gans.cli.inversion import run  # noqa: PLC0415  (takes seconds to import)
+    with one_line_errors(), one_run():
+        command, words = split_command(words, command)
+        words, trusted = take(words)
+        with trusting(trusted):
+            status = run(command, words, known)
+    if status:
+        sys.exit(status)
 
-        run(request)
+
+def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
+    """The command that the first words name, and the others.
+
+    Raises:
+        UsageError: for a first word that is neither a command nor an option.
+    """
+    known = [*train.COMMANDS, *workflow.workflows()]
+    for count in (2, 1):
+        named = " ".join(argv[:count])
+        if named in known:
+            return named, list(argv[count:])
+    first = argv[0] if argv else ""
+    halves = [name for name in known if name.startswith(f"{first} ")]
+    if halves:
+        raise UsageError(f"{first} what? There are {', '.join(halves)}")
+    if command == "train" and "=" not in first and not first.startswith("-"):
+        raise UsageError(
+            f"there is no command '{first}'{suggestion(first, known)}; commands are "
+            f"{', '.join(known)}"
+        )
+    return command, list(argv)
 
 
-@contextmanager
-def trusted(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words without ``trust=MODULE``; the modules are trusted meanwhile."""
-    rest, modules = take(words)
-    with trusting(modules):
-        yield rest
+def run(command: str, argv: Sequence[str], groups: Groups) -> int:
+    """Run a command and return its exit status."""
+    if command not in train.COMMANDS:
+        return workflow.run(command, argv, groups)
+    if {"-h", "--help"} & set(argv):
+        print(train.usage(groups))
+        return 0
+    understood = train.understand(command, argv, groups)
+    from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
+
+    run_lightning(understood)
+    return 0
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line for what the user can mend: status 2 for words, else 1."""
+    """End the program with one line for what the user can fix: status 2 for words, else 1."""
     try:
         yield
     except UsageError as error:
@@ -73,56 +101,17 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def inversion_usage(configs: Path) -> str:
-    """What ``invert.py --help`` prints."""
-    return "\n".join(
-        [
-            "python invert.py ckpt=RUN data=NAME|images=FOLDER [key=value ...]",
-            "",
-            "  python invert.py ckpt=runs/lsgan/mnist/TIME data=mnist data.root=data n=100",
-            "  python invert.py ckpt=RUN images=photos regularizer=wasserstein "
-            "regularizer.weight=0.1",
-            "  python invert.py ckpt=RUN data=mnist constraint=logistic_cutoff "
-            "constraint.steepness=2 constraint.midpoint=2",
-            "",
-            f"  data=        {listing('data', configs)}",
-            f"  inversion=   {listing('inversion', configs)}: settings of the papers",
-            "  regularizer= wasserstein, energy, lukaszyk_karmowski, bhattacharyya,",
-            "               bhattacharyya_normal, z_score_square, z_score_absolute,",
-            "               fool_discriminator; regularizer.weight=0.1",
-            "  constraint=  boundary_resampling, hard_cutoff, logistic_cutoff,",
-            "               truncated_normal_cutoff, typical_ball",
-            "  loss=        l1, l2, huber",
-            "  n=100 steps=200 restarts=16 lr=0.01 start=prior|zeros|encoder patience= seed=0",
-            "  classifier=digits|RUN   accuracy of the reconstructions",
-            "  probe=noise|shifted:4,0 invert these instead of the images",
-            "  category=0              of class-conditional models",
-            "  devices=2 num_nodes=1   processes that share the images",
-            "  trust=my.module         whose classes a checkpoint may name",
-        ]
-    )
-
-
-def usage(configs: Path) -> str:
+def usage(groups: Groups) -> str:
     """What ``--help`` prints."""
     lines = [
-        "python train.py [fit|validate|test|predict] [group=name ...] [key=value ...] [options]",
+        "lightning-gans COMMAND [group=name ...] [key=value ...]",
         "",
-        "  python train.py model=dlsgan",
-        "  python train.py model=dlsgan data=mnist data.root=data trainer.max_steps=20000",
-        "  python train.py model=dlsgan ckpt_path=last        go on with the newest run",
-        "  python train.py test ckpt_path=runs/.../last-step=20000.ckpt",
-        "",
-        "groups (files in the folder configs; a path to a YAML file of your own will do too):",
+        "  train       train a model: lightning-gans train model=dlsgan",
+        "  validate    measure a checkpoint",
+        "  test        the same, on the test images",
+        "  predict     codes and reconstructions, or classes, of the validation images",
     ]
-    for group in GROUPS:
-        default = f"  [{DEFAULTS[group]}]" if group in DEFAULTS else ""
-        lines.append(f"  {group + '=':<12}{listing(group, configs)}{default}")
-    lines += [
-        "",
-        "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
-        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
-        "trust=my.module lets a checkpoint or a run's config name classes of your own module",
-        "--print_config prints the merged config; train.py fit --help lists all other options",
-    ]
+    lines += [f"  {name:<12}{made.summary}" for name, made in workflow.workflows().items()]
+    lines += ["", "COMMAND --help tells its options; train is meant if no command is named.", ""]
+    lines += train.usage(groups).splitlines()[8:]
     return "\n".join(lines)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 
-from lightning_gans.cli.pairs import suggestion
+from lightning_gans.cli.grammar import PACKAGE, suggestion
 from lightning_gans.errors import UsageError, UserError
+from lightning_gans.signatures import RANGES
 
 # what the names of networks end in that an argument without a default class can take
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
@@ -50,7 +54,8 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
         )
     wrong = re.search(r"Expected (?:an? )?(.+?)\. Got value: (.*)", message)
     if wrong:
-        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1])
+        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1]).removeprefix("typing.")
+        kind = RANGES.get(kind.rpartition(".")[2], kind)
         return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
     # what a constructor said of its own argument stands between jsonargparse's lines
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
@@ -65,13 +70,50 @@ def refusals() -> Iterator[None]:
 
     Raises:
         UsageError: with what the constructor said.
+        UserError: with the place in a person's own code, if that is what failed.
     """
     try:
         yield
-    except ValueError as error:
+    except Exception as error:
         if isinstance(error, UserError):
             raise
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error  # said by the data, when asked for their shape
+        if (own := in_own_code(error)) is not None:
+            raise own from error
+        if not isinstance(error, ValueError):
+            raise
         raise one_line(str(error), []) from error
+
+
+def in_own_code(error: BaseException) -> UserError | None:
+    """One line with the place at which a person's own code failed; None if it did not.
+
+    That is the innermost place outside of this package and of what is installed, if it was called
+    from there.
+    """
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        frames = traceback.extract_tb(following.__traceback__)
+        ours = [i for i, frame in enumerate(frames) if not is_own(frame.filename)]
+        deeper = [f for f in frames[ours[0] if ours else 0 :] if is_own(f.filename)]
+        if deeper and not isinstance(following, UserError):
+            place = deeper[-1]
+            return UserError(
+                f"{place.filename}, line {place.lineno}, in {place.name}: "
+                f"{type(following).__name__}: {' '.join(str(following).split())}"
+            )
+        following = following.__cause__ or following.__context__
+    return None
+
+
+def is_own(filename: str) -> bool:
+    """Whether a source file is a person's own, neither installed nor of this package."""
+    path = Path(filename)
+    installed = [PACKAGE, *(Path(folder) for folder in sysconfig.get_paths().values())]
+    return path.is_file() and not any(path.is_relative_to(folder) for folder in installed)
 
 
 def parameters(class_path: str) -> list[str]:

@@ -32,8 +32,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumulation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.words import Command, inside
+from lightning_gans.cli.errors import in_own_code, one_line, refusals
+from lightning_gans.cli.train import Command
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
@@ -46,7 +46,7 @@ from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.runs.links import check_links
 from lightning_gans.runs.metrics_csv import FILE, forget_after
 from lightning_gans.runs.report import report
-from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.safe_yaml import inside, read_mapping
 from lightning_gans.workflows.run_config import guarded, option, typed_texts, vetted
 
 
@@ -123,7 +123,7 @@ class CLI(LightningCLI):
         except argparse.ArgumentError as error:
             sub = self._subcommand_parsers[self.command.subcommand]
             known = [action.dest for action in sub._actions]
-            raise one_line(str(error), known) from None
+            raise in_own_code(error) or one_line(str(error), known) from error
 
     def parsed(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
         """What is typed is parsed as it is; of the run that is gone on from nothing is believed."""
@@ -212,15 +212,8 @@ class CLI(LightningCLI):
             UsageError: with what the constructor said.
         """
         file = self.command.run_config
-        try:
-            with guarded(self.named, str(file)) if file else contextlib.nullcontext():
-                super().instantiate_classes()
-        except ValueError as error:
-            if isinstance(error, UserError):
-                raise
-            if isinstance(error.__cause__, UserError):
-                raise error.__cause__ from error  # said by the data, when asked for their shape
-            raise one_line(str(error), []) from error
+        with refusals(), guarded(self.named, str(file)) if file else contextlib.nullcontext():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what only the command line needs."""
@@ -267,12 +260,10 @@ def run(command: Command) -> None:
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
     try:
         CLI(command)
-    except (MisconfigurationException, wandb.errors.Error, OSError) as error:
-        if isinstance(error, UserError):
-            raise
+    except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
     except SIGTERMException:
-        print("stopped by SIGTERM; ckpt_path=last goes on from here", file=sys.stderr)
+        print("stopped by SIGTERM; ckpt_path=last resumes from here", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
     finally:
         if wandb.run is not None:
@@ -282,6 +273,3 @@ def run(command: Command) -> None:
         if folder and not given:
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()  # if nothing came of it
-        # the folder is this run's; another in this process has one of its own
-        if given is None:
-            os.environ.pop(VARIABLE, None)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.runs.checkpoint_format import AVERAGES, averages, wrong
 from lightning_gans.errors import UserError
-from lightning_gans.runs.folder import FOLDER, damage, newest
+from lightning_gans.runs.checkpoint_format import AVERAGES, averages, wrong
+from lightning_gans.runs.folder import CheckpointMissing, damage, find
 
 __all__ = [
     "AVERAGES",
@@ -23,30 +23,8 @@ __all__ = [
 ]
 
 
-class CheckpointMissing(UserError, FileNotFoundError):
-    """There is no checkpoint where one should be."""
-
-
 class UnreadableCheckpoint(UserError, ValueError):
     """A file that is no checkpoint of this package, or is not whole."""
-
-
-def find(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the newest in a run's folder.
-
-    Raises:
-        CheckpointMissing: if there is none.
-    """
-    if path.is_file():
-        return path
-    if path.is_dir():
-        found = newest(path) or newest(path.parent)
-        if found:
-            return found
-        failed = next(iter((path / FOLDER).glob("failed-step=*.ckpt")), None)
-        hint = f"; it failed, and left {failed}" if failed else ""
-        raise CheckpointMissing(f"no checkpoint in the run's folder {path}{hint}")
-    raise CheckpointMissing(f"no checkpoint at {path}: there is no such file or folder")
 
 
 def read(file: Path) -> dict[str, Any]:

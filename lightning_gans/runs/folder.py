@@ -1,4 +1,4 @@
-"""Where a run keeps its checkpoints, and which can be gone on from. Imports nothing heavy."""
+"""A run's folder: where its checkpoints are, and from which it can resume. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,32 @@ import warnings
 import zipfile
 from pathlib import Path
 
+from lightning_gans.errors import UserError
+
 # of a run, the folder that holds its checkpoints
 FOLDER = "checkpoints"
+
+
+class CheckpointMissing(UserError, FileNotFoundError):
+    """There is no checkpoint where one should be."""
+
+
+def find(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the newest in a run's folder.
+
+    Raises:
+        CheckpointMissing: if there is none.
+    """
+    if path.is_file():
+        return path
+    if path.is_dir():
+        found = newest(path) or newest(path.parent)
+        if found:
+            return found
+        failed = next(iter((path / FOLDER).glob("failed-step=*.ckpt")), None)
+        hint = f"; it failed, and left {failed}" if failed else ""
+        raise CheckpointMissing(f"no checkpoint in the run's folder {path}{hint}")
+    raise CheckpointMissing(f"no checkpoint at {path}: there is no such file or folder")
 
 
 def newest(run: Path, kind: str = "last") -> Path | None:

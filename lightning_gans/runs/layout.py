@@ -1,4 +1,7 @@
-"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>``."""
+"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>``.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,82 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
+from lightning_gans.errors import UsageError, UserError
 from lightning_gans.runs import scheduler
-from lightning_gans.errors import UsageError
-from lightning_gans.runs.folder import FOLDER, newest
+from lightning_gans.runs.folder import FOLDER, find, newest
 
 ROOT = "runs"
 CONFIG = "config.yaml"
 CHECKPOINTS = f"{FOLDER}/*.ckpt"
 # tells the folder to the processes that Lightning starts for other devices
 VARIABLE = "LIGHTNING_GANS_RUN"
+
+# what the command line settled, which the folder of its results keeps
+_settings: ContextVar[str | None] = ContextVar("settings", default=None)
+
+
+@contextmanager
+def one_run() -> Iterator[None]:
+    """What holds for a whole run that a command line asked for.
+
+    What the system refuses becomes one line, and the run's folder is forgotten in the end: another
+    run in this process has one of its own.
+
+    Raises:
+        UserError: with the message of an OSError.
+    """
+    given = os.environ.get(VARIABLE)
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(" ".join(str(error).split())) from error
+    finally:
+        if given is None:
+            os.environ.pop(VARIABLE, None)
+
+
+@contextmanager
+def keep_settings(text: str) -> Iterator[None]:
+    """Let the folders of results that are made in the block keep ``config.yaml``, this text."""
+    token = _settings.set(text)
+    try:
+        yield
+    finally:
+        _settings.reset(token)
+
+
+def results_folder(names: Mapping[str, str], kind: str, out: str | None = None) -> Path:
+    """A folder for the results of a command, with the settings that it was given.
+
+    Args:
+        names: of the model and the data.
+        kind: of results, such as ``invert``; the end of the folder's name.
+        out: the folder itself, if the person chose one.
+    """
+    folder = new_run(names, kind) if out is None else Path(out).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    if (text := _settings.get()) is not None:
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+    return folder
+
+
+def family_of(ckpt: str | Path, otherwise: str) -> str:
+    """The model's name among the runs: the one that the run of a checkpoint has.
+
+    Args:
+        ckpt: a run's folder, or a checkpoint.
+        otherwise: for a checkpoint that is in no folder of ``runs``.
+    """
+    folders = find(Path(ckpt)).resolve().parents
+    if len(folders) > 4 and folders[4].name == ROOT:
+        return folders[3].name
+    return otherwise.lower()
 
 
 def new_run(names: Mapping[str, str], subcommand: str) -> Path:

@@ -1,0 +1,356 @@
+"""From what a person types to the options of Lightning's command line. Imports nothing heavy.
+
+``model=dlsgan trainer.max_steps=300`` becomes ``--config configs/model/dlsgan.yaml
+--trainer.max_steps=300``. Whatever names, files and the source of constructors can tell is checked
+here, in a fraction of a second, before torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_gans.cli.grammar import SWITCHES, Groups, existing, split_key_values, suggestion
+from lightning_gans.errors import UsageError
+from lightning_gans.runs.folder import find
+from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
+from lightning_gans.safe_yaml import inside, read_mapping
+from lightning_gans.signatures import signature
+
+# what each command is called by Lightning
+COMMANDS = {
+    "train": "fit",
+    "fit": "fit",
+    "validate": "validate",
+    "test": "test",
+    "predict": "predict",
+}
+# what each group of config files sets, in the order in which the files apply
+GROUPS = {
+    "model": "model",
+    "data": "data",
+    "trainer": "trainer",
+    "logger": "trainer.logger",
+    "experiment": None,
+}
+# the file of a group that applies unless another is named
+DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
+# always applied first: what it says is what every run starts from
+BASE = "trainer"
+# what people call a thing, and where it is
+SYNONYMS = {
+    "optimizer": "model.optimizer",
+    "discriminator_optimizer": "model.discriminator_optimizer",
+    "ckpt": "ckpt_path",
+}
+
+
+@dataclass(frozen=True)
+class Undotted:
+    """The options without a dot: those of a run as a whole.
+
+    Attributes:
+        seed_everything: of all that is drawn; true draws one.
+        ckpt_path: a run's folder, a checkpoint, ``last`` or ``best``: go on from there.
+        verbose: whether validate and test print their results.
+        return_predictions: whether predict keeps its results in memory, too.
+    """
+
+    seed_everything: int | bool = 0
+    ckpt_path: str | None = None
+    verbose: bool = True
+    return_predictions: bool | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, understood.
+
+    Attributes:
+        subcommand: one of ``fit``, ``validate``, ``test``, ``predict``.
+        options: what Lightning's command line is given after the subcommand.
+        names: of the model and the data, for the run's folder.
+        run_config: of the config files in ``options``, the run's own, which a stranger may have
+            written; None if no run is resumed.
+    """
+
+    subcommand: str
+    options: tuple[str, ...]
+    names: Mapping[str, str]
+    run_config: Path | None = None
+
+
+def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
+    """Translate a command line.
+
+    Args:
+        command: one of ``COMMANDS``.
+        argv: what was typed after it.
+        groups: of config files.
+
+    Raises:
+        UsageError: for a group, name, option or file that does not exist, with what does.
+    """
+    subcommand = COMMANDS[command]
+    names: dict[str, str] = {}
+    files: list[Path] = []
+    settings: list[str] = []
+    unknown: list[str] = []
+    for key, value in split_key_values(argv):
+        bare = key.removeprefix("--")
+        if key.partition("=")[0] in SWITCHES:
+            settings.append(key)
+        elif value is None:
+            raise UsageError(
+                f"expected group=name, key=value or --key=value, got '{key}'"
+                f"{suggestion(key, COMMANDS)}; commands come first"
+            )
+        elif key in ("--config", "-c"):
+            files.append(existing(value))
+        elif key in GROUPS:
+            names[key] = value
+        elif bare in GROUPS and value in groups.names(bare):
+            names[bare] = value  # --model dlsgan is model=dlsgan
+        elif is_option(bare):
+            settings.append(f"--{setting(bare)}={value}")
+        else:
+            unknown.append(bare)
+    if unknown:
+        raise unknown_option(unknown[0], names, files, groups)
+    check_seed(settings)
+    check_experiment(names, groups)
+    called = {**name_all(files, names, groups), **names}
+    called = {group: called[group] for group in ("model", "data") if group in called}
+    settings, run = resume(settings, called, subcommand)
+    if run is not None and not any("model" in own(file) for file in files):
+        # the run says what its model, data and all else were; what is typed is laid on top
+        called = {"model": run.parent.parent.name, "data": run.parent.name}
+        typed = {group: name for group, name in names.items() if group not in called}
+        chosen = [run / CONFIG] + [groups.find(g, n) for g, n in typed.items()]
+    else:
+        run = None
+        asks_help = any(option in ("--help", "-h") for option in settings)
+        chosen = choose(names, files, settings, groups, need_model=not asks_help)
+    config = None if run is None else run / CONFIG
+    content = [read_mapping(f) if f == config else own(f) for f in chosen + files]
+    settings = name_networks(settings, content) + settings
+    options = [f"--config={file}" for file in chosen + files] + settings
+    return Command(subcommand, tuple(options), called, config)
+
+
+def is_option(key: str) -> bool:
+    """Whether a key may be an option of Lightning's command line, as far as its form tells."""
+    known = (*Undotted.__annotations__, *GROUPS, *SYNONYMS)
+    return not key.startswith("-") and ("." in key or key in known)
+
+
+def setting(key: str) -> str:
+    """The full name of a single option.
+
+    Raises:
+        UsageError: for an option of a logger.
+    """
+    head, dot, rest = key.partition(".")
+    if head == "logger" and dot:
+        raise UsageError(
+            f"there is no option '{key}'; what a logger is told stands in its file: copy one of "
+            "configs/logger and name it, logger=path/to/mine.yaml"
+        )
+    return f"{SYNONYMS[head]}{dot}{rest}" if head in SYNONYMS else key
+
+
+def unknown_option(
+    key: str, names: Mapping[str, str], files: Iterable[Path], groups: Groups
+) -> UsageError:
+    """What to say of a word that is no option: the group or option that it may stand for."""
+    undotted = [*GROUPS, *Undotted.__annotations__, "trust"]
+    chosen = [groups.find(g, n) for g, n in {**DEFAULTS, **names}.items()]
+    dotted = list(dict.fromkeys(options_of([*chosen, *files])))
+    exact = [option for option in dotted if option.endswith(f".{key}")]
+    hint = f" (did you mean '{exact[0]}'?)" if exact else suggestion(key, [*undotted, *dotted])
+    return UsageError(
+        f"there is no group or option '{key}'{hint}; groups are {', '.join(GROUPS)}; options are "
+        f"{', '.join(Undotted.__annotations__)} and dotted keys such as trainer.max_steps"
+    )
+
+
+def options_of(files: Iterable[Path]) -> Iterator[str]:
+    """The dotted options of what config files name, read from the source of its classes."""
+    for file in files:
+        for section, content in own(file).items():
+            yield from below(section, content)
+
+
+def below(key: str, content: Any) -> Iterator[str]:
+    """The dotted options at and below a place in a config."""
+    if isinstance(content, str):
+        content = {"class_path": content}
+    if not isinstance(content, dict):
+        return
+    path = content.get("class_path")
+    short = next((s for s, full in SYNONYMS.items() if full == key), key)
+    if isinstance(path, str) and "." in path:
+        module, _, name = path.rpartition(".")
+        made = signature(module, name)
+        for parameter in made.parameters if made else ():
+            yield f"{short}.{parameter}"
+        content = content.get("init_args") or {}
+    for name, value in content.items():
+        yield f"{short}.{name}"
+        yield from below(f"{key}.{name}", value)
+
+
+def check_seed(settings: Iterable[str]) -> None:
+    """Refuse a seed that is none: without one, nothing could be repeated."""
+    for option in settings:
+        key, _, value = option.partition("=")
+        if key == "--seed_everything" and not (value.isdigit() or value in ("true", "True")):
+            raise UsageError(
+                f"seed_everything={value}: expected a whole number from 0 on, or true to draw one"
+            )
+
+
+def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
+    """Refuse a model beside an experiment that says which model it trains."""
+    if "experiment" in names and "model" in names:
+        experiment = groups.find("experiment", names["experiment"])
+        if "model" in own(experiment):
+            raise UsageError(
+                f"experiment={names['experiment']} says which model it trains; leave "
+                f"model={names['model']} out"
+            )
+
+
+def resume(
+    settings: list[str], names: Mapping[str, str], subcommand: str
+) -> tuple[list[str], Path | None]:
+    """The settings with the checkpoint's own path, and the folder of its run if that applies.
+
+    ``last`` and ``best`` are looked for among the runs of the same model and data; a run's folder
+    means its newest checkpoint. A SLURM job that was requeued resumes where it was.
+    """
+    given = [s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")]
+    if not given:
+        waiting = requeued(names) if subcommand == "fit" else None
+        if waiting is not None:  # the command line is the whole one that began the run
+            return [*settings, f"--ckpt_path={waiting}"], None
+    if not given or given[-1] == "null":
+        return settings, None
+    ckpt_path = given[-1]
+    by_kind = ckpt_path in ("last", "best")
+    path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))
+    settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
+    run = path.parent.parent
+    ours = by_kind or "model" not in names
+    return settings, run if ours and (run / CONFIG).is_file() else None
+
+
+def choose(
+    names: Mapping[str, str],
+    files: Sequence[Path],
+    settings: Sequence[str],
+    groups: Groups,
+    need_model: bool,
+) -> list[Path]:
+    """The config files of all groups, named or by default, in the order in which they apply.
+
+    An experiment applies last, so that it can depart from what other files say. But data that are
+    named beside an experiment of other data replace them.
+
+    Raises:
+        UsageError: if no model is named.
+    """
+    named = {group: groups.find(group, name) for group, name in names.items()}
+    given = [*files, *(path for group, path in named.items() if group != "data")]
+    present = {place for file in given for place in places(file)}
+    if "data" in named:
+        # what it says of the model is which networks suit it, not which model
+        present |= places(named["data"]) - {"model"}
+    present |= {s[2:].partition("=")[0] for s in settings}
+    if need_model and "model" not in present:
+        raise UsageError(f"no model is named; give model=NAME, one of {groups.listing('model')}")
+    chosen = [groups.find(BASE, DEFAULTS[BASE])]
+    for group, section in GROUPS.items():
+        if group in named:
+            chosen.append(named[group])
+        elif group in DEFAULTS and group != BASE and section not in present:
+            chosen.append(groups.find(group, DEFAULTS[group]))
+    if "data" in named and "experiment" in named:
+        ours, theirs = (class_of(named[g], "data") for g in ("data", "experiment"))
+        if theirs is not None and ours != theirs:
+            chosen.append(named["data"])
+    return chosen
+
+
+def class_of(file: Path, section: str) -> str | None:
+    """The class that a section of a config file names; None if it names none."""
+    content = own(file).get(section)
+    found = content.get("class_path") if isinstance(content, dict) else content
+    return None if found is None else str(found)
+
+
+def places(file: Path) -> set[str]:
+    """The sections that a config file sets, such as ``model``, ``trainer``, ``trainer.logger``."""
+    content = own(file)
+    logger = "logger" in inside(content, "trainer")
+    return {*content, *(["trainer.logger"] if logger else [])}
+
+
+def own(file: Path) -> dict[str, Any]:
+    """The content of a config file that the person named."""
+    return read_mapping(file, aliases=True)
+
+
+def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which networks ``model.generator.channels=32`` means if none are named: the standard."""
+    points = any("Gaussians" in str(found.get("data")) for found in content)
+    named = []
+    for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
+        chosen = any(s.startswith(f"--model.{part}=") for s in settings) or any(
+            inside(inside(found, "model"), "init_args").get(part) for found in content
+        )
+        if not chosen and any(s.startswith(f"--model.{part}.") for s in settings):
+            kind = "MLP" if points else "Conv"
+            named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
+    return named
+
+
+def name_all(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
+    """What to call the model and the data that files set without being named for it."""
+    found = {"data": DEFAULTS["data"]}
+    whole = list(files)
+    if "experiment" in names:
+        whole.insert(0, groups.find("experiment", names["experiment"]))
+    for file in whole:
+        for group in ("model", "data"):
+            if group in own(file):
+                found[group] = file.stem
+    return found
+
+
+def usage(groups: Groups) -> str:
+    """What ``train --help`` prints."""
+    lines = [
+        "lightning-gans train [group=name ...] [key=value ...] [options]",
+        "(also validate, test, predict; python train.py is the same)",
+        "",
+        "  lightning-gans train model=dlsgan",
+        "  lightning-gans train model=dlsgan data=mnist data.root=data trainer.max_steps=20000",
+        "  lightning-gans train model=dlsgan ckpt_path=last        resume the newest run",
+        "  lightning-gans test ckpt_path=runs/.../last-step=20000.ckpt",
+        "",
+        "groups (files in ./configs or in the package; a path to a YAML file will do too):",
+    ]
+    for group in GROUPS:
+        default = f"  [{DEFAULTS[group]}]" if group in DEFAULTS else ""
+        lines.append(f"  {group + '=':<12}{groups.listing(group)}{default}")
+    lines += [
+        "",
+        "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
+        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
+        "trust=my.module lets a checkpoint or a run's config name classes of that module",
+        "--print_config prints the merged config; train --trainer.help and its like list the rest",
+    ]
+    return "\n".join(lines)

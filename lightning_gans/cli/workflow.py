@@ -1,0 +1,268 @@
+"""Commands that are functions: their options, ranges, choices and help are the signature's.
+
+A command ``ood score`` is the function ``ood_score`` of the module of that name in ``workflows``.
+What is typed is checked against its source first, which takes a fraction of a second; only then is
+it imported and called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_gans.cli.grammar import SWITCHES, Groups, split_key_values, suggestion
+from lightning_gans.errors import UsageError
+from lightning_gans.runs.layout import keep_settings
+from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.signatures import PACKAGE, Parameter, Signature, signature, subclasses
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from lightning_gans.workflows.outcome import Outcome
+
+# what people call an option, and what it is called
+SYNONYMS = {
+    "ckpt_path": "ckpt",
+    "regulariser": "regularizer",
+    "regularizer.weight": "weight",
+    "calibration": "data",
+    "score": "scores",
+    "fold": "data.fold",
+}
+
+
+@dataclass
+class Request:
+    """What was typed, understood.
+
+    Attributes:
+        presets: files of options, in order.
+        sections: for each parameter that a config file sets, its content as JSON.
+        values: for each option, dotted or not, what was typed last; all, where many are taken.
+        switches: options without a value.
+    """
+
+    presets: list[Path] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
+    switches: list[str] = field(default_factory=list)
+
+
+def workflows() -> dict[str, Signature]:
+    """The commands that are functions, by their names, with a space where the function has "_"."""
+    found = {}
+    outcomes = ["Outcome", *subclasses("lightning_gans.workflows.outcome", "Outcome")]
+    for file in sorted((PACKAGE / "workflows").glob("*.py")):
+        made = signature(f"lightning_gans.workflows.{file.stem}", file.stem)
+        if made is not None and made.returns in outcomes:
+            found[file.stem.replace("_", " ")] = made
+    return found
+
+
+def run(command: str, argv: Sequence[str], groups: Groups) -> int:
+    """Run a command.
+
+    Args:
+        command: one of :func:`workflows`.
+        argv: what was typed after it.
+        groups: of config files.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: for a name, option, file or value that there is not, with what there is.
+        UserError: for what cannot be done, in one line.
+    """
+    known = workflows()[command]
+    if not argv or {"-h", "--help"} & set(argv):
+        print(usage(command, known, groups))
+        return 0
+    request = understand(argv, known.parameters, groups)
+    missing = [
+        name
+        for name, parameter in known.parameters.items()
+        if parameter.default is None and name not in request.values
+        if name not in request.sections and not request.presets
+    ]
+    if missing:
+        text = known.parameters[missing[0]].text
+        raise UsageError(f"no {missing[0]} is named; give {missing[0]}=VALUE: {text}")
+    return call(command, known, request)
+
+
+def understand(argv: Sequence[str], parameters: Mapping[str, Parameter], groups: Groups) -> Request:
+    """Take a command line apart; whatever names and files can tell is checked.
+
+    Raises:
+        UsageError: for a name, option or file that there is not, with what there is.
+    """
+    request = Request()
+    for word, value in split_key_values(argv):
+        if word.partition("=")[0] in SWITCHES:
+            request.switches.append(word)
+            continue
+        key, given = (word.removeprefix("--"), value)
+        if given is None:
+            # a word alone is what the command is about: its first parameter
+            key, given = next(iter(parameters)), word
+        key = synonym(key, parameters)
+        head, dot, _ = key.partition(".")
+        if key == "config":
+            request.presets.append(groups.find("", f"{given}"))
+        elif head in groups and not dot:
+            file = groups.find(head, given)
+            if head not in parameters:
+                request.presets.append(file)
+                continue
+            section = read_mapping(file).get(head)
+            if not section:
+                raise UsageError(f"{file} has no section '{head}'")
+            request.sections[head] = json.dumps(section)
+        elif head not in parameters:
+            raise unknown_option(key, parameters, groups)
+        elif parameters[head].many:
+            request.values.setdefault(key, []).append(given)
+        else:
+            request.values[key] = [given if dot else named(parameters[head], given)]
+    return request
+
+
+def synonym(key: str, parameters: Mapping[str, Parameter]) -> str:
+    """The option that a word means, if it is none itself."""
+    head, dot, rest = key.partition(".")
+    found = SYNONYMS.get(key) or f"{SYNONYMS.get(head, head)}{dot}{rest}"
+    return found if found.partition(".")[0] in parameters else key
+
+
+def named(parameter: Parameter, value: str) -> str:
+    """A value as jsonargparse takes it: the import path of a class that is named in short.
+
+    Raises:
+        UsageError: for the name of a class that there is not.
+    """
+    classes = parameter.classes()
+    if not classes or "." in value or value in parameter.choices:
+        return value
+    if value in ("none", "null"):
+        return "null"
+    by_class = {path.rpartition(".")[2]: path for path in classes.values()}
+    if value in classes or value in by_class:
+        return classes.get(value) or by_class[value]
+    there = choices(parameter)
+    raise UsageError(
+        f"there is no {parameter.name} '{value}'{suggestion(value, there)}; "
+        f"there are {', '.join(there)}"
+    )
+
+
+def choices(parameter: Parameter) -> list[str]:
+    """The words that an option takes, if they can be listed."""
+    return list(dict.fromkeys([*parameter.classes(), *parameter.choices]))
+
+
+def unknown_option(key: str, parameters: Mapping[str, Parameter], groups: Groups) -> UsageError:
+    """What to say of an option that does not exist."""
+    known = list(dict.fromkeys([*parameters, "trust"]))
+    return UsageError(
+        f"there is no option '{key}'{suggestion(key, known)}; options are {', '.join(known)}, and "
+        "dotted keys such as data.root"
+    )
+
+
+def call(command: str, known: Signature, request: Request) -> int:
+    """Import the workflow, make its arguments and call it.
+
+    Raises:
+        UsageError: for a value that is refused.
+    """
+    from lightning_gans.cli.errors import one_line, refusals  # noqa: PLC0415  (after the words)
+
+    name = command.replace(" ", "_")
+    function = getattr(import_module(known.module), name)
+    parser = make_parser(command, function)
+    try:
+        settings = parser.parse_args([*options(request, known.parameters)])
+    except argparse.ArgumentError as error:
+        raise one_line(str(error), [action.dest for action in parser._actions]) from error
+    if request.switches:
+        print(parser.dump(settings, skip_unset=False))
+        return 0
+    with refusals():
+        made = parser.instantiate_classes(settings)
+    arguments = {key: made[key] for key in known.parameters}
+    with keep_settings(parser.dump(settings, skip_unset=False)):
+        outcome: Outcome = function(**arguments)
+    if str(outcome):
+        print(outcome)
+    return outcome.exit_status
+
+
+def make_parser(command: str, function: object) -> ArgumentParser:
+    """Jsonargparse's parser of a workflow's signature."""
+    from jsonargparse import ArgumentParser  # noqa: PLC0415  (after the words)
+
+    parser = ArgumentParser(prog=command, exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(function)
+    return parser
+
+
+def options(request: Request, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """What jsonargparse is given: presets, then whole parts, then what is set in them."""
+    for file in request.presets:
+        yield f"--config={file}"
+    for name, section in request.sections.items():
+        yield f"--{name}={section}"
+    for key in sorted(request.values, key=lambda key: "." in key):
+        found = request.values[key]
+        many = "." not in key and parameters[key].many
+        yield f"--{key}={json.dumps(found) if many else found[-1]}"
+
+
+def usage(command: str, known: Signature, groups: Groups) -> str:
+    """What ``COMMAND --help`` prints."""
+    first = next(iter(known.parameters))
+    lines = [f"lightning-gans {command} {first}=VALUE [key=value ...]", "", known.summary]
+    if known.description:
+        lines += ["", known.description]
+    lines.append("")
+    for name, parameter in known.parameters.items():
+        text = [parameter.text]
+        there = groups.names(name) if name in groups else choices(parameter)
+        if there:
+            text.append(f"One of {', '.join(there)}.")
+        elif parameter.range is not None:
+            text.append(f"A {parameter.range}.")
+        default = (parameter.default or "").strip("'").replace("None", "")
+        lines += option(f"{name}={default}", " ".join(text))
+    for group in presets(known.parameters, groups):
+        lines += option(f"{group}=", f"a file of settings: {groups.listing(group)}.")
+    lines += option("trust=", "modules of your own whose classes a checkpoint may name.")
+    return "\n".join(lines)
+
+
+def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
+    """The groups whose files set options of a command."""
+    found = []
+    for group in groups.all():
+        keys = {k for name in groups.names(group) for k in read_mapping(groups.find(group, name))}
+        if group not in parameters and keys and keys <= parameters.keys():
+            found.append(group)
+    return found
+
+
+def option(head: str, text: str) -> list[str]:
+    """The lines of help on one option."""
+    lines = textwrap.wrap(text, 66)
+    head = f"  {head}"
+    if len(head) > 28:
+        return [head, *(" " * 30 + line for line in lines)]
+    return [f"{head:<30}{line}" if i == 0 else " " * 30 + line for i, line in enumerate(lines)]

@@ -1,0 +1,280 @@
+"""What functions and classes of this package can be told, read from their source.
+
+Nothing is imported, so that help and wrong words are answered before torch is loaded. The options
+of a command are the parameters of its workflow; this module is why no list of them exists.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+# how a range that a type states is said to a person
+RANGES = {
+    "PositiveInt": "whole number ≥ 1",
+    "NonNegativeInt": "whole number ≥ 0",
+    "PositiveFloat": "number > 0",
+    "NonNegativeFloat": "number ≥ 0",
+    "ClosedUnitInterval": "number from 0 to 1",
+    "OpenUnitInterval": "number between 0 and 1",
+    "int": "whole number",
+    "float": "number",
+    "bool": "truth value",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a function or constructor.
+
+    Attributes:
+        name: as it is written.
+        annotation: its type, as it is written.
+        default: as it is written; None if a value must be given.
+        text: what the docstring says of it.
+        module: in which all that is written, dotted.
+    """
+
+    name: str
+    annotation: str
+    default: str | None
+    text: str
+    module: str
+
+    @property
+    def many(self) -> bool:
+        """Whether it may be given several times."""
+        return self.annotation.startswith(("Sequence[", "list[", "tuple["))
+
+    @property
+    def choices(self) -> list[str]:
+        """The words that a ``Literal`` allows."""
+        return [
+            str(ast.literal_eval(item))
+            for literal in re.findall(r"Literal\[([^]]*)\]", self.annotation)
+            for item in literal.split(",")
+        ]
+
+    def classes(self) -> dict[str, str]:
+        """The classes that it can be made of: each one's name as it is typed, and its import path.
+
+        ``Regularizer | None`` is any class of the room of ``Regularizer`` that derives from it.
+        """
+        found = {}
+        for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
+            home = None if base in RANGES else find(self.module, base)
+            if home is not None:
+                room = ".".join(home[0].split(".")[:2])
+                found |= {snake(name): f"{room}.{name}" for name in subclasses(home[0], base)}
+        return found
+
+    @property
+    def range(self) -> str | None:
+        """The range of a number, as a person would say it; None of other types."""
+        return RANGES.get(self.annotation.removesuffix(" | None"))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function's parameters, and what its docstring says.
+
+    Attributes:
+        module: dotted, of the file that defines it.
+        summary: the first line of its docstring.
+        description: what stands between that and the arguments.
+        parameters: by name, in order; with those of the function that ``**options`` go to.
+        returns: what it returns, as it is written.
+    """
+
+    module: str
+    summary: str
+    description: str
+    parameters: dict[str, Parameter]
+    returns: str = ""
+
+
+@lru_cache
+def parse(file: Path) -> ast.Module:
+    """The syntax tree of a source file."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def file_of(module: str) -> Path | None:
+    """The source file of a module of this package; None of others."""
+    first, *rest = module.split(".")
+    if first != PACKAGE.name:
+        return None
+    path = PACKAGE.joinpath(*rest)
+    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+
+
+def find(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
+    """Where a function or class of this package is defined, followed through imports."""
+    file = file_of(module)
+    if file is None:
+        return None
+    tree = parse(file)
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            return module, node
+    home, original = imports_of(tree, module, file).get(name, ("", ""))
+    return find(home, original) if home and (home, original) != (module, name) else None
+
+
+def imports_of(tree: ast.Module, module: str, file: Path) -> dict[str, tuple[str, str]]:
+    """The names that a module imports: each with its module, made absolute, and its name there."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            home = ".".join(part for part in (base, node.module) if part)
+            found |= {alias.asname or alias.name: (home, alias.name) for alias in node.names}
+    return found
+
+
+def signature(module: str, name: str) -> Signature | None:
+    """What a function, or the constructor of a class, takes; None if it is not of this package."""
+    found = find(module, name)
+    if found is None:
+        return None
+    home, node = found
+    doc = plain_text(ast.get_docstring(node) or "")
+    function = node
+    if isinstance(node, ast.ClassDef):
+        inside = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        if not inside:
+            return Signature(home, *summary_of(doc), fields_of(home, node, doc))
+        (function,) = inside
+    assert isinstance(function, ast.FunctionDef)
+    parameters = {p.name: p for p in own_parameters(home, function, doc)}
+    if function.args.kwarg is not None:
+        parameters |= passed_on(home, function, function.args.kwarg.arg)
+    returns = ast.unparse(function.returns) if function.returns else ""
+    return Signature(home, *summary_of(doc), parameters, returns)
+
+
+def own_parameters(module: str, function: ast.FunctionDef, doc: str) -> Iterator[Parameter]:
+    """The parameters that a function itself names."""
+    texts = arguments_of(doc)
+    given = [*function.args.posonlyargs, *function.args.args]
+    defaults = [None] * (len(given) - len(function.args.defaults)) + list(function.args.defaults)
+    given += function.args.kwonlyargs
+    for argument, default in zip(given, [*defaults, *function.args.kw_defaults], strict=True):
+        if argument.arg != "self":
+            kind = ast.unparse(argument.annotation) if argument.annotation else ""
+            written = None if default is None else ast.unparse(default)
+            yield Parameter(argument.arg, kind, written, texts.get(argument.arg, ""), module)
+
+
+def fields_of(module: str, node: ast.ClassDef, doc: str) -> dict[str, Parameter]:
+    """The fields of a dataclass."""
+    texts = arguments_of(doc)
+    return {
+        n.target.id: Parameter(
+            n.target.id,
+            ast.unparse(n.annotation),
+            None if n.value is None else ast.unparse(n.value),
+            texts.get(n.target.id, ""),
+            module,
+        )
+        for n in node.body
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+    }
+
+
+def passed_on(module: str, function: ast.FunctionDef, name: str) -> dict[str, Parameter]:
+    """The parameters of the function to which ``**name`` goes, but those that are given to it."""
+    for call in ast.walk(function):
+        if not isinstance(call, ast.Call):
+            continue
+        if any(k.arg is None and ast.unparse(k.value) == name for k in call.keywords):
+            file = file_of(module)
+            assert file is not None
+            called = ast.unparse(call.func)
+            home, original = imports_of(parse(file), module, file).get(called, (module, called))
+            target = signature(home, original)
+            if target is not None:
+                given = {k.arg for k in call.keywords} | set(
+                    list(target.parameters)[: len(call.args)]
+                )
+                return {n: p for n, p in target.parameters.items() if n not in given}
+    return {}
+
+
+def summary_of(doc: str) -> tuple[str, str]:
+    """The first line of a docstring, and what stands between it and the first section."""
+    head, _, rest = doc.partition("\n")
+    return head, re.split(r"^\w+:$", rest, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def plain_text(doc: str) -> str:
+    """A docstring's text without markup: what was in backticks, and the name of a reference.
+
+    >>> plain_text("``n`` of :func:`~lightning_gans.inversion.recover`, :class:`L1`")
+    'n of recover, L1'
+    """
+    doc = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"\1", doc)
+    return re.sub(r"``([^`]+)``", r"\1", doc)
+
+
+def arguments_of(doc: str) -> dict[str, str]:
+    r"""What the ``Args`` section of a docstring says of each, each text on one line.
+
+    >>> arguments_of("Do it.\n\nArgs:\n    x: what\n        it is.\n    y: more.")
+    {'x': 'what it is.', 'y': 'more.'}
+    """
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", doc, re.MULTILINE)
+    found: dict[str, str] = {}
+    name = ""
+    for line in section[1].splitlines() if section else ():
+        begun = re.match(r"    (\w+): (.*)", line)
+        if begun:
+            name = begun[1]
+            found[name] = begun[2]
+        elif name and line.strip():
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def subclasses(module: str, base: str) -> list[str]:
+    """The names of classes in a room that derive from a class of it and can be made, sorted."""
+    found = find(module, base)
+    if found is None:
+        return []
+    room = PACKAGE / found[0].split(".")[1]
+    parents: dict[str, list[str]] = {}
+    abstract = set()
+    for file in sorted(room.rglob("*.py")) if room.is_dir() else [room.with_suffix(".py")]:
+        for node in parse(file).body:
+            if isinstance(node, ast.ClassDef):
+                parents[node.name] = [ast.unparse(b).rpartition(".")[2] for b in node.bases]
+                if "ABC" in parents[node.name] or has_abstract(node):
+                    abstract.add(node.name)
+
+    def derives(name: str) -> bool:
+        return any(p == base or (p in parents and derives(p)) for p in parents[name])
+
+    return sorted(n for n in parents if n not in abstract and n[0] != "_" and derives(n))
+
+
+def has_abstract(node: ast.ClassDef) -> bool:
+    """Whether a class has abstract methods of its own."""
+    return any(
+        "abstractmethod" in ast.unparse(mark)
+        for inner in node.body
+        if isinstance(inner, ast.FunctionDef)
+        for mark in inner.decorator_list
+    )
+
+
+def snake(name: str) -> str:
+    """A class's name as it is typed: ``HardCutoff`` is ``hard_cutoff``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
