@@ -1,4 +1,4 @@
-"""A run's folder: where its checkpoints are, and from which it can resume. Imports nothing heavy."""
+"""A run's folder: its checkpoints, and those it can resume from. Imports nothing heavy."""
 
 from __future__ import annotations
 
