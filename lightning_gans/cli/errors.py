@@ -55,7 +55,8 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     wrong = re.search(r"Expected (?:an? )?(.+?)\. Got value: (.*)", message)
     if wrong:
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1]).removeprefix("typing.")
-        kind = RANGES.get(kind.rpartition(".")[2], kind)
+        name = kind.rpartition(".")[2]
+        kind = RANGES[name] if name[:1].isupper() and name in RANGES else kind
         return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
     # what a constructor said of its own argument stands between jsonargparse's lines
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"

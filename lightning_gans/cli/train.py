@@ -257,7 +257,7 @@ def choose(
     """The config files of all groups, named or by default, in the order in which they apply.
 
     An experiment applies last, so that it can depart from what other files say. But data that are
-    named beside an experiment of other data replace them.
+    named together with an experiment that has data of its own replace those.
 
     Raises:
         UsageError: if no model is named.
@@ -277,18 +277,9 @@ def choose(
             chosen.append(named[group])
         elif group in DEFAULTS and group != BASE and section not in present:
             chosen.append(groups.find(group, DEFAULTS[group]))
-    if "data" in named and "experiment" in named:
-        ours, theirs = (class_of(named[g], "data") for g in ("data", "experiment"))
-        if theirs is not None and ours != theirs:
-            chosen.append(named["data"])
+    if "data" in named and "experiment" in named and "data" in own(named["experiment"]):
+        chosen.append(named["data"])
     return chosen
-
-
-def class_of(file: Path, section: str) -> str | None:
-    """The class that a section of a config file names; None if it names none."""
-    content = own(file).get(section)
-    found = content.get("class_path") if isinstance(content, dict) else content
-    return None if found is None else str(found)
 
 
 def places(file: Path) -> set[str]:

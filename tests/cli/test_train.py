@@ -11,10 +11,18 @@ import pytest
 
 from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.errors import one_line
-from lightning_gans.cli.words import Command, understand
+from lightning_gans.cli.grammar import Groups
+from lightning_gans.cli.train import Command
+from lightning_gans.cli.train import understand as understand_command
 from lightning_gans.errors import UsageError
 
 ROOT = CONFIGS.parent
+
+
+def understand(words: list[str]) -> Command:
+    """A command line, the first word of which may be the command."""
+    named = words[:1] if words[:1] in (["fit"], ["test"]) else []
+    return understand_command(*(named or ["train"]), words[len(named) :], Groups([CONFIGS]))
 
 
 def files(command: Command) -> list[str]:
@@ -27,7 +35,7 @@ def settings(command: Command) -> list[str]:
 
 
 def test_a_model_is_enough() -> None:
-    command = understand(["model=dlsgan"], CONFIGS)
+    command = understand(["model=dlsgan"])
     assert command.subcommand == "fit"
     assert files(command) == ["trainer/default", "model/dlsgan", "data/mnist5k", "logger/csv"]
     assert command.names == {"model": "dlsgan", "data": "mnist5k"}
@@ -35,11 +43,11 @@ def test_a_model_is_enough() -> None:
 
 def test_groups_come_before_values_whatever_their_order() -> None:
     words = ["trainer.max_steps=3", "experiment=demo", "data=mnist", "model=gan", "logger=wandb"]
-    command = understand(words, CONFIGS)
+    command = understand(words)
     expected = ["trainer/default", "model/gan", "data/mnist", "logger/wandb", "experiment/demo"]
     assert files(command) == expected
     assert settings(command) == ["--trainer.max_steps=3"]
-    assert command == understand(words[::-1], CONFIGS)
+    assert command == understand(words[::-1])
 
 
 @pytest.mark.parametrize(
@@ -56,42 +64,76 @@ def test_groups_come_before_values_whatever_their_order() -> None:
     ],
 )
 def test_values(word: str, option: str) -> None:
-    assert settings(understand(["model=dlsgan", word], CONFIGS)) == [option]
+    assert settings(understand(["model=dlsgan", word])) == [option]
 
 
 def test_lightnings_own_way_of_writing() -> None:
     config = str(CONFIGS / "model" / "dlsgan.yaml")
-    command = understand(["fit", "--config", config, "--trainer.devices", "4"], CONFIGS)
+    command = understand(["fit", "--config", config, "--trainer.devices", "4"])
     assert files(command) == ["trainer/default", "data/mnist5k", "logger/csv", "model/dlsgan"]
     assert settings(command) == ["--trainer.devices=4"]
     assert command.names["model"] == "dlsgan"
 
 
 def test_a_group_written_as_an_option() -> None:
-    assert understand(["--model", "gan", "--data=mnist"], CONFIGS) == understand(
-        ["model=gan", "data=mnist"], CONFIGS
-    )
+    assert understand(["--model", "gan", "--data=mnist"]) == understand(["model=gan", "data=mnist"])
 
 
 def test_an_experiment_names_its_model() -> None:
-    command = understand(["experiment=dlsgan_ffhq", "data=ffhq"], CONFIGS)
+    command = understand(["experiment=dlsgan_ffhq", "data=ffhq"])
     assert command.names == {"model": "dlsgan_ffhq", "data": "ffhq"}
+
+
+def test_data_named_together_with_an_experiment_replace_its_own() -> None:
+    command = understand(["experiment=pvdgan_ffhq", "data=afhq"])
+    assert files(command)[-1] == "data/afhq"
+    # an experiment without data of its own departs from those that are named
+    command = understand(["experiment=demo", "data=mnist", "model=gan"])
+    assert files(command)[-1] == "experiment/demo"
+
+
+def test_a_runs_folder_means_its_newest_checkpoint_under_either_name(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("model: {}\ndata: {}\n")
+    for step in (3, 12):
+        zipfile.ZipFile(run / "checkpoints" / f"last-step={step}.ckpt", "w").close()
+    newest = f"--ckpt_path={run}/checkpoints/last-step=12.ckpt"
+    for word in (f"ckpt={run}", f"ckpt_path={run}", f"--ckpt={run}/checkpoints/last-step=12.ckpt"):
+        assert settings(understand(["test", word])) == [newest]
+
+
+def test_configs_of_this_folder_come_before_those_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "configs" / "model"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("model: {class_path: GAN}\n")
+    (folder / "gan.yaml").write_text("model: {class_path: Mine}\n")
+    groups = Groups()
+    assert {"mine", "gan", "dlsgan"} <= set(groups.names("model"))
+    assert groups.find("model", "gan").resolve() == folder / "gan.yaml"
+    assert groups.find("model", "dlsgan") == CONFIGS / "model" / "dlsgan.yaml"
+    for name in ("../model/gan", "/etc/gan", "", "."):
+        with pytest.raises(UsageError, match="there is no model"):
+            groups.find("model", name)
 
 
 def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
-    assert files(understand([f"--config={own}"], CONFIGS)) == [
+    assert files(understand([f"--config={own}"])) == [
         "trainer/default",
         f"{tmp_path.name}/own",
     ]
-    assert "data/mnist5k" not in files(understand(["model=gan", "--data=Mine"], CONFIGS))
+    assert "data/mnist5k" not in files(understand(["model=gan", "--data=Mine"]))
 
 
 def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("model: {class_path: GAN}\n")
-    command = understand([f"model={own}"], CONFIGS)
+    command = understand([f"model={own}"])
     assert f"{tmp_path.name}/mine" in files(command)
 
 
@@ -103,13 +145,13 @@ def test_a_checkpoint_brings_its_runs_config(
     zipfile.ZipFile(run / "checkpoints" / "last-step=3.ckpt", "w").close()
     (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
     checkpoint = f"{run}/checkpoints/last-step=3.ckpt"
-    command = understand(["test", f"ckpt_path={checkpoint}"], CONFIGS)
+    command = understand(["test", f"ckpt_path={checkpoint}"])
     assert files(command) == ["now/config"]
     assert command.names == {"model": "gan", "data": "mnist5k"}
     # what is typed is laid on top; model and data choose the run
     monkeypatch.chdir(tmp_path)
     words = ["model=gan", "ckpt_path=last", "logger=wandb", "trainer.max_steps=9"]
-    command = understand(words, CONFIGS)
+    command = understand(words)
     assert files(command) == ["now/config", "logger/wandb"]
     assert settings(command) == [
         "--trainer.max_steps=9",
@@ -124,7 +166,11 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgam"], r"did you mean 'dlsgan'"),
         (["model=dlsgan", "data=mnist6k"], r"no data 'mnist6k' \(did you mean 'mnist5k'\?\)"),
         (["modle=dlsgan"], r"no group or option 'modle' \(did you mean 'model'\?\); groups are"),
-        (["train", "model=dlsgan"], r"expected group=name.*got 'train'"),
+        (["model=dlsgan", "tset"], r"expected group=name.*got 'tset' \(did you mean 'test'"),
+        (["model=dlsgan", "lr=1"], r"no group or option 'lr' \(did you mean 'optimizer.lr'\?\)"),
+        (["model=dlsgan", "latent_dim=8"], r"did you mean 'model.latent_dim'\?"),
+        (["model=dlsgan", "batch_size=8"], r"did you mean 'data.batch_size'\?"),
+        (["model=dlsgan", "max_steps=8"], r"did you mean 'trainer.max_steps'\?"),
         ([], r"no model is named; give model=NAME, one of .*dlsgan"),
         (["model=dlsgan", "--config", "nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=nowhere.yaml"], r"no config file nowhere.yaml"),
@@ -138,7 +184,7 @@ def test_a_checkpoint_brings_its_runs_config(
 )
 def test_mistakes_name_what_is_wrong_and_what_exists(words: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        understand(words, CONFIGS)
+        understand(words)
     assert "\n" not in str(caught.value)
 
 
@@ -146,10 +192,10 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("model: [1, 2\n")
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     with pytest.raises(UsageError, match=r"broken.yaml is not YAML") as caught:
-        understand([f"--config={tmp_path}/broken.yaml"], CONFIGS)
+        understand([f"--config={tmp_path}/broken.yaml"])
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"list.yaml should hold sections"):
-        understand([f"--config={tmp_path}/list.yaml"], CONFIGS)
+        understand([f"--config={tmp_path}/list.yaml"])
 
 
 def test_a_wrong_name_is_found_before_torch_is_imported() -> None:
@@ -198,7 +244,7 @@ def test_reports_of_many_lines_become_one() -> None:
 def test_a_networks_setting_is_the_standard_networks_if_none_is_named(
     words: list[str], named: list[str]
 ) -> None:
-    found = [o for o in understand(words, CONFIGS).options if o.startswith("--model.")]
+    found = [o for o in understand(words).options if o.startswith("--model.")]
     found = [o for o in found if o.partition("=")[0].count(".") == 1]
     assert len(found) == len(named)
     for option, expected in zip(found, named, strict=True):
