@@ -6,12 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-import torch
-from PIL import Image
+# as many workers as cores, each on one thread: also small networks are slower on several. The
+# variables are for this process, which imports torch below, and for those that tests start
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
 
-# small networks are slower on several threads than on one
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+
 torch.set_num_threads(1)
+
+VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN")
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +25,10 @@ def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     """Runs and caches of a test land in its own folder; a seed set by one test is not another's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     yield
-    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN"):
+    for name in VARIABLES:
         os.environ.pop(name, None)
 
 
