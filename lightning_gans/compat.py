@@ -1,7 +1,7 @@
-"""Every private name of other packages that safe loading leans on, checked when imported.
+"""Every private name of Lightning, jsonargparse and torch that this package uses.
 
-If one of them is gone, importing this module fails and says so, instead of a guard that is passed
-by without a word.
+Each has a comment that says what breaks without it. If one is gone or works in another way,
+importing this module fails with one line, so that no guard is skipped without notice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from typing import Any
 import jsonargparse
 import torch
 from jsonargparse import _typehints, _util
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, distributions
+from torch.nn.modules.batchnorm import (
+    # without it batch norm of one, two and three dimensions would have to be listed
+    _BatchNorm as BatchNorm,
+)
 
 # without it an allocation could not be refused before it is made: a checkpoint that declares a
 # network of a terabyte would be built
@@ -29,8 +35,22 @@ _IMPORT_MODULE = "import_module"
 _SUBCONFIG = "adapt_subconfig_path"
 
 
+# without them every player's step would count as an iteration
+_STEP_HOOKS = ("_on_before_step", "_on_after_step")
+
+
 def _verify() -> None:
-    """Raise an ImportError if jsonargparse imports in another way than is guarded here."""
+    """Raise an ImportError if one of the names is used in another way than here.
+
+    Raises:
+        ImportError: naming the package.
+    """
+    hooks = inspect.getsource(LightningOptimizer.__init__)
+    if not all(f"self.{name} = do_nothing_closure" in hooks for name in _STEP_HOOKS):
+        raise ImportError(
+            "this version of lightning counts optimiser steps in a way that lightning_gans does "
+            "not know; install a version that pyproject.toml names"
+        )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
         inspect.isfunction(imports)
@@ -49,6 +69,34 @@ def _verify() -> None:
 
 
 _verify()
+
+
+def uncounted(optimizer: LightningOptimizer) -> None:
+    """Keep the next step of an optimiser from counting as a step of training.
+
+    Lightning sets both hooks anew before each ``training_step``.
+    """
+    for name in _STEP_HOOKS:
+        setattr(optimizer, name, do_nothing_closure)
+
+
+def check_input_dim(layer: BatchNorm, x: Tensor) -> None:
+    """Refuse inputs of a number of dimensions that a batch norm layer does not take.
+
+    Raises:
+        ValueError: if so.
+    """
+    layer._check_input_dim(x)  # type: ignore[no-untyped-call]  # torch ships it without types
+
+
+def unchecked(distribution: distributions.Distribution) -> None:
+    """Let a distribution take values outside of its support, such as codes of a descent."""
+    distribution._validate_args = False
+
+
+def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:
+    """The dotted names of all options of a parser; without it no "did you mean" could be said."""
+    return [action.dest for action in parser._actions]
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumu
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
+from lightning_gans.compat import option_names
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
@@ -122,8 +123,7 @@ class CLI(LightningCLI):
             self.config = self.parsed(parser, [str(arg) for arg in args])
         except argparse.ArgumentError as error:
             sub = self._subcommand_parsers[self.command.subcommand]
-            known = [action.dest for action in sub._actions]
-            raise in_own_code(error) or one_line(str(error), known) from error
+            raise in_own_code(error) or one_line(str(error), option_names(sub)) from error
 
     def parsed(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
         """What is typed is parsed as it is; of the run that is gone on from nothing is believed."""
@@ -226,7 +226,7 @@ class CLI(LightningCLI):
         """Measure the end, unless that was just done; then draw and print the report."""
         measured = next(c for c in self.trainer.callbacks if isinstance(c, Evaluation)).measured_at  # type: ignore[attr-defined]
         if measured != self.trainer.global_step:
-            self.trainer.validate(self.model, self.datamodule, verbose=False)
+            self.trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
         if self.trainer.is_global_zero:
             print(report(Path(self.trainer.default_root_dir)))
 

@@ -20,7 +20,7 @@ from lightning_gans.cli.grammar import SWITCHES, Groups, split_key_values, sugge
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.layout import keep_settings
 from lightning_gans.safe_yaml import read_mapping
-from lightning_gans.signatures import PACKAGE, Parameter, Signature, signature, subclasses
+from lightning_gans.signatures import PACKAGE, Parameter, Signature, signature, snake, subclasses
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -151,6 +151,8 @@ def named(parameter: Parameter, value: str) -> str:
     classes = parameter.classes()
     if not classes or "." in value or value in parameter.choices:
         return value
+    if snake(value) in parameter.choices:
+        return snake(value)
     if value in ("none", "null"):
         return "null"
     by_class = {path.rpartition(".")[2]: path for path in classes.values()}
@@ -183,7 +185,8 @@ def call(command: str, known: Signature, request: Request) -> int:
     Raises:
         UsageError: for a value that is refused.
     """
-    from lightning_gans.cli.errors import one_line, refusals  # noqa: PLC0415  (after the words)
+    from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415  (heavy)
+    from lightning_gans.compat import option_names  # noqa: PLC0415
 
     name = command.replace(" ", "_")
     function = getattr(import_module(known.module), name)
@@ -191,7 +194,7 @@ def call(command: str, known: Signature, request: Request) -> int:
     try:
         settings = parser.parse_args([*options(request, known.parameters)])
     except argparse.ArgumentError as error:
-        raise one_line(str(error), [action.dest for action in parser._actions]) from error
+        raise in_own_code(error) or one_line(str(error), option_names(parser)) from error
     if request.switches:
         print(parser.dump(settings, skip_unset=False))
         return 0

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 import lightning_gans
-from lightning_gans.cli import CONFIGS, invert, main
-from lightning_gans.cli.inversion import conditions
-from lightning_gans.cli.inversion_words import understand_inversion
+from lightning_gans.cli import CONFIGS, main
+from lightning_gans.cli.grammar import Groups
+from lightning_gans.cli.workflow import Request, options, understand, workflows
 from lightning_gans.data import Folder
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import UsageError
@@ -33,8 +33,22 @@ from lightning_gans.inversion.inverter import (
     part_file,
 )
 from lightning_gans.models import ACGAN, CGPGAN
+from lightning_gans.workflows.conditions import conditions
+from lightning_gans.workflows.invert import invert as invert_images
 
 ROOT = CONFIGS.parent
+
+
+def invert(argv: list[str]) -> None:
+    """The command line of ``invert.py``."""
+    main(argv, "invert")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """What jsonargparse is given of a command line."""
+    parameters = workflows()["invert"].parameters
+    request: Request = understand(argv, parameters, Groups([CONFIGS]))
+    return list(options(request, parameters))
 
 
 def draw(folder: Path, count: int, side: int = 16) -> Path:
@@ -269,7 +283,7 @@ class Brittle(Scaled):
 def test_what_was_finished_is_saved_when_images_are_lost(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lightning_gans.cli.inversion.Scaled", Brittle)
+    monkeypatch.setattr("lightning_gans.workflows.invert.Scaled", Brittle)
     with pytest.raises(SystemExit) as caught:
         invert([*words(place), f"images={place / 'pictures'}", "lr=1e-6", "n=10"])
     assert caught.value.code == 1
@@ -312,12 +326,12 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
     ("given", "words_of_error", "status"),
     [
         (["ckpt=nowhere", "images=."], "no checkpoint at nowhere", 1),
-        (["images=PICTURES"], "no model is named", 2),
+        (["images=PICTURES"], "no ckpt is named", 2),
         (["ckpt=DLSGAN"], "no images are named", 2),
         (["ckpt=DLSGAN", "data=mnist5k", "images=PICTURES"], "both named", 2),
         (["ckpt=CLASSIFIER", "images=PICTURES"], "a Classifier, which has no generator", 1),
         (["ckpt=DLSGAN", "data=mnist5k"], "expected images of shape (1, 16, 16)", 1),
-        (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n=0: expected at least 1", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n: expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "steps=few"], "steps: expected int, got few", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "steps of at least 1, got 0", 1),
@@ -327,9 +341,17 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "images=PICTURES", "classifier=digits"], "classifier=digits", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "probe=shift"], "expected noise, or shifted", 2),
         (["ckpt=GAN", "images=PICTURES", "regularizer=z_score_square"], "this one is Uniform", 1),
-        (["ckpt=DLSGAN", "images=PICTURES", "regularizer=wassertein"], "mean 'Wasserstein'", 2),
-        (["ckpt=DLSGAN", "images=PICTURES", "loss=l3"], "there are L1, L2, Feature", 2),
-        (["ckpt=DLSGAN", "images=PICTURES", "restarts=0"], "restarts=0: expected at least 1", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "regularizer=wassertein"], "mean 'wasserstein'", 2),
+        (
+            ["ckpt=DLSGAN", "images=PICTURES", "loss=l3"],
+            "there are feature_distance, huber",
+            2,
+        ),
+        (
+            ["ckpt=DLSGAN", "images=PICTURES", "restarts=0"],
+            "restarts: expected whole number ≥ 1",
+            2,
+        ),
         (["ckpt=DLSGAN", "images=PICTURES", "betas=[1.5,0.9]"], "betas in [0, 1)", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "accelerator=gpu"], "No supported gpu", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "accelerator=foo"], "accelerator=foo", 1),
@@ -356,25 +378,38 @@ def test_a_mistake_is_one_line(
 
 
 def test_parts_are_named_in_any_order_and_spelling() -> None:
-    request = understand_inversion(
-        ["regularizer.draws=100", "--regularizer", "energy", "regularizer.weight=2", "ckpt=x"],
-        CONFIGS,
-    )
-    assert request.options == (
-        "--fool_discriminator=false",
+    words = ["regularizer.draws=100", "--regularizer", "energy", "regularizer.weight=2", "ckpt=x"]
+    assert parse(words) == [
         "--regularizer=lightning_gans.inversion.Energy",
         "--weight=2",
         "--ckpt=x",
         "--regularizer.draws=100",
-    )
-    request = understand_inversion(["regularizer=FoolDiscriminator", "loss=l2"], CONFIGS)
-    assert request.options == (
-        "--fool_discriminator=true",
+    ]
+    for name in ("FoolDiscriminator", "fool_discriminator"):
+        assert parse([f"regularizer={name}", "loss=l2"]) == [
+            "--regularizer=fool_discriminator",
+            "--loss=lightning_gans.inversion.L2",
+        ]
+    preset = f"--config={CONFIGS / 'inversion' / 'egan.yaml'}"
+    assert parse(["lr=1", "inversion=egan", "regularizer=none"]) == [
+        preset,
+        "--lr=1",
         "--regularizer=null",
-        "--loss=lightning_gans.inversion.L2",
+    ]
+    # a word alone, and both names of a checkpoint
+    assert parse(["RUN"]) == parse(["ckpt_path=RUN"]) == parse(["--ckpt", "RUN"]) == ["--ckpt=RUN"]
+
+
+def test_from_python_it_is_the_same_function(place: Path) -> None:
+    done = invert_images(
+        str(run_of(place, "dlsgan")), images=str(place / "pictures"), n=2, steps=3, restarts=2
     )
-    request = understand_inversion(["lr=1", "inversion=egan"], CONFIGS)
-    assert request.options[0] == f"--config={CONFIGS / 'inversion' / 'egan.yaml'}"
+    invert([*words(place), f"images={place / 'pictures'}", "n=2"])
+    (typed,) = (run for run in Path("runs/dlsgan").glob("*/*") if run != done.folder)
+    assert done.recovery is not None
+    again = Recovery.load(typed / "recovery.safetensors")
+    assert torch.equal(done.recovery.codes, again.codes)
+    assert "| l1 |" in str(done).lower() or "l1" in str(done).lower()
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIGS / "inversion").glob("*.yaml")))
