@@ -163,7 +163,7 @@ def train(job: Job, lr: float) -> None:
 def log_posteriors(x: Tensor, weights: tuple[float, ...] = TRUE) -> Tensor:
     """Log posterior of each true cluster, (n, 4), up to a constant of each point."""
     data = Gaussians()
-    squares = torch.cdist(x.double(), data.centres.double()).square()
+    squares = torch.cdist(x.double(), torch.tensor(data.centres).double()).square()
     return torch.tensor(weights).double().log() - squares / (2 * data.std**2)
 
 
@@ -172,7 +172,8 @@ def to_boundary(x: Tensor) -> Tensor:
     data = Gaussians()
     logs = log_posteriors(x)
     best, own = logs.max(1)
-    slopes = torch.cdist(data.centres.double(), data.centres.double()) / data.std**2
+    centres = torch.tensor(data.centres).double()
+    slopes = torch.cdist(centres, centres) / data.std**2
     distance = (best[:, None] - logs) / slopes[own]
     distance[torch.arange(len(x)), own] = math.inf
     return distance.min(1).values
@@ -191,7 +192,7 @@ def measure(experiment: str, result: dict[str, object]) -> dict[str, float | int
     share = {k: float((cluster[c == k] == where[k]).double().mean()) for k in used}
     right = len(used) == 4 and len(set(where.values())) == 4 and min(share.values()) > 0.9
     error = max(abs(float(p[k]) - TRUE[where[k]]) for k in used)
-    centres = Gaussians().centres
+    centres = torch.tensor(Gaussians().centres).float()
     means = torch.stack([x[c == k].mean(0) for k in used])
     shown: dict[str, float | int | bool | str] = {
         "categories": len(used),

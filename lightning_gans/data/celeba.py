@@ -1,4 +1,4 @@
-"""CelebA: faces and their attributes."""
+"""CelebA: faces with attributes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
 from lightning_gans.errors import InputError
 
-_LAST_TO_TRAIN = 162_770
-_LAST_TO_CHOOSE = 182_637
+_LAST_TRAINING = 162_770
+_LAST_TUNING = 182_637
 
 
 class _Table(NamedTuple):
-    """``list_attr_celeba.txt``: one row an image, one column an attribute."""
+    """``list_attr_celeba.txt``: a row for each image, a column for each attribute."""
 
     attributes: list[str]
     names: list[str]
@@ -29,18 +29,18 @@ class _Table(NamedTuple):
 class CelebA(DataModule):
     """Aligned faces (Liu et al. 2015); ``y`` is (n, attributes), 1 where a face has an attribute.
 
-    162,770 to train on and the last 19,962 to validate, as its authors split it.
+    162,770 to train on and the last 19,962 to validate, which is the authors' split.
 
     Args:
-        root: folder with ``img_align_celeba/``, ``list_attr_celeba.txt`` and, unless the official
-            numbers in the file names are to decide, ``list_eval_partition.txt``.
+        root: folder with ``img_align_celeba/``, ``list_attr_celeba.txt`` and optionally
+            ``list_eval_partition.txt``; without it, the numbers in the file names decide the split.
         attributes: which of the 40 attributes ``y`` has, in this order.
         resolution: height and width to which images are resized (cubic, antialiased), in pixels.
-        crop: what is kept of 178×218 pixels before the resizing: "none" (squashed to a square, as
-            in the thesis), "center" (the largest centred square), or all but (left, top, right,
-            bottom) pixels.
-        on_error: what happens if files cannot be decoded: "error" stops and names them, "skip"
-            leaves them out with a warning.
+        crop: what is kept of the 178×218 pixels before resizing: "none" is the whole image
+            (squashed to a square, as in the thesis), "center" the largest centred square; four
+            numbers cut off (left, top, right, bottom) pixels.
+        on_error: what to do about files that cannot be decoded: "error" stops and names them,
+            "skip" leaves them out with a warning.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -78,21 +78,21 @@ class CelebA(DataModule):
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Two for each attribute: whether a face has it not or has it."""
+        """Two for each attribute: 0 without it, 1 with it."""
         return (2,) * len(self.attributes)
 
     def prepare_data(self) -> None:
-        """Decode every file once, in one process; the others find the result remembered.
+        """Decode every file once, in one process; the others read its cached result.
 
         Raises:
             DataMissing: if a list or an image is not there.
             UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
             ValueError: if there is no such attribute, or a list is damaged.
         """
-        # what takes no time comes first
+        # cheap checks first
         self._labels()
         self._partition()
-        self._usable  # noqa: B018  (kept for setup)
+        self._usable  # noqa: B018  (cached for setup)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the lists, check the images and split them, once.
@@ -142,29 +142,29 @@ class CelebA(DataModule):
         return torch.tensor([[int(row[c] == "1") for c in columns] for row in self._table.rows])
 
     def _partition(self) -> Tensor:
-        """0 to train, 1 to choose settings (not used here), 2 to validate; (n,)."""
+        """0 to train, 1 to tune (not used here), 2 to validate; (n,)."""
         if (self.root / "list_eval_partition.txt").is_file():
             lines = self._lines("list_eval_partition.txt", at_least=1)
             parts = dict(line.split()[:2] for line in lines)
             if absent := [name for name in self._table.names if name not in parts]:
                 raise InputError(
                     f"list_eval_partition.txt in {self.root.resolve()} does not name {absent[0]}; "
-                    "get it again, or delete it to split by the numbers in the names"
+                    "download it again, or delete it to split by the numbers in the file names"
                 )
             return torch.tensor([int(parts[name]) for name in self._table.names])
         numbers = torch.tensor([int(Path(name).stem) for name in self._table.names])
-        return (numbers > _LAST_TO_TRAIN).long() + (numbers > _LAST_TO_CHOOSE).long()
+        return (numbers > _LAST_TRAINING).long() + (numbers > _LAST_TUNING).long()
 
     def _lines(self, name: str, at_least: int) -> list[str]:
         path = self.root / name
         if not path.is_file():
             raise DataMissing(
                 f"no {name} in {self.root.resolve()}; put CelebA's img_align_celeba/ and "
-                "list_attr_celeba.txt there, or set data.root to where they are"
+                "list_attr_celeba.txt there, or set data.root to their folder"
             )
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         if len(lines) < at_least:
-            raise InputError(f"{path.resolve()} is damaged: {len(lines)} lines; get it again")
+            raise InputError(f"{path.resolve()} is damaged: {len(lines)} lines; download it again")
         return lines
 
     def _images(self, which: Tensor, labels: Tensor) -> ImageFiles:

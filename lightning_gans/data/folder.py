@@ -1,4 +1,4 @@
-"""Any folder of images."""
+"""A folder of images."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from lightning_gans.errors import InputError
 
 
 class Folder(DataModule):
-    """All images of a folder and the folders in it, in the order of their names.
+    """All images in a folder and its subfolders, sorted by name.
 
-    Each first-level folder is a class, in the order of their names; if any image lies in ``root``
-    itself, there are no labels. Images are decoded to 8 bits, upright; transparent parts are shown
-    on white; 16-bit grey is scaled, not clipped.
+    Each first-level subfolder is a class, numbered in the order of the names; if any image lies in
+    ``root`` itself, there are no labels. Images are decoded to 8 bits and rotated upright as their
+    EXIF data say; transparent parts are shown on white; 16-bit grey is scaled, not clipped.
 
     Args:
         root: the folder.
         resolution: height and width to which images are resized (cubic, antialiased), in pixels.
         channels: 1 (grey) or 3 (RGB).
-        crop: what is kept before the resizing: "center" is the largest centred square, "none" all
-            (squashed to a square), four numbers cut (left, top, right, bottom) pixels away.
+        crop: what is kept before resizing: "center" is the largest centred square, "none" the
+            whole image (squashed to a square); four numbers cut off (left, top, right, bottom)
+            pixels.
         validation: which images to validate on: a number in (0, 1) is a random fraction, a whole
-            number the last so many by name, 0 the very images that are trained on.
-        split_seed: chooses the random fraction.
-        on_error: what happens if files cannot be decoded: "error" stops and names them, "skip"
-            leaves them out with a warning. The others stay on their side of the split.
+            number n the last n by name, and 0 the training images themselves.
+        split_seed: seed of the random fraction.
+        on_error: what to do about files that cannot be decoded: "error" stops and names them,
+            "skip" leaves them out with a warning. The split of the others does not change.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -72,6 +73,7 @@ class Folder(DataModule):
         self.validation = validation
         self.split_seed = split_seed
         self.on_error: Literal["error", "skip"] = on_error
+        self.name = self.root.resolve().name or "folder"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -80,7 +82,7 @@ class Folder(DataModule):
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """How many first-level folders have images; none if images lie in ``root`` itself.
+        """One label, the first-level subfolder; none if images lie in ``root`` itself.
 
         Raises:
             DataMissing: if there is no such folder, or no image in it.
@@ -88,45 +90,45 @@ class Folder(DataModule):
         return (len(self._classes),) if self._classes else ()
 
     @cached_property
-    def names(self) -> list[str]:
-        """All images, relative to ``root``, sorted.
+    def files(self) -> list[str]:
+        """Names of all images, relative to ``root``, sorted.
 
         Raises:
             DataMissing: if there is no such folder, or no image in it.
         """
         if not self.root.is_dir():
             raise DataMissing(
-                f"no folder {self.root.resolve()}; put the images there, or set data.root to where "
-                "they are"
+                f"no folder {self.root.resolve()}; put the images there, or set "
+                "data.root to their folder"
             )
         names = find_images(self.root)
         if not names:
             raise DataMissing(
-                f"no images ({' '.join(SUFFIXES)}) in {self.root.resolve()} or the folders in it; "
-                "put them there, or set data.root to where they are"
+                f"no images ({' '.join(SUFFIXES)}) in {self.root.resolve()} or its subfolders; "
+                "put them there, or set data.root to their folder"
             )
         return names
 
     @property
     def _classes(self) -> list[str]:
-        firsts = {name.partition("/")[0] for name in self.names if "/" in name}
-        return [] if any("/" not in name for name in self.names) else sorted(firsts)
+        firsts = {name.partition("/")[0] for name in self.files if "/" in name}
+        return [] if any("/" not in name for name in self.files) else sorted(firsts)
 
     def prepare_data(self) -> None:
-        """Decode every file once, in one process; the others find the result remembered.
+        """Decode every file once, in one process; the others read its cached result.
 
         Raises:
             DataMissing: if there are no images.
             UnreadableImages: if some cannot be decoded and ``on_error`` is "error".
             ValueError: if ``validation`` leaves no image to train on.
         """
-        # what takes no time comes first
+        # cheap checks first
         self._held_out()
-        self._usable  # noqa: B018  (kept for setup)
+        self._usable  # noqa: B018  (cached for setup)
 
     @cached_property
     def _usable(self) -> list[bool]:
-        return usable(self.root, self.names, self.crop, self.on_error)
+        return usable(self.root, self.files, self.crop, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
         """Find, check and split the images, once.
@@ -147,8 +149,8 @@ class Folder(DataModule):
         self.validation_set = self._images(fit & held_out)
 
     def _held_out(self) -> torch.Tensor:
-        """Which images are for validation, (n,) bool: a question of names, readable or not."""
-        n = len(self.names)
+        """Which images are for validation, (n,) bool; unreadable ones do not move the others."""
+        n = len(self.files)
         count = self.validation
         order = torch.arange(n)
         if isinstance(count, float):
@@ -157,14 +159,14 @@ class Folder(DataModule):
         if count >= n:
             raise InputError(
                 f"validation={self.validation} takes all {n:,} images of {self.root.resolve()}; "
-                "leave some to train on, or set it to 0 to validate on those trained on"
+                "leave some to train on, or set it to 0 to validate on the training images"
             )
         held_out = torch.zeros(n, dtype=torch.bool)
         held_out[order[n - count :]] = True
         return held_out
 
     def _images(self, which: torch.Tensor) -> ImageFiles:
-        names = [self.names[i] for i in which.nonzero()[:, 0].tolist()]
+        names = [self.files[i] for i in which.nonzero()[:, 0].tolist()]
         number = {name: i for i, name in enumerate(self._classes)}
         return ImageFiles(
             [str(self.root / name) for name in names],

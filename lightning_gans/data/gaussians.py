@@ -1,4 +1,4 @@
-"""Clusters in the plane, whose truth is known."""
+"""Gaussian clusters in the plane, whose distribution is known exactly."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Points(Dataset[Batch]):
 
 
 class Gaussians(DataModule):
-    """Isotropic normal clusters in the plane; ``y`` says which cluster a point is from.
+    """Isotropic normal clusters in the plane; ``y`` is the cluster that a point is from.
 
-    The defaults are the four clusters of the thesis with its unbiased class probabilities; its
-    biased ones are ``weights=(0.4, 0.3, 0.2, 0.1)``.
+    The defaults are the four clusters of the thesis with its unbiased class probabilities; for the
+    biased ones, set ``weights=(0.4, 0.3, 0.2, 0.1)``.
 
     Args:
-        centres: where the clusters are.
-        weights: probability of each cluster; positive, of sum 1.
+        centres: of the clusters, (x, y) each.
+        weights: probability of each cluster; positive, with sum 1.
         std: standard deviation of each cluster in both directions, at least 0.
         train: how many points to train on.
         validation: how many points to validate on.
-        seed: of the points' own random stream; the same seed is the same data on every machine.
+        seed: of the points' own random stream; one seed gives the same data on every machine.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -70,7 +70,7 @@ class Gaussians(DataModule):
         if len(weights) != len(centres):
             raise ValueError(f"{len(centres)} centres but {len(weights)} weights")
         if min(weights, default=0) <= 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
-            raise ValueError(f"weights must be positive and of sum 1, got {tuple(weights)}")
+            raise ValueError(f"weights must be positive and sum to 1, got {tuple(weights)}")
         if std < 0:
             raise ValueError(f"std must be at least 0, got {std}")
         if train < 1 or validation < 1:
@@ -79,11 +79,12 @@ class Gaussians(DataModule):
             )
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.centres = torch.tensor(centres, dtype=torch.float32)
-        self.weights = torch.tensor(weights, dtype=torch.float32)
+        self.centres = centres
+        self.weights = weights
         self.std = std
-        self._sizes = (train, validation)
-        self._seed = seed
+        self.train = train
+        self.validation = validation
+        self.seed = seed
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -94,13 +95,15 @@ class Gaussians(DataModule):
         """Draw the points, once."""
         if hasattr(self, "train_set"):
             return
-        train, validation = self._sizes
-        # two streams, so that more training points leave the validation points as they were
-        self.train_set = self._draw(train, 2 * self._seed)
-        self.validation_set = self._draw(validation, 2 * self._seed + 1)
+        # two streams: the number of training points does not change the validation points
+        self.train_set = self._draw(self.train, 2 * self.seed)
+        self.validation_set = self._draw(self.validation, 2 * self.seed + 1)
 
     def _draw(self, n: int, seed: int) -> Points:
         generator = torch.Generator().manual_seed(seed)
-        y = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        centres, weights = (
+            torch.tensor(values, dtype=torch.float32) for values in (self.centres, self.weights)
+        )
+        y = torch.multinomial(weights, n, replacement=True, generator=generator)
         noise = torch.randn(n, 2, generator=generator)
-        return Points(self.centres[y] + self.std * noise, y)
+        return Points(centres[y] + self.std * noise, y)

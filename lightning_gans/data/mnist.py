@@ -1,4 +1,4 @@
-"""MNIST and its siblings, from the files of their publishers."""
+"""MNIST, FashionMNIST and KMNIST, read from their publishers' files."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ _PARTS = {
 }
 
 FOLDS = 7
-"""As many as the thesis's experiments have: of 70,000 images, each fold validates on 10,000."""
+"""Each fold validates on 10,000 of the 70,000 images, as in the thesis."""
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file of that name, or else its packed form."""
+    """The file of that name, otherwise its gzipped form."""
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
 
 
 class _IdxImages(DataModule, ABC):
-    """Grey 28×28 images in idx files, made 32×32 by two black pixels on each side."""
+    """Grey 28×28 images in idx files, padded to 32×32 with two black pixels on each side."""
 
     source: ClassVar[type[datasets.MNIST]]
     image_shape = (1, 32, 32)
     classes = (10,)
+    padding = 2
+    loading_arguments = DataModule.loading_arguments | {"download"}
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class _IdxImages(DataModule, ABC):
         return self.root / self.source.__name__ / "raw"
 
     def prepare_data(self) -> None:
-        """Download the files if that is allowed and any is missing.
+        """Download the files if ``download`` is set and any is missing.
 
         Raises:
             DataMissing: if the download fails.
@@ -76,11 +78,11 @@ class _IdxImages(DataModule, ABC):
             cause = " ".join(str(error).split())
             raise DataMissing(
                 f"{self.source.__name__} could not be downloaded to {self.folder.resolve()}: "
-                f"{cause}; put its files there by hand"
+                f"{cause}; put its files there yourself"
             ) from error
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the files into memory, once; those to train on only if ``stage`` may be fit.
+        """Read the files into memory, once; training images only for stage "fit" or None.
 
         Raises:
             DataMissing: if a file is not there.
@@ -96,7 +98,7 @@ class _IdxImages(DataModule, ABC):
             self.train_set = self._read("train")
 
     def _split(self, fold: int) -> tuple[TensorImages, TensorImages]:
-        """All images, the publisher's training images first, without one fold of them, and it."""
+        """All images but one fold, and that fold; the publisher's training images come first."""
         parts = [self._read(part) for part in _PARTS]
         images = torch.cat([part.images for part in parts])
         labels = torch.cat([part.labels for part in parts])
@@ -117,7 +119,7 @@ class _IdxImages(DataModule, ABC):
                 f"{images_name} in {self.folder.resolve()} has images of {tuple(images.shape[1:])} "
                 "pixels, expected (28, 28)"
             )
-        return TensorImages(pad(images.unsqueeze(1), (2, 2, 2, 2)), labels)
+        return TensorImages(pad(images.unsqueeze(1), (self.padding,) * 4), labels)
 
     def _read_file(self, name: str, read: Callable[[str], Tensor]) -> Tensor:
         path = _find(self.folder, name)
@@ -129,16 +131,16 @@ class _IdxImages(DataModule, ABC):
         try:
             if path.suffix != ".gz":
                 return read(str(path))
-            # the reader wants a name, and the data's own folder may be read-only
+            # the reader needs a file name, and the data's own folder may be read-only
             with tempfile.TemporaryDirectory() as folder, gzip.open(path) as packed:
                 unpacked = Path(folder, name)
                 with unpacked.open("wb") as file:
                     shutil.copyfileobj(packed, file)
                 return read(str(unpacked))
-        # whatever a damaged file makes the reader stumble over
+        # a damaged file may raise almost anything in the reader
         except Exception as error:
             raise InputError(
-                f"{path.resolve()} cannot be read ({error}); if it is damaged, get it again"
+                f"{path.resolve()} cannot be read ({error}); if it is damaged, download it again"
             ) from error
 
 
@@ -146,10 +148,11 @@ class MNIST(_IdxImages):
     """Handwritten digits (LeCun et al. 1998), 1×32×32: 60,000 to train, 10,000 to validate.
 
     Args:
-        root: folder that has, or gets, ``MNIST/raw`` with the four idx files, packed (.gz) or not.
-        download: fetch the files if they are not there.
-        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
-            validate on, from 0; the others are trained on. The publisher's split without.
+        root: folder with ``MNIST/raw``, which has the four idx files, gzipped or not; a download
+            puts them there.
+        download: download the files if they are missing.
+        fold: which of 7 folds of all 70,000 images to validate on, 0 to 6, and to train on the
+            others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -164,11 +167,11 @@ class FashionMNIST(_IdxImages):
     """Pictures of clothes (Xiao et al. 2017), 1×32×32: 60,000 to train, 10,000 to validate.
 
     Args:
-        root: folder that has, or gets, ``FashionMNIST/raw`` with the four idx files, packed (.gz)
-            or not.
-        download: fetch the files if they are not there.
-        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
-            validate on, from 0; the others are trained on. The publisher's split without.
+        root: folder with ``FashionMNIST/raw``, which has the four idx files, gzipped or not; a
+            download puts them there.
+        download: download the files if they are missing.
+        fold: which of 7 folds of all 70,000 images to validate on, 0 to 6, and to train on the
+            others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -176,6 +179,7 @@ class FashionMNIST(_IdxImages):
         ValueError: if an argument is out of its range.
     """
 
+    name = "fashion_mnist"
     source = datasets.FashionMNIST
 
 
@@ -183,10 +187,11 @@ class KMNIST(_IdxImages):
     """Cursive Japanese (Clanuwat et al. 2018), 1×32×32: 60,000 to train, 10,000 to validate.
 
     Args:
-        root: folder that has, or gets, ``KMNIST/raw`` with the four idx files, packed (.gz) or not.
-        download: fetch the files if they are not there.
-        fold: of 7 folds over all 70,000 images, the publisher's training images first, the one to
-            validate on, from 0; the others are trained on. The publisher's split without.
+        root: folder with ``KMNIST/raw``, which has the four idx files, gzipped or not; a download
+            puts them there.
+        download: download the files if they are missing.
+        fold: which of 7 folds of all 70,000 images to validate on, 0 to 6, and to train on the
+            others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 

