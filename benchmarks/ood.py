@@ -56,7 +56,7 @@ def main() -> None:
 
     @torch.no_grad()
     def bare(part: Tensor) -> Tensor:
-        return model.read(part)
+        return model.encoding(part).code
 
     kinds: dict[str, Callable[[Tensor], object]] = {
         " + ".join(names): scorer(model, names)

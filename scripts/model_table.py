@@ -3,7 +3,7 @@
     python scripts/model_table.py            (rewrites the page)
     python scripts/model_table.py --check    (exit status 1 if the page is not up to date)
 
-The system's name and its paper stand here; class, verbs and lines of code are looked up.
+The system's name and its paper stand here; class, capabilities and lines of code are looked up.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def row(system: System) -> str:
         system.paper,
         f"`{model.__name__}`",
         f"`{system.config}`",
-        ", ".join(model.verbs),
+        ", ".join(model.capabilities),
         str(lines_of_code(file.read_text())),
     )
     return f"| {' | '.join(cells)} |"
@@ -109,7 +109,7 @@ def row(system: System) -> str:
 
 def table() -> str:
     """The whole table, in Markdown."""
-    head = ["| system | paper | class | config | verbs | lines |", "|---|---|---|---|---|---:|"]
+    head = ["| system | paper | class | config | can be asked to | lines |", "|---|---|---|---|---|---:|"]
     return "\n".join([*head, *(row(system) for system in SYSTEMS)])
 
 

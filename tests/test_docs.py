@@ -34,7 +34,7 @@ SHAPED = re.compile(r"^(\w+(?:, \w+)*) = .*# (\(\d[\d, ]*\))(?: each)?$", re.MUL
 
 
 def cells() -> dict[str, list[str]]:
-    """The rows of the table by config: system, paper, class, verbs, lines."""
+    """The rows of the table by config: system, paper, class, capabilities, lines."""
     rows = {}
     for line in (DOCS / "models" / "index.md").read_text().splitlines():
         parts = [part.strip() for part in line.strip("|").split("|")]
@@ -89,9 +89,9 @@ def test_the_table_has_one_row_for_each_config() -> None:
 @pytest.mark.parametrize("config", sorted(configs()))
 def test_a_row_says_what_the_class_is(config: str) -> None:
     model = configs()[config]
-    system, paper, name, verbs, lines = cells()[config]
+    system, paper, name, capabilities, lines = cells()[config]
     assert name == f"`{model.__name__}`"
-    assert verbs == ", ".join(model.verbs)
+    assert capabilities == ", ".join(model.capabilities)
     assert int(lines) == plain_count(module_file(model).read_text())
     assert re.search(r"\b(19|20)\d\d\b", paper)
     assert system.endswith(f"]({module_file(model).stem}.md)")

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import from_uint8, to_uint8
-from lightning_gans.models import Model
+from lightning_gans.models import Decodes, Encodes, Generates, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.trust import take
 
@@ -41,14 +41,14 @@ def prepare(pixels: Pixels, image_shape: tuple[int, ...]) -> Tensor:
     return interpolate(x, image_shape[1:], mode="bilinear", antialias=True)
 
 
-def first(model: Model) -> Tensor:
+def first(model: Decodes) -> Tensor:
     """The latent that the page begins with, (1, latent_dim): drawn, or zero if none can be."""
     z = model.prior.sample(1)
-    return z if "generate" in model.verbs else torch.zeros_like(z)
+    return z if isinstance(model, Generates) else torch.zeros_like(z)
 
 
 def moved(
-    model: Model, z: Tensor, values: tuple[float, ...], category: tuple[int, ...] = ()
+    model: Decodes, z: Tensor, values: tuple[float, ...], category: tuple[int, ...] = ()
 ) -> Pixels:
     """The image of z with its leading elements, those with the largest scale, set to values.
 
@@ -80,7 +80,7 @@ def main() -> None:
         model = load(arguments.run, trust=modules)
     except (UserError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    if "decode" not in model.verbs:
+    if not isinstance(model, Decodes):
         sys.exit(f"error: expected a model that makes images, this is a {type(model).__name__}")
     if len(model.image_shape) != 3:
         sys.exit(f"error: expected a model of images, this one makes points {model.image_shape}")
@@ -92,7 +92,7 @@ def main() -> None:
         return values(code[-1])
 
     def read(pixels: Pixels | None) -> list[float]:
-        if pixels is None:
+        if pixels is None or not isinstance(model, Encodes):
             return values(code[-1])
         code.append(model.encode(prepare(pixels, model.image_shape)))
         return values(code[-1])
@@ -111,9 +111,9 @@ def main() -> None:
         with gr.Row():
             with gr.Column():
                 upload = gr.Image(
-                    label="an image to reconstruct", visible="reconstruct" in model.verbs
+                    label="an image to reconstruct", visible=isinstance(model, Reconstructs)
                 )
-                sample = gr.Button("draw a sample", visible="generate" in model.verbs)
+                sample = gr.Button("draw a sample", visible=isinstance(model, Generates))
                 sliders = [gr.Slider(-3, 3, label=f"element {i + 1}") for i in range(count)]
                 chosen = [
                     gr.Slider(0, k - 1, step=1, label=f"category of label {i + 1}")

@@ -32,6 +32,13 @@ from lightning_gans.metrics import (
     latent_entropy,
     to_uint8,
 )
+from lightning_gans.models.base.capabilities import (
+    Classifies,
+    Clusters,
+    Encodes,
+    Generates,
+    Reconstructs,
+)
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.priors import DynamicScale
 from lightning_gans.validation import clip
@@ -101,8 +108,8 @@ class Evaluation(Callback):
                 f"evaluation.features={self.features.name} are features of images, and the data "
                 f"are points of shape {model.image_shape}; leave evaluation.features out"
             )
-        generates, inverts = "generate" in model.verbs, "reconstruct" in model.verbs
-        if generates:
+        generates, inverts = isinstance(model, Generates), isinstance(model, Reconstructs)
+        if isinstance(model, Generates):
             self.draws = FixedDraws(model.prior, model.categories, model.device)
         self.compared = []
         if self.features is not None and generates and self.prepare(model.device):
@@ -116,9 +123,9 @@ class Evaluation(Callback):
             for name in ("fake", "real") if generates else ("real",):
                 self.metrics |= {f"psnr/{name}": PSNR(), f"ssim/{name}": SSIM()}
         data = getattr(trainer, "datamodule", None)
-        if "cluster" in model.verbs and getattr(data, "classes", None):
+        if isinstance(model, Clusters) and getattr(data, "classes", None):
             self.metrics["cluster/purity"] = Purity()
-        if "classify" in model.verbs:
+        if isinstance(model, Classifies):
             self.metrics["accuracy"] = Accuracy()
         for metric in self.metrics.values():
             metric.to(model.device)
@@ -172,23 +179,23 @@ class Evaluation(Callback):
         self.seen = range(self.seen.start, now.stop, step)
         self.metrics["evaluation/samples"].update(len(x))
         images = {"real": x}
-        if self.draws is not None:
+        if self.draws is not None and isinstance(model, Generates):
             z, *c = self.draws.take(now)
-            if "latent/loss" in self.metrics:
+            if "latent/loss" in self.metrics and isinstance(model, Encodes):
                 s = model.prior.scale()
                 y = model.generator(z * s)
-                self.metrics["latent/loss"].update(z, model.read(y), s)
+                self.metrics["latent/loss"].update(z, model.encoding(y).code, s)
                 images["fake"] = clip(y)
             elif "fid" in self.metrics:
                 images["fake"] = model.decode(z, *c)
         for name, picture in images.items():
-            if f"psnr/{name}" in self.metrics:
+            if f"psnr/{name}" in self.metrics and isinstance(model, Reconstructs):
                 again = model.reconstruct(picture)
                 self.metrics[f"psnr/{name}"].update(picture, again)
                 self.metrics[f"ssim/{name}"].update(picture, again)
-        if "cluster/purity" in self.metrics:
+        if "cluster/purity" in self.metrics and isinstance(model, Clusters):
             self.metrics["cluster/purity"].update(model.cluster(x), labels)
-        if "accuracy" in self.metrics:
+        if "accuracy" in self.metrics and isinstance(model, Classifies):
             self.metrics["accuracy"].update(model.classify(x), labels)
         if "fid" in self.metrics and self.features is not None:
             for name, picture in images.items():
@@ -217,9 +224,9 @@ class Evaluation(Callback):
             p = model.categories.probabilities
             values["categories/entropy"] = model.categories.entropy()
             values["categories/used"] = (p >= 0.01).sum()
-        if "latent/loss" in self.metrics:
+        if "latent/loss" in self.metrics and isinstance(model, Generates):
             values["latent/entropy"] = latent_entropy(model.prior.entropy, model.prior.scale())
-        if "generate" in model.verbs and isinstance(model.prior, DynamicScale):
+        if isinstance(model, Generates) and isinstance(model.prior, DynamicScale):
             values["latent/active"] = active_dimensions(model.prior.v)
         return {name: value.float() for name, value in values.items()}
 
@@ -236,7 +243,7 @@ class Evaluation(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notice before the first iteration if the weights of the features are not to be had."""
         assert isinstance(pl_module, Model)
-        if self.features is not None and "generate" in pl_module.verbs:
+        if self.features is not None and isinstance(pl_module, Generates):
             self.prepare(pl_module.device)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

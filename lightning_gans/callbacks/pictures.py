@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.metrics import to_uint8
+from lightning_gans.models.base.capabilities import Decodes, Encodes, Generates, Reconstructs
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
@@ -80,32 +81,32 @@ class Pictures(Callback):
 
     def draw(self, model: Model, held_out: Tensor) -> dict[str, Tensor]:
         """The pictures by name, each uint8 (3, height, width)."""
-        if model.categories is not None:
+        if isinstance(model, Generates) and model.categories is not None:
             return self.draw_categories(model, model.categories, held_out)
         pictures: dict[str, Tensor] = {}
-        if len(model.image_shape) == 3 and "reconstruct" in model.verbs:
+        if len(model.image_shape) == 3 and isinstance(model, Reconstructs):
             columns = min(self.columns, len(held_out))
             pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
-        if "generate" not in model.verbs:
+        if not isinstance(model, Generates):
             return pictures
         z = model.prior.sample(self.samples, stream("pictures", device=model.device))
         if len(model.image_shape) != 3:
             return {"samples": scatter(held_out, model.decode(z))}
         pictures["samples"] = grid(model.decode(z), self.columns)
         if self.dimensions:
-            start = model.encode(held_out[:1])[0] if "encode" in model.verbs else z[0]
+            start = model.encode(held_out[:1])[0] if isinstance(model, Encodes) else z[0]
             pictures["traversals"] = grid(self.traverse(model, start), self.steps)
         return pictures
 
     def draw_categories(
-        self, model: Model, categories: Categories, held_out: Tensor
+        self, model: Generates, categories: Categories, held_out: Tensor
     ) -> dict[str, Tensor]:
         """Samples of a class-conditional model: a row for each latent, a column a category.
 
         The columns are the categories of at least 1 %, the likeliest if there is no room for all;
         of several labels, conditions drawn from P(C).
         """
-        random = stream("pictures", device=model.device)
+        random = stream("pictures", device=categories.probabilities.device)
         if len(model.image_shape) != 3:
             z = model.prior.sample(self.samples, random)
             c = categories.sample(self.samples, random)
@@ -123,7 +124,7 @@ class Pictures(Callback):
         z = model.prior.sample(rows, random).repeat_interleave(len(chosen), 0)
         return {"samples": grid(model.decode(z, chosen.repeat(rows, 1)), len(chosen))}
 
-    def traverse(self, model: Model, z: Tensor) -> Tensor:
+    def traverse(self, model: Decodes, z: Tensor) -> Tensor:
         """Images of z while each of the leading elements goes from -2 to 2, row by row."""
         leading = model.prior.scale().argsort(descending=True)[: self.dimensions]
         line = torch.linspace(-2, 2, self.steps, device=z.device, dtype=z.dtype)
@@ -147,7 +148,7 @@ class Pictures(Callback):
         self.on_validation_epoch_end(trainer, pl_module)
 
 
-def pairs(x: Tensor, model: Model, columns: int) -> Tensor:
+def pairs(x: Tensor, model: Reconstructs, columns: int) -> Tensor:
     """Whole rows of images, each followed by the row of their reconstructions."""
     x = x[: len(x) // columns * columns]
     rows = torch.stack([x, model.reconstruct(x)]).view(2, -1, columns, *x.shape[1:])

@@ -3,8 +3,24 @@
 from lightning_gans.models.acgan import ACGAN
 from lightning_gans.models.aedlsgan import AEDLSGAN
 from lightning_gans.models.autoencoder import Autoencoder
-from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
 from lightning_gans.models.base.alternating import NonFiniteLoss
+from lightning_gans.models.base.capabilities import (
+    Capability,
+    Classifies,
+    ClassifiesByFeatures,
+    Clusters,
+    Decodes,
+    Edits,
+    Encodes,
+    Encoding,
+    Generates,
+    NotCapable,
+    PredictsLogits,
+    Reconstructs,
+    ScoresOOD,
+    capability,
+)
 from lightning_gans.models.base.mixed_batches import MixedBatches, PureBatches
 from lightning_gans.models.base.model import Model
 from lightning_gans.models.cagan import CAGAN
@@ -29,12 +45,27 @@ __all__ = [
     "VAEGAN",
     "AdversarialModule",
     "Autoencoder",
+    "Capability",
     "CategoricalInfoGAN",
     "Classifier",
+    "Classifies",
+    "ClassifiesByFeatures",
+    "Clusters",
+    "Decodes",
+    "Edits",
     "Encoder",
+    "Encodes",
+    "EncodesByDiscriminator",
+    "Encoding",
+    "Generates",
     "InfoGAN",
     "MixedBatches",
     "Model",
     "NonFiniteLoss",
+    "NotCapable",
+    "PredictsLogits",
     "PureBatches",
+    "Reconstructs",
+    "ScoresOOD",
+    "capability",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Classifies, Generates
 from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.mixed_batches import Mixing, MixingFactory, PureBatches, mix, unmix
 from lightning_gans.models.base.model import Batch
@@ -32,7 +33,7 @@ class Judged(NamedTuple):
     logits: Tensor
 
 
-class ACGAN(AdversarialModule):
+class ACGAN(AdversarialModule, Generates, Classifies):
     """Class-conditional GAN whose discriminator also classifies (Odena et al. 2017).
 
     The three classification losses have weights of their own (thesis, Eq. 1-8): all 1 is ACGAN,
@@ -65,7 +66,6 @@ class ACGAN(AdversarialModule):
     """
 
     categories: Categorical
-    verbs = ("generate", "decode", "classify")
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class ACGAN(AdversarialModule):
         logits = unmix(first.code, second.code, exchanged)
         return Judged(scores[0], logits[0]), Judged(scores[1], logits[1])
 
-    def read_classes(self, x: Tensor) -> Tensor:
+    def class_logits(self, x: Tensor) -> Tensor:
         """Logits of the classes of x, (n, sum(classes)); unchecked.
 
         With a discriminator that looks at the whole batch they depend on the other rows; trained on

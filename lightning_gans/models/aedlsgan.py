@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
+from lightning_gans.models.base.capabilities import Edits, Generates, ScoresOOD, capability
 from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.linear_attributes import LinearAttributes
 from lightning_gans.models.base.model import Batch
@@ -23,7 +24,7 @@ from lightning_gans.priors import DynamicScale, PriorFactory
 from lightning_gans.validation import clip
 
 
-class AEDLSGAN(AdversarialModule):
+class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscriminator):
     """DLSGAN in which attributes are half-spaces of the latent (thesis, Algorithm 3).
 
     A linear classifier of the scaled latent is drawn at random and never changes. It says which
@@ -61,8 +62,6 @@ class AEDLSGAN(AdversarialModule):
     Raises:
         ValueError: if the data have no labels.
     """
-
-    verbs = (*AdversarialModule.verbs, "edit", "ood_score")
 
     def __init__(
         self,
@@ -122,7 +121,7 @@ class AEDLSGAN(AdversarialModule):
 
         self.prior.update(torch.cat([seen, fake.code]))
 
-    @torch.no_grad()
+    @capability
     def edit(
         self, x: Tensor, attribute: int, strength: float | Tensor, keep_others: bool = True
     ) -> Tensor:

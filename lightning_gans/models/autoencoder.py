@@ -5,9 +5,11 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.models.base.capabilities import Encoding, Reconstructs
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.networks import (
     DiscriminatorFactory,
+    DiscriminatorOutput,
     GeneratorFactory,
     build_discriminator,
     build_generator,
@@ -16,7 +18,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal
 
 
-class Autoencoder(Model):
+class Autoencoder(Model, Reconstructs):
     """Encoder and decoder that minimise the squared error of each pixel (thesis, section 4.3.1).
 
     A baseline of reconstruction and of its error as an OOD score. Nothing is known of how its
@@ -34,7 +36,6 @@ class Autoencoder(Model):
     """
 
     players = ("autoencoder",)
-    verbs = ("decode", "encode", "reconstruct")
 
     def __init__(
         self,
@@ -59,10 +60,10 @@ class Autoencoder(Model):
         x, _ = batch
 
         with self.turn("autoencoder") as minimize:
-            again = self.generator(self.read(x))
+            again = self.generator(self.encoding(x).code)
             minimize(reconstruction=self.reconstruction * (x - again).square().mean())
 
-    def read(self, x: Tensor) -> Tensor:
-        """The code of x, (n, latent_dim); unchecked, and gradients flow."""
-        code: Tensor = self.encoder(x).code
-        return code
+    def encoding(self, x: Tensor) -> Encoding:
+        """The encoder's output for x, (n, *image_shape); unchecked, gradients flow."""
+        output: DiscriminatorOutput = self.encoder(x)
+        return Encoding(output.code, output.features)

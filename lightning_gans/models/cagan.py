@@ -1,4 +1,4 @@
-"""Conditional activation GAN: a discriminator for each class, on exchangedd layers."""
+"""Conditional activation GAN: a discriminator for each class, on mixed layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Generates
 from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.mixed_batches import Mixing, MixingFactory, PureBatches, mix, unmix
 from lightning_gans.models.base.model import Batch
@@ -24,7 +25,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
 
 
-class CAGAN(AdversarialModule):
+class CAGAN(AdversarialModule, Generates):
     """Class-conditional GAN without a classifier (thesis, section 3.1).
 
     The discriminator has a score for each class, and a condition selects one of them for each
@@ -58,7 +59,6 @@ class CAGAN(AdversarialModule):
     """
 
     categories: Categorical
-    verbs = ("generate", "decode")
 
     def __init__(
         self,

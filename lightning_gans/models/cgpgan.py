@@ -10,6 +10,7 @@ from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.labels import activations, cross_entropy, harden, softmax
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Clusters, Generates
 from lightning_gans.models.base.model import Batch
 from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
@@ -22,7 +23,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
 
 
-class CGPGAN(AdversarialModule):
+class CGPGAN(AdversarialModule, Generates, Clusters):
     """Self-supervised class-conditional GAN (thesis, section 3.5, Algorithm 5).
 
     A classifier Q learns the categories of the fakes, which are known, and tells those of real
@@ -62,7 +63,6 @@ class CGPGAN(AdversarialModule):
             which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
-    verbs = ("generate", "decode", "cluster")
     categories: Categorical
     discriminator: Separate
 
@@ -135,7 +135,7 @@ class CGPGAN(AdversarialModule):
 
         self.categories.update(found)
 
-    def read_classes(self, x: Tensor) -> Tensor:
+    def class_logits(self, x: Tensor) -> Tensor:
         """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
         logits: Tensor = self.discriminator.encoder(x).code
         return logits

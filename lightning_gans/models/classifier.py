@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_gans.labels import cross_entropy, one_hot
+from lightning_gans.models.base.capabilities import ClassifiesByFeatures
 from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW
-from lightning_gans.validation import check_images
 
 
-class Classifier(Model):
+class Classifier(Model, ClassifiesByFeatures):
     """Backbone, rectifier, linear layer; minimises the cross-entropy (thesis, section 4.3).
 
     The baseline whose logits give an energy score, and whose features ReAct clips. Several labels
@@ -34,7 +33,6 @@ class Classifier(Model):
     """
 
     players = ("classifier",)
-    verbs = ("classify", "logits", "features")
 
     def __init__(
         self,
@@ -58,37 +56,12 @@ class Classifier(Model):
         c = one_hot(y, self.classes, x.dtype)
 
         with self.turn("classifier") as minimize:
-            minimize(classification=cross_entropy(self.read_classes(x), c, self.classes).mean())
+            minimize(classification=cross_entropy(self.class_logits(x), c, self.classes).mean())
 
     def activations(self, x: Tensor) -> Tensor:
         """The features of x, (n, num_features); unchecked, and gradients flow."""
         code: Tensor = self.backbone(x).code
         return code.relu()
-
-    @torch.no_grad()
-    def features(self, x: Tensor) -> Tensor:
-        """What the logits are made of, (n, *image_shape) to (n, num_features), not negative.
-
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        check_images(x, self.image_shape)
-        return self.activations(x)
-
-    @torch.no_grad()
-    def logits(self, x: Tensor) -> Tensor:
-        """Log odds of the classes, (n, *image_shape) to (n, sum(classes)), label by label.
-
-        Raises:
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        check_images(x, self.image_shape)
-        return self.read_classes(x)
-
-    def read_classes(self, x: Tensor) -> Tensor:
-        """Logits of x, (n, sum(classes)); unchecked, and gradients flow."""
-        logits: Tensor = self.head(self.activations(x))
-        return logits
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The classes and logits of a batch."""

@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
+from lightning_gans.models.base.capabilities import Generates, Reconstructs, ScoresOOD
 from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
@@ -18,7 +19,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
 
 
-class DLSGAN(AdversarialModule):
+class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDiscriminator):
     """GAN whose latent scale s follows what its encoder can recover (thesis, section 3.2).
 
     An encoder that is trained to recover every element of an i.i.d. latent never converges, for
@@ -47,8 +48,6 @@ class DLSGAN(AdversarialModule):
         penalty_interval: iterations between penalties of the discriminator's gradients, each of
             which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
-
-    verbs = (*AdversarialModule.verbs, "ood_score")
 
     def __init__(
         self,

@@ -11,15 +11,16 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_gans.errors import InputError
+from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs
 from lightning_gans.models.base.constructor_spec import constructor_spec
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.models.base.restore import restore
-from lightning_gans.networks import DiscriminatorFactory, build_discriminator
+from lightning_gans.networks import DiscriminatorFactory, DiscriminatorOutput, build_discriminator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.runs.checkpoints import find, read
 
 
-class Encoder(Model):
+class Encoder(Model, Generates, Reconstructs):
     """Encoder that learns to invert a frozen generator (baseline of the thesis, section 4.2.1).
 
     A fresh network minimises L_enc = mean((z - E(G(z∘s)))²) (Eq. 15) on fakes alone; of the data
@@ -43,7 +44,6 @@ class Encoder(Model):
     """
 
     players = ("encoder",)
-    verbs = ("generate", "decode", "encode", "reconstruct")
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Encoder(Model):
     ) -> None:
         super().__init__(optimizer)
         self.save_hyperparameters(ignore="checkpoint", logger=False)
-        source, described = opened(checkpoint)
-        check_invertible(source)
+        model, described = opened(checkpoint)
+        source = require_unconditional(model)
         if source.image_shape != tuple(image_shape):
             raise InputError(
                 f"expected data of the shape of the generator's images, {source.image_shape}, got "
@@ -88,12 +88,12 @@ class Encoder(Model):
             y = self.generator(z * s)
 
         with self.turn("encoder") as minimize:
-            minimize(latent=self.latent * (z - self.read(y)).square().mean())
+            minimize(latent=self.latent * (z - self.encoding(y).code).square().mean())
 
-    def read(self, x: Tensor) -> Tensor:
-        """The code of x, (n, latent_dim); unchecked, and gradients flow."""
-        code: Tensor = self.encoder(x).code
-        return code
+    def encoding(self, x: Tensor) -> Encoding:
+        """The encoder's output for x, (n, *image_shape); unchecked, gradients flow."""
+        output: DiscriminatorOutput = self.encoder(x)
+        return Encoding(output.code, output.features)
 
 
 def opened(checkpoint: str | Model) -> tuple[Model, dict[str, Any] | None]:
@@ -106,15 +106,16 @@ def opened(checkpoint: str | Model) -> tuple[Model, dict[str, Any] | None]:
     return restore(content, file), content["hyper_parameters"]
 
 
-def check_invertible(source: Model) -> None:
-    """Refuse a model that no encoder of images to latents can invert.
+def require_unconditional(source: Model) -> Generates:
+    """The model, if it generates images from latents alone.
 
     Raises:
         InputError: if it does not generate, or not without a condition.
     """
-    if not {"generate", "decode"} <= set(source.verbs) or source.categories is not None:
-        why = "generates by class" if source.categories is not None else "generates no images"
+    if not isinstance(source, Generates) or source.categories is not None:
+        why = "generates by class" if isinstance(source, Generates) else "generates no images"
         raise InputError(
             "expected the checkpoint of a model that generates images from latents alone, such as "
             f"GAN, got one of {type(source).__name__}, which {why}; give the checkpoint of another"
         )
+    return source

@@ -9,6 +9,7 @@ from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Generates
 from lightning_gans.models.base.model import Batch
 from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
@@ -21,7 +22,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal, PriorFactory
 
 
-class GAN(AdversarialModule):
+class GAN(AdversarialModule, Generates):
     """Generator against discriminator (Goodfellow et al. 2014); no encoder.
 
     With ``loss`` it is NSGAN, LSGAN, hinge GAN or, with a gradient penalty and several critic
@@ -45,8 +46,6 @@ class GAN(AdversarialModule):
         penalty_interval: iterations between penalties of the discriminator's gradients, each of
             which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
-
-    verbs = ("generate", "decode")
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs, ScoresOOD
 from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
@@ -19,7 +20,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import FixedScale, PriorFactory
 
 
-class InfoGAN(AdversarialModule):
+class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
     """GAN whose encoder predicts the mean and log variance of each latent element.
 
     Both players minimise (Chen et al. 2016; thesis, Eq. 16-18)::
@@ -50,7 +51,7 @@ class InfoGAN(AdversarialModule):
         ValueError: if ``floor`` is not positive.
     """
 
-    verbs = (*AdversarialModule.verbs, "ood_score")
+    predicts_variance = True
 
     def __init__(
         self,
@@ -112,7 +113,8 @@ class InfoGAN(AdversarialModule):
         mean, log_variance = code.chunk(2, 1)
         return mean, log_variance.exp() + self.floor
 
-    def read(self, x: Tensor) -> Tensor:
-        """The predicted means, (n, latent_dim)."""
-        mean, _ = self.predict(self.discriminator(x).code)
-        return mean
+    def encoding(self, x: Tensor) -> Encoding:
+        """The predicted means and variances of the latents of x; unchecked, gradients flow."""
+        output = self.discriminator(x)
+        mean, variance = self.predict(output.code)
+        return Encoding(mean, output.features, variance)

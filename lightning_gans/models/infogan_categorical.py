@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_gans.labels import cross_entropy
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Clusters, Generates
 from lightning_gans.models.base.model import Batch
 from lightning_gans.models.base.priors_required import require_untraced_prior
 from lightning_gans.networks import (
@@ -22,7 +23,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Categories, CategoriesFactory, Normal, PriorFactory
 
 
-class CategoricalInfoGAN(AdversarialModule):
+class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
     """GAN whose classifier recovers a categorical latent (Chen et al. 2016; thesis, Eq. 9-14).
 
     Generator and classifier both minimise the classification loss. P(C) must be known:
@@ -54,7 +55,6 @@ class CategoricalInfoGAN(AdversarialModule):
             which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
     """
 
-    verbs = ("generate", "decode", "cluster")
     categories: Categories
     discriminator: Separate
 
@@ -140,7 +140,7 @@ class CategoricalInfoGAN(AdversarialModule):
                 * cross_entropy(fake.code, c, self.classes).mean(),
             )
 
-    def read_classes(self, x: Tensor) -> Tensor:
+    def class_logits(self, x: Tensor) -> Tensor:
         """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
         logits: Tensor = self.discriminator.encoder(x).code
         return logits

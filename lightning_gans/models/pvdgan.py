@@ -9,7 +9,8 @@ from torch import Tensor
 from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
-from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
+from lightning_gans.models.base.capabilities import Generates, Reconstructs, ScoresOOD
 from lightning_gans.models.base.model import Batch
 from lightning_gans.networks import (
     DiscriminatorFactory,
@@ -21,7 +22,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory, Traced
 
 
-class PVDGAN(AdversarialModule):
+class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDiscriminator):
     """DLSGAN whose generator also reconstructs real images (thesis, section 3.4, Algorithm 4).
 
     Half of the generator's latents are codes of real images, with the noise that brings them to
@@ -56,7 +57,6 @@ class PVDGAN(AdversarialModule):
         ValueError: if the prior traces no variance.
     """
 
-    verbs = (*AdversarialModule.verbs, "ood_score")
     prior: Traced
 
     def __init__(

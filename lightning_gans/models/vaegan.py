@@ -10,6 +10,7 @@ from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
+from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs
 from lightning_gans.models.base.model import Batch
 from lightning_gans.models.base.priors_required import require_standard_normal
 from lightning_gans.networks import (
@@ -22,7 +23,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal, PriorFactory
 
 
-class VAEGAN(AdversarialModule):
+class VAEGAN(AdversarialModule, Generates, Reconstructs):
     """Perceptual VAE and GAN with an encoder of its own (Larsen et al. 2016; thesis, Eq. 19-24).
 
     Half of each player's fakes are decoded from the prior, half from the posterior
@@ -120,6 +121,8 @@ class VAEGAN(AdversarialModule):
         mean, log_variance = self.encoder(x).code.chunk(2, 1)
         return mean, log_variance
 
-    def read(self, x: Tensor) -> Tensor:
-        """The posterior's mean, (n, latent_dim); gradients flow."""
-        return self.posterior(x)[0]
+    def encoding(self, x: Tensor) -> Encoding:
+        """The posterior's mean and the encoder's features of x; unchecked, gradients flow."""
+        output = self.encoder(x)
+        mean, _ = output.code.chunk(2, 1)
+        return Encoding(mean, output.features)

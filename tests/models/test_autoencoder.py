@@ -84,7 +84,7 @@ def test_linear_networks_approach_principal_components() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 7])
-def test_verbs_agree(n: int) -> None:
+def test_capabilities_agree(n: int) -> None:
     model = tiny().eval()
     with torch.no_grad():
         model.generator.layers[-1].bias += 0.8  # type: ignore[index, union-attr]  # so that some pixels exceed 1
@@ -102,11 +102,13 @@ def test_verbs_agree(n: int) -> None:
     torch.testing.assert_close(predicted["reconstruction"], raw.clamp(-1, 1))
 
 
-def test_verbs_refuse_what_they_cannot_do() -> None:
+def test_capabilities_refuse_what_they_cannot_do() -> None:
     model = tiny()
-    with pytest.raises(UserError, match="Autoencoder generates no images; it can be asked to"):
+    with pytest.raises(
+        UserError, match=r"Autoencoder does not support generate\(\); it supports decode\(\)"
+    ):
         model.generate(2)
-    with pytest.raises(UserError, match="predicts no classes"):
+    with pytest.raises(UserError, match=r"does not support classify\(\)"):
         model.classify(torch.zeros(2, *SHAPE))
     with pytest.raises(ValueError, match=r"latents of shape \(n, 3\), got \(2, 4\)"):
         model.decode(torch.zeros(2, 4))

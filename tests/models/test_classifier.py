@@ -147,7 +147,7 @@ def test_the_backbone_takes_other_images_and_has_the_heads_it_is_asked_for() -> 
 
 
 @pytest.mark.parametrize(("classes", "shape"), [((4,), (6,)), ((2, 3), (6, 2))])
-def test_verbs_agree(classes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+def test_capabilities_agree(classes: tuple[int, ...], shape: tuple[int, ...]) -> None:
     model, x = tiny(classes).eval(), images(1)[0]
     features, logits, found = model.features(x), model.logits(x), model.classify(x)
     assert features.shape == (6, FEATURES)
@@ -169,9 +169,9 @@ def test_verbs_agree(classes: tuple[int, ...], shape: tuple[int, ...]) -> None:
     assert torch.equal(predicted["logits"], logits)
 
 
-@pytest.mark.parametrize("verb", ["features", "logits", "classify"])
-def test_verbs_refuse_wrong_images(verb: str) -> None:
-    ask = getattr(tiny(), verb)
+@pytest.mark.parametrize("method", ["features", "logits", "classify"])
+def test_capabilities_refuse_wrong_images(method: str) -> None:
+    ask = getattr(tiny(), method)
     with pytest.raises(ValueError, match=r"images of shape \(n, 1, 4, 4\), got \(2, 1, 5, 5\)"):
         ask(torch.zeros(2, 1, 5, 5))
     with pytest.raises(ValueError, match=r"in \[-1, 1\], got values from 0 to 255"):
@@ -183,14 +183,14 @@ def test_verbs_refuse_wrong_images(verb: str) -> None:
 def test_what_it_cannot_do_is_one_line() -> None:
     model, x = tiny(), torch.zeros(2, *SHAPE)
     questions: list[tuple[Callable[[], Tensor], str]] = [
-        (lambda: model.generate(2), "generates no images"),
-        (lambda: model.decode(torch.zeros(2, 3)), "decodes no latents"),
-        (lambda: model.encode(x), "has no encoder"),
-        (lambda: model.reconstruct(x), "reconstructs no images"),
-        (lambda: model.cluster(x), "finds no categories"),
+        (lambda: model.generate(2), "generate"),
+        (lambda: model.decode(torch.zeros(2, 3)), "decode"),
+        (lambda: model.encode(x), "encode"),
+        (lambda: model.reconstruct(x), "reconstruct"),
+        (lambda: model.cluster(x), "cluster"),
     ]
-    for ask, words in questions:
-        with pytest.raises(UserError, match=f"^Classifier {words}[^\n]*$"):
+    for ask, name in questions:
+        with pytest.raises(UserError, match=rf"^Classifier does not support {name}\(\)[^\n]*$"):
             ask()
 
 

@@ -102,7 +102,7 @@ def test_finds_the_plane_in_six_dimensions() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 7])
-def test_verbs_agree(n: int) -> None:
+def test_capabilities_agree(n: int) -> None:
     model = tiny_dlsgan().eval()
     x = model.generate(n, torch.Generator().manual_seed(3))
     z = model.prior.sample(n, torch.Generator().manual_seed(3))
@@ -115,7 +115,7 @@ def test_verbs_agree(n: int) -> None:
     torch.testing.assert_close(model.reconstruct(x), model.decode(model.encode(x)))
 
 
-def test_verbs_refuse_wrong_shapes() -> None:
+def test_capabilities_refuse_wrong_shapes() -> None:
     model = tiny_dlsgan()
     with pytest.raises(ValueError, match=r"latents of shape \(n, 3\), got \(2, 4\)"):
         model.decode(torch.zeros(2, 4))

@@ -190,9 +190,9 @@ def test_latents_that_cannot_be_decoded(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", INVERTING)
-@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
-def test_images_that_cannot_be_encoded(kind: Kind, verb: str) -> None:
-    ask = getattr(tiny(kind), verb)
+@pytest.mark.parametrize("method", ["encode", "reconstruct"])
+def test_images_that_cannot_be_encoded(kind: Kind, method: str) -> None:
+    ask = getattr(tiny(kind), method)
     for wrong in (torch.zeros(2, 1, 5, 4), torch.zeros(1, 4, 4), torch.zeros(2, 16)):
         with pytest.raises(ValueError, match=r"expected images of shape \(n, 1, 4, 4\), got \("):
             ask(wrong)

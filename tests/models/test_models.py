@@ -76,7 +76,7 @@ MODELS: dict[str, Make] = {
     "Classifier": partial(Classifier, SHAPE, (3,), num_features=LATENT, **DISCRIMINATOR),
 }
 GAMES = [name for name in MODELS if name not in ("Autoencoder", "Classifier")]
-VERBS = ("generate", "decode", "encode", "reconstruct", "cluster", "classify")
+METHODS = ("generate", "decode", "encode", "reconstruct", "cluster", "classify")
 
 
 class Frozen(SGD):
@@ -206,43 +206,43 @@ def test_saves_and_loads(name: str, tmp_path: Path) -> None:
         assert torch.equal(loaded.state_dict()[key], value), key
     chosen.eval()
     x, n = pairs(1)[0][0], 6
-    for verb in VERBS:
-        if verb not in chosen.verbs:
+    for method in METHODS:
+        if method not in chosen.capabilities:
             continue
         results = []
         for model in (chosen, loaded):
             torch.manual_seed(4)
-            argument: Any = n if verb == "generate" else x
-            if verb == "decode":
+            argument: Any = n if method == "generate" else x
+            if method == "decode":
                 argument = torch.randn(n, LATENT)
                 c = model.categories.sample(n) if model.categories is not None else None
                 results.append(model.decode(argument, c))
             else:
-                results.append(getattr(model, verb)(argument))
+                results.append(getattr(model, method)(argument))
         torch.testing.assert_close(results[0], results[1])
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("verb", VERBS)
-def test_verbs_work_or_say_in_one_line_that_there_are_none(name: str, verb: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_capabilities_work_and_others_are_refused_in_one_line(name: str, method: str) -> None:
     model = tiny(name).eval()
     x, n = pairs(1)[0][0], 6
-    arguments: list[Any] = [n] if verb == "generate" else [x]
-    if verb == "decode":
+    arguments: list[Any] = [n] if method == "generate" else [x]
+    if method == "decode":
         arguments = [torch.randn(n, LATENT)]
         if model.categories is not None:
             arguments.append(model.categories.sample(n))
-    if verb not in model.verbs:
+    if method not in model.capabilities:
         with pytest.raises(UserError, match=type(model).__name__) as caught:
-            getattr(model, verb)(*arguments)
+            getattr(model, method)(*arguments)
         assert "\n" not in str(caught.value)
         return
-    result = getattr(model, verb)(*arguments)
+    result = getattr(model, method)(*arguments)
     assert not result.requires_grad
-    if verb in ("generate", "decode", "reconstruct"):
+    if method in ("generate", "decode", "reconstruct"):
         assert result.shape == (n, *SHAPE)
         assert result.abs().max() <= 1
-    elif verb == "encode":
+    elif method == "encode":
         assert result.shape == (n, LATENT)
     else:
         assert result.shape == (n,)

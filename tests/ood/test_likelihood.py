@@ -57,7 +57,7 @@ def test_the_score_is_the_likelihood_of_the_unscaled_code(
     score = chosen.ood_score(x)
     torch.testing.assert_close(score, expected, rtol=1e-6, atol=0)
     assert not score.requires_grad
-    assert "ood_score" in chosen.verbs
+    assert "ood_score" in chosen.capabilities
 
 
 @pytest.mark.parametrize("prior", [DynamicScale, FixedScale])
@@ -100,7 +100,7 @@ def test_the_thesiss_example() -> None:
 
 @pytest.mark.parametrize("model", [DLSGAN, InfoGAN, AEDLSGAN])
 def test_a_prior_that_traces_nothing_gives_no_score(model: type[Scoring]) -> None:
-    with pytest.raises(UserError, match=f"{model.__name__} .* Normal does not keep") as caught:
+    with pytest.raises(UserError, match=f"{model.__name__} .* Normal traces none") as caught:
         tiny(model, prior=Normal).ood_score(torch.zeros(1, *SHAPE).double())
     assert "\n" not in str(caught.value)
     assert "DynamicScale or FixedScale" in str(caught.value)
@@ -110,7 +110,7 @@ def test_a_prior_that_traces_nothing_gives_no_score(model: type[Scoring]) -> Non
 def test_models_without_a_traced_code_do_not_offer_the_score(
     model: type[GAN] | type[VAEGAN],
 ) -> None:
-    assert "ood_score" not in model.verbs
+    assert "ood_score" not in model.capabilities
     with pytest.raises(UserError, match=f"{model.__name__} has no score"):
         model(
             SHAPE, latent_dim=LATENT, generator=TinyGenerator, discriminator=TinyDiscriminator

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, ClassVar
+from typing import Any
 
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_gans.losses import AdversarialLoss
+from lightning_gans.models.base.capabilities import Encodes, Encoding
 from lightning_gans.models.base.model import Model
+from lightning_gans.networks import DiscriminatorOutput
 
 
 class AdversarialModule(Model, ABC):
@@ -31,7 +33,6 @@ class AdversarialModule(Model, ABC):
     """
 
     players = ("discriminator", "generator")
-    verbs: ClassVar[tuple[str, ...]] = ("generate", "decode", "encode", "reconstruct")
     discriminator: nn.Module
     loss: AdversarialLoss
 
@@ -62,7 +63,13 @@ class AdversarialModule(Model, ABC):
         super().on_fit_start()
         self.loss.random = self.random
 
-    def read(self, x: Tensor) -> Tensor:
-        """The code that the discriminator reads of x, (n, latent_dim); gradients flow."""
-        code: Tensor = self.discriminator(x).code
-        return code
+
+class EncodesByDiscriminator(Encodes, ABC):
+    """Encodes with the discriminator's second head."""
+
+    discriminator: nn.Module
+
+    def encoding(self, x: Tensor) -> Encoding:
+        """The discriminator's code and features of x; unchecked, gradients flow."""
+        output: DiscriminatorOutput = self.discriminator(x)
+        return Encoding(output.code, output.features)

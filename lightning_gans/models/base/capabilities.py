@@ -1,10 +1,19 @@
-"""What a trained model can be asked for."""
+"""What a trained model can do: small abstract classes, tested for with ``isinstance``.
+
+A model derives from those that its method supports, and from no others::
+
+    if isinstance(model, Encodes):
+        code = model.encode(x)
+
+A new model that derives from :class:`Reconstructs` is evaluated, inverted and scored like the
+others.
+"""
 
 from __future__ import annotations
 
-from abc import ABC
-from collections.abc import Sequence
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +23,90 @@ from lightning_gans.labels import Classes, classes_of
 from lightning_gans.priors import Categories, Prior, Traced
 from lightning_gans.validation import check_images, check_shape, clip
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+_MARK = "is_capability"
 
-class Capabilities(nn.Module, ABC):
-    """Generate, decode, encode, reconstruct, cluster, classify, score: those that a method has.
 
-    They take no part in gradients; for those use the networks.
+class NotCapable(UserError, AttributeError):
+    """A model was asked for something that its method does not support."""
+
+
+def capability(method: Method) -> Method:
+    """Decorate a method that users call on a trained model.
+
+    It takes no part in gradients, and its name is listed in ``model.capabilities``.
+    """
+    decorated: Method = torch.no_grad()(method)
+    setattr(decorated, _MARK, True)
+    return decorated
+
+
+class Encoding(NamedTuple):
+    """What an encoder predicts from images.
 
     Attributes:
-        verbs: what a trained model of this class can be asked for, by the names of the methods.
-        image_shape: of one image (channels, height, width), or (2,) for points.
-        classes: of class-conditional models and classifiers, how many classes each label has.
-        prior: of the continuous latent.
-        categories: of the condition, for class-conditional models.
+        code: unscaled, (n, latent_dim).
+        features: the layer before the code, (n, num_features).
+        variance: the predicted variance of the code, (n, latent_dim); None if the encoder predicts
+            none.
     """
 
-    verbs: ClassVar[tuple[str, ...]] = ()
+    code: Tensor
+    features: Tensor
+    variance: Tensor | None = None
+
+
+class Capability(nn.Module, ABC):
+    """The base of all capabilities.
+
+    Attributes:
+        image_shape: of one image (channels, height, width), or (2,) for points.
+    """
+
     image_shape: tuple[int, ...]
-    classes: Classes
+
+
+class Decodes(Capability, ABC):
+    """Turns latents into images.
+
+    Attributes:
+        generator: maps scaled latents, and a class-conditional model's conditions, to images.
+        prior: of the continuous latent.
+        categories: the distribution of a class-conditional model's conditions; otherwise None.
+    """
+
     generator: nn.Module
     prior: Prior
     categories: Categories | None
 
-    def _must(self, verb: str, why: str) -> None:
-        if verb not in self.verbs:
-            raise UserError(
-                f"{type(self).__name__} {why}; it can be asked to {', '.join(self.verbs)}"
-            )
+    @capability
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Generate the images of latents, in [-1, 1]; points are not clipped.
 
-    @torch.no_grad()
+        Args:
+            z: (n, latent_dim).
+            c: the conditions of a class-conditional model, (n, sum(classes)).
+
+        Returns:
+            (n, *image_shape).
+
+        Raises:
+            ValueError: if a shape is wrong, or a value is not finite.
+        """
+        check_shape(z, (self.prior.dim,), "latents")
+        latents = [z * self.prior.scale()]
+        if self.categories is not None:
+            if c is None:
+                raise InputError(f"{type(self).__name__} is class-conditional: give a condition c")
+            check_shape(c, (sum(self.categories.classes),), "conditions")
+            latents.append(c)
+        return clip(self.generator(*latents))
+
+
+class Generates(Decodes, ABC):
+    """Draws images: the distribution of its latents is known."""
+
+    @capability
     def generate(
         self,
         n: int,
@@ -52,118 +117,220 @@ class Capabilities(nn.Module, ABC):
 
         Args:
             n: how many.
-            generator: the random stream to draw from; torch's own without.
-            category: of class-conditional models: one for all, or (n,); for several labels
-                (labels,) or (n, labels). Drawn from P(C) without.
+            generator: the random stream to draw from; by default torch's global one.
+            category: for class-conditional models: one for all images, or (n,); for several labels
+                (labels,) or (n, labels). Drawn from P(C) by default.
 
         Raises:
-            UserError: if the model does not generate, or not by category.
+            UserError: if a category is given, and the model is not class-conditional.
             ValueError: if a category is out of range.
         """
-        self._must("generate", "generates no images")
         z = self.prior.sample(n, generator)
         if self.categories is None:
             if category is not None:
-                raise UserError(f"{type(self).__name__} is not class-conditional: leave category")
+                raise UserError(f"{type(self).__name__} is not class-conditional: omit category")
             return self.decode(z)
         if category is None:
             return self.decode(z, self.categories.sample(n, generator))
         return self.decode(z, self.categories.condition(category, n))
 
-    @torch.no_grad()
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The images of latents, in [-1, 1]. Points, which are no images, are not clipped.
 
-        Args:
-            z: (n, latent_dim).
-            c: (n, sum(classes)), the conditions of a class-conditional model.
+class Encodes(Capability, ABC):
+    """Predicts the latents of images.
 
-        Returns:
-            (n, *image_shape).
+    Attributes:
+        predicts_variance: whether :meth:`encoding` has a variance.
+    """
 
-        Raises:
-            UserError: if the model does not decode.
-            ValueError: if a shape is wrong, or a number is not finite.
-        """
-        self._must("decode", "decodes no latents")
-        check_shape(z, (self.prior.dim,), "latents")
-        latents = [z * self.prior.scale()]
-        if self.categories is not None:
-            if c is None:
-                raise InputError(f"{type(self).__name__} decodes a latent with a condition c")
-            check_shape(c, (sum(self.categories.classes),), "conditions")
-            latents.append(c)
-        return clip(self.generator(*latents))
+    predicts_variance: ClassVar[bool] = False
 
-    @torch.no_grad()
+    @abstractmethod
+    def encoding(self, x: Tensor) -> Encoding:
+        """The encoder's output for x, (n, *image_shape), in one pass; unchecked, gradients flow."""
+
+    @capability
     def encode(self, x: Tensor) -> Tensor:
-        """The codes of images: (n, *image_shape) in [-1, 1] to (n, latent_dim).
+        """Encode images, (n, *image_shape) in [-1, 1], as codes, (n, latent_dim).
 
         Raises:
-            UserError: if the method trains no encoder.
-            ValueError: if x has another shape or range, or a number is not finite.
+            ValueError: if x has another shape or range, or a value is not finite.
         """
-        self._must("encode", "has no encoder of images")
         check_images(x, self.image_shape)
-        return self.read(x)
+        return self.encoding(x).code
 
-    def read(self, x: Tensor) -> Tensor:
-        """What the encoder reads of x, (n, latent_dim); unchecked, and gradients flow."""
-        raise UserError(f"{type(self).__name__} has no encoder of images")
 
-    @torch.no_grad()
+class Reconstructs(Encodes, Decodes, ABC):
+    """Encodes images and decodes their codes."""
+
+    @capability
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Decode the codes of images, (n, *image_shape) to the same.
+        """Encode images and decode their codes, (n, *image_shape) to (n, *image_shape).
 
         Raises:
-            UserError: if the method trains no encoder.
+            ValueError: if x has another shape or range, or a value is not finite.
         """
-        self._must("reconstruct", "reconstructs no images")
         return self.decode(self.encode(x))
 
-    @torch.no_grad()
-    def cluster(self, x: Tensor) -> Tensor:
-        """The categories of images, (n, *image_shape) to (n,), or (n, labels) of several labels.
 
-        Raises:
-            UserError: if the model finds no categories.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        self._must("cluster", "finds no categories in images")
-        check_images(x, self.image_shape)
-        return classes_of(self.read_classes(x), self.classes)
+class ScoresOOD(Encodes, ABC):
+    """Scores how anomalous images are, from the variance of codes that its prior traces."""
 
-    @torch.no_grad()
-    def classify(self, x: Tensor) -> Tensor:
-        """The predicted classes of images, (n, *image_shape) to (n,), or (n, labels) of several.
+    prior: Prior
 
-        Raises:
-            UserError: if the model predicts no classes.
-            ValueError: if x has another shape or range, or a number is not finite.
-        """
-        self._must("classify", "predicts no classes of images")
-        check_images(x, self.image_shape)
-        return classes_of(self.read_classes(x), self.classes)
-
-    def read_classes(self, x: Tensor) -> Tensor:
-        """Logits of the classes or categories of x, (n, sum(classes)); unchecked."""
-        raise UserError(f"{type(self).__name__} tells no classes")
-
-    @torch.no_grad()
+    @capability
     def ood_score(self, x: Tensor) -> Tensor:
-        """How strange images are, (n, *image_shape) to (n,): higher is stranger (AnoDLSGAN).
+        """Score images, (n, *image_shape) to (n,); more anomalous ones score higher (AnoDLSGAN).
 
         The negative log likelihood of their codes under the traced variance, in nats and in closed
         form (thesis, Eq. 37).
 
         Raises:
-            UserError: if the model has no such score, or its prior traces no variance.
-            ValueError: if x has another shape or range, or a number is not finite.
+            UserError: if the model's prior traces no variance.
+            ValueError: if x has another shape or range, or a value is not finite.
         """
-        self._must("ood_score", "has no score of how strange images are")
         if not isinstance(self.prior, Traced):
             raise UserError(
-                f"{type(self).__name__} scores by a traced variance, which its prior "
-                f"{type(self.prior).__name__} does not keep; train with DynamicScale or FixedScale"
+                f"{type(self).__name__} scores by a traced variance, and its prior "
+                f"{type(self.prior).__name__} traces none; train with DynamicScale or FixedScale"
             )
         return self.prior.negative_log_likelihood(self.encode(x))
+
+
+class Edits(Reconstructs, ABC):
+    """Changes attributes of images."""
+
+    @capability
+    @abstractmethod
+    def edit(
+        self, x: Tensor, attribute: int, strength: float | Tensor, keep_others: bool = True
+    ) -> Tensor:
+        """Give images more or less of an attribute, (n, *image_shape) to (n, *image_shape).
+
+        Args:
+            x: images, (n, *image_shape), in [-1, 1].
+            attribute: the index of the attribute, in the order of the labels.
+            strength: positive to add the attribute, negative to remove it; one number, or (n,).
+            keep_others: whether all other attributes keep their values.
+
+        Raises:
+            ValueError: if there is no such attribute, or x has another shape or range.
+        """
+
+
+class PredictsLogits(Capability, ABC):
+    """Predicts logits: of labels (:class:`Classifies`), or of found categories (:class:`Clusters`).
+
+    Attributes:
+        classes: how many classes each label has.
+    """
+
+    classes: Classes
+
+    @abstractmethod
+    def class_logits(self, x: Tensor) -> Tensor:
+        """Logits of the classes of x, (n, sum(classes)); unchecked, gradients flow."""
+
+
+class Clusters(PredictsLogits, ABC):
+    """Assigns images to categories that it found without labels."""
+
+    @capability
+    def cluster(self, x: Tensor) -> Tensor:
+        """The categories of images, (n, *image_shape) to (n,); (n, labels) for several labels.
+
+        Raises:
+            ValueError: if x has another shape or range, or a value is not finite.
+        """
+        check_images(x, self.image_shape)
+        return classes_of(self.class_logits(x), self.classes)
+
+
+class Classifies(PredictsLogits, ABC):
+    """Predicts the classes of images; trained on labels."""
+
+    @capability
+    def classify(self, x: Tensor) -> Tensor:
+        """The classes of images, (n, *image_shape) to (n,); (n, labels) for several labels.
+
+        Raises:
+            ValueError: if x has another shape or range, or a value is not finite.
+        """
+        check_images(x, self.image_shape)
+        return classes_of(self.class_logits(x), self.classes)
+
+
+class ClassifiesByFeatures(Classifies, ABC):
+    """Classifies with one linear layer on non-negative features, which ReAct can clip.
+
+    Attributes:
+        head: the linear layer, (n, num_features) to (n, sum(classes)).
+    """
+
+    head: nn.Module
+
+    @abstractmethod
+    def activations(self, x: Tensor) -> Tensor:
+        """The features of x, (n, num_features), at least 0; unchecked, gradients flow."""
+
+    def class_logits(self, x: Tensor) -> Tensor:
+        """Logits of the classes of x, (n, sum(classes)); unchecked, gradients flow."""
+        logits: Tensor = self.head(self.activations(x))
+        return logits
+
+    @capability
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits of the classes, (n, *image_shape) to (n, sum(classes)), label by label.
+
+        Raises:
+            ValueError: if x has another shape or range, or a value is not finite.
+        """
+        check_images(x, self.image_shape)
+        return self.class_logits(x)
+
+    @capability
+    def features(self, x: Tensor) -> Tensor:
+        """The features below the logits, (n, *image_shape) to (n, num_features), at least 0.
+
+        Raises:
+            ValueError: if x has another shape or range, or a value is not finite.
+        """
+        check_images(x, self.image_shape)
+        return self.activations(x)
+
+
+# in the order in which a model's capabilities are listed
+CAPABILITIES: tuple[type[Capability], ...] = (
+    Generates,
+    Decodes,
+    Encodes,
+    Reconstructs,
+    Edits,
+    Classifies,
+    ClassifiesByFeatures,
+    Clusters,
+    ScoresOOD,
+)
+
+
+def capabilities(model: type[nn.Module]) -> tuple[str, ...]:
+    """The names of the methods that users can call on models of a class, in order.
+
+    >>> capabilities(Reconstructs)
+    ('decode', 'encode', 'reconstruct')
+    """
+    own = [c for c in model.__mro__ if c not in CAPABILITIES]
+    known = [c for c in CAPABILITIES if issubclass(model, c)]
+    marked = [n for c in (*known, *own) for n, v in vars(c).items() if getattr(v, _MARK, False)]
+    return tuple(dict.fromkeys(marked))
+
+
+def not_capable(model: type[nn.Module], name: str) -> NotCapable | None:
+    """The error of asking a model for ``name``, if that is a method of some capability."""
+    bases = [base for c in CAPABILITIES for base in c.__mro__ if issubclass(base, Capability)]
+    for base in bases:
+        if callable(vars(base).get(name)) and not name.startswith("_"):
+            return NotCapable(
+                f"{model.__name__} does not support {name}(); it supports "
+                f"{', '.join(f'{n}()' for n in capabilities(model))}"
+            )
+    return None

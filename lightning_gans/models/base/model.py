@@ -1,4 +1,4 @@
-"""What all models share: turns, verbs, checkpoints, random streams; nothing of any algorithm."""
+"""What all models share: turns, capabilities, checkpoints, random streams; no algorithm."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
 from lightning_gans.models.base.alternating import AlternatingTurns
-from lightning_gans.models.base.capabilities import Capabilities
+from lightning_gans.models.base.capabilities import (
+    Capability,
+    Classifies,
+    Clusters,
+    Encodes,
+    Generates,
+    Reconstructs,
+    capabilities,
+    not_capable,
+)
 from lightning_gans.models.base.constructor_spec import constructor_spec
 from lightning_gans.models.base.rng_state import restore_rng, rng_state
+from lightning_gans.priors import Categories
 from lightning_gans.runs.checkpoint_format import stamp
 from lightning_gans.runs.checkpoints import check_content
 from lightning_gans.validation import check_images
@@ -33,11 +43,11 @@ def check_precision(precision: str) -> None:
         )
 
 
-class Model(AlternatingTurns, Capabilities, ABC):
-    """Players that take turns, each with an optimiser of its own, and the verbs of a trained model.
+class Model(AlternatingTurns, Capability, ABC):
+    """Players that take turns, each with its own optimiser.
 
-    A subclass is final: it builds its networks in the constructor and writes its algorithm flat in
-    ``training_step``, in turns::
+    A subclass is final. It also derives from the capabilities that its method supports, builds its
+    networks in the constructor and writes its algorithm flat in ``training_step``, in turns::
 
         with self.turn("encoder") as minimize:
             minimize(latent=...)
@@ -46,15 +56,36 @@ class Model(AlternatingTurns, Capabilities, ABC):
         optimizers: for each player, what makes its optimiser from parameters.
 
     Attributes:
-        random: the stream that training draws from, own to this process; made when fit begins.
+        random: this process's random stream for training; created when fit begins.
+        categories: the distribution of a class-conditional model's conditions; otherwise None.
     """
 
     random: torch.Generator | None = None
+    categories: Categories | None
 
     def __init__(self, *optimizers: OptimizerCallable) -> None:
         super().__init__(*optimizers)
         self.categories = None  # here: a class attribute would hide the module of this name
         self._saved: dict[str, Any] = {}
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """The names of the methods that this model can be asked, e.g. ("generate", "decode")."""
+        return capabilities(type(self))
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        """Parameters, buffers and submodules by name.
+
+        Raises:
+            NotCapable: for a method of a capability that this model does not have.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            error = not_capable(type(self), name)
+            if error is None:
+                raise
+            raise error from None
 
     def setup(self, stage: str) -> None:
         """Refuse precisions in which penalties cannot be trusted, strategies not made for turns.
@@ -121,13 +152,17 @@ class Model(AlternatingTurns, Capabilities, ABC):
         self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """What the model tells of a batch: codes, categories or classes; else as many samples."""
+        """The predictions of a batch: codes, categories or classes; otherwise as many samples."""
         x, _ = batch
-        if "encode" in self.verbs:
+        if isinstance(self, Reconstructs):
             code = self.encode(x)
             return {"code": code, "reconstruction": self.decode(code)}
-        if "cluster" in self.verbs:
+        if isinstance(self, Encodes):
+            return {"code": self.encode(x)}
+        if isinstance(self, Clusters):
             return {"category": self.cluster(x)}
-        if "classify" in self.verbs:
+        if isinstance(self, Classifies):
             return {"class": self.classify(x)}
-        return {"sample": self.generate(len(x), self.random)}
+        if isinstance(self, Generates):
+            return {"sample": self.generate(len(x), self.random)}
+        return {}
