@@ -1,70 +1,33 @@
-"""Inversion: from any image back to the latent, and whether that could have been drawn.
+"""Inversion: from an image back to a latent, and whether that latent could be a draw of the prior.
 
 :func:`recover` descends on codes; regularisers and constraints keep them plausible;
 :func:`goodness_of_fit` tests whether the recovered codes could be draws of the prior.
 """
 
-from lightning_gans.inversion.constraints import (
-    BoundaryResampling,
-    Constraint,
-    HardCutoff,
-    LogisticCutoff,
-    TruncatedNormalCutoff,
-    TypicalBall,
-)
-from lightning_gans.inversion.descent import recover
-from lightning_gans.inversion.diverged import AllRestartsDiverged
+# constraints, reconstruction, regularizers and starts list their parts in their own __all__, so
+# that a new part is added in one file
+from lightning_gans.inversion import constraints, reconstruction, regularizers, starts
+from lightning_gans.inversion.constraints import *  # noqa: F403
+from lightning_gans.inversion.descent import AllRestartsDiverged, recover
 from lightning_gans.inversion.goodness import GoodnessOfFit, goodness_of_fit
 from lightning_gans.inversion.interpolation import linear, slerp
-from lightning_gans.inversion.reconstruction import L1, L2, FeatureDistance, Huber, Reconstruction
+from lightning_gans.inversion.networks import Scaled
+from lightning_gans.inversion.reconstruction import *  # noqa: F403
 from lightning_gans.inversion.recovery import Recovery
-from lightning_gans.inversion.regularizers import (
-    Bhattacharyya,
-    BhattacharyyaNormal,
-    Energy,
-    FoolDiscriminator,
-    LukaszykKarmowski,
-    Regularizer,
-    StatisticalDistance,
-    Wasserstein,
-    ZScoreAbsolute,
-    ZScoreSquare,
-)
-from lightning_gans.inversion.scaled import Scaled
-from lightning_gans.inversion.start import FromEncoder, FromPrior, FromZeros, Start
+from lightning_gans.inversion.regularizers import *  # noqa: F403
+from lightning_gans.inversion.starts import *  # noqa: F403
 
 __all__ = [
-    "L1",
-    "L2",
-    "AllRestartsLost",
-    "Bhattacharyya",
-    "BhattacharyyaNormal",
-    "BoundaryResampling",
-    "Constraint",
-    "Energy",
-    "FeatureDistance",
-    "FoolDiscriminator",
-    "FromEncoder",
-    "FromPrior",
-    "FromZeros",
+    "AllRestartsDiverged",
     "GoodnessOfFit",
-    "HardCutoff",
-    "Huber",
-    "LogisticCutoff",
-    "LukaszykKarmowski",
-    "Reconstruction",
     "Recovery",
-    "Regularizer",
     "Scaled",
-    "Start",
-    "StatisticalDistance",
-    "TruncatedNormalCutoff",
-    "TypicalBall",
-    "Wasserstein",
-    "ZScoreAbsolute",
-    "ZScoreSquare",
     "goodness_of_fit",
     "linear",
     "recover",
     "slerp",
 ]
+__all__ += constraints.__all__
+__all__ += reconstruction.__all__
+__all__ += regularizers.__all__
+__all__ += starts.__all__

@@ -1,7 +1,7 @@
-"""Constraints on codes: what is done to them after each step of a descent.
+"""Constraints on codes, applied after each step of a descent.
 
-A resampling draws single elements anew where the prior makes them unlikely; a projection moves
-codes back to where the prior's draws lie.
+A resampling redraws single elements that are unlikely under the prior; a projection moves codes
+back to where draws of the prior lie.
 """
 
 from __future__ import annotations
@@ -15,39 +15,49 @@ from torch import Tensor
 from lightning_gans.errors import InputError
 from lightning_gans.priors import Prior, normal_element
 
+__all__ = [
+    "BoundaryResampling",
+    "Constraint",
+    "HardCutoff",
+    "LogisticCutoff",
+    "Resampling",
+    "TruncatedNormalCutoff",
+    "TypicalBall",
+]
+
 
 class Constraint(ABC):
-    """Changes codes after a step, outside the gradient."""
+    """Abstract: changes codes after a step, outside the gradient."""
 
     @abstractmethod
     def check(self, prior: Prior) -> None:
-        """Raise an InputError if this constraint has no meaning under the prior."""
+        """Raise an InputError if this constraint is not defined for the prior."""
 
     @abstractmethod
     def apply(
         self, z: Tensor, prior: Prior, steps: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Codes after a step to codes that the next step starts from.
+        """Turn codes after one step into the codes from which the next step starts.
 
         Args:
-            z: codes (n, L); they stay as they are.
+            z: codes (n, L); not modified.
             prior: of the codes.
-            steps: the number of steps of the whole descent, at least 1.
-            random: what is drawn from, on the codes' device.
+            steps: number of steps of the whole descent, at least 1.
+            random: generator of the draws, on the codes' device.
 
         Returns:
-            New codes (n, L), and a bool mask (n, L) of the elements that were drawn anew.
+            New codes (n, L), and a bool mask (n, L) of the elements that were redrawn.
         """
 
 
 class Resampling(Constraint, ABC):
-    """Abstract: each element is, with a probability of its own, drawn anew from the prior.
+    """Abstract: redraws each element from the prior, with a probability of its own.
 
     Args:
-        per_step: whether the probability P is that of a whole descent: each of its E steps then
-            draws anew with 1 - (1 - P)^(1/E), and P = 1 always (Egan et al. 2018, section 3.2).
-            Otherwise each step takes P itself, as in the experiments of Cho 2021 (latent
-            regulation), which hardly leaves an element alone over hundreds of steps.
+        per_step: spread the probability P over the E steps of the descent: each step then redraws
+            with 1 - (1 - P)^(1/E), and always if P = 1 (Egan 2018, section 3.2). Otherwise each
+            step redraws with P itself, as in the experiments of (Cho 2021); over hundreds of
+            steps almost every element is then redrawn.
     """
 
     def __init__(self, per_step: bool = True) -> None:
@@ -55,29 +65,29 @@ class Resampling(Constraint, ABC):
 
     @abstractmethod
     def probability(self, z: Tensor, prior: Prior) -> Tensor:
-        """P of each element of codes (n, L), to (n, L), in [0, 1]."""
+        """Probability P of each element of codes (n, L), to (n, L), in [0, 1]."""
 
     @torch.no_grad()
     def apply(
         self, z: Tensor, prior: Prior, steps: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        # always a whole sample, so that the stream does not depend on what is replaced
+        # always draw a whole sample, so that the stream does not depend on what is replaced
         fresh = prior.sample(len(z), random).to(z)
-        # in float32 the least threshold above 0 is 6e-8, more than P/E often is
+        # in float32 the smallest positive threshold is 6e-8, often more than P/E
         threshold = torch.rand(z.shape, generator=random, dtype=torch.float64, device=z.device)
         p = self.probability(z.double(), prior)
         if self.per_step:
-            # 1 - (1 - P)^(1/E), exact for small P too
+            # 1 - (1 - P)^(1/E), accurate for small P too
             p = -torch.expm1(torch.log1p(-p) / steps)
         drawn = threshold < p
         return torch.where(drawn, fresh, z), drawn
 
 
 class BoundaryResampling(Resampling):
-    """Elements outside the prior's support are drawn anew, always (P is 0 or 1).
+    """Always redraws elements outside the prior's support (P is 0 or 1).
 
-    The same rule as the stochastic clipping of Lipton & Tripathi 2017, who gave it for a uniform
-    prior; any prior with at least one finite bound will do.
+    This is the stochastic clipping of Lipton & Tripathi 2017, who define it for a uniform prior;
+    here any prior with a finite bound is allowed.
     """
 
     def __init__(self) -> None:
@@ -87,7 +97,7 @@ class BoundaryResampling(Resampling):
         low, high = prior.support
         if math.isinf(low) and math.isinf(high):
             raise InputError(
-                "BoundaryResampling needs a prior with a finite bound, the support of this one, "
+                "BoundaryResampling needs a prior with a finite bound; the support of this one, "
                 f"{type(prior).__name__}, has none; use LogisticCutoff or TruncatedNormalCutoff"
             )
 
@@ -97,7 +107,7 @@ class BoundaryResampling(Resampling):
 
 
 class Cutoff(Resampling, ABC):
-    """Abstract: P depends on t = (z - mean) / std alone, under a normal prior (Egan et al. 2018).
+    """Abstract: P depends only on t = (z - mean) / std, under a normal prior (Egan 2018).
 
     Args:
         per_step: see :class:`Resampling`.
@@ -107,17 +117,17 @@ class Cutoff(Resampling, ABC):
         standardized(torch.empty(0), prior, self)
 
     def probability(self, z: Tensor, prior: Prior) -> Tensor:
-        return self.of_deviation(standardized(z, prior, self))
+        return self.probability_of_deviation(standardized(z, prior, self))
 
     @abstractmethod
-    def of_deviation(self, t: Tensor) -> Tensor:
-        """P of elements that lie t standard deviations from the mean; any shape."""
+    def probability_of_deviation(self, t: Tensor) -> Tensor:
+        """P of elements t standard deviations from the mean; any shape."""
 
 
 class HardCutoff(Cutoff):
-    """Elements with |t| > cutoff are drawn anew, always (P is 0 or 1).
+    """Always redraws elements with |t| > cutoff (P is 0 or 1).
 
-    Egan et al. 2018, section 3.2.1, whose formula prints < by mistake; its text says >.
+    (Egan 2018, section 3.2.1), whose formula prints < by mistake; the text says >.
 
     Args:
         cutoff: in standard deviations of the prior, positive.
@@ -130,18 +140,18 @@ class HardCutoff(Cutoff):
         super().__init__()
         self.cutoff = positive(cutoff, "cutoff")
 
-    def of_deviation(self, t: Tensor) -> Tensor:
+    def probability_of_deviation(self, t: Tensor) -> Tensor:
         return (t.abs() > self.cutoff).to(t.dtype)
 
 
 class LogisticCutoff(Cutoff):
     """P = 1 / (1 + exp(-steepness·(|t| - midpoint))).
 
-    Egan et al. 2018, section 3.2.2; the defaults recovered best in their experiment.
+    (Egan 2018, section 3.2.2); the defaults recovered best in the experiment there.
 
     Args:
         steepness: a, positive.
-        midpoint: b, the |t| at which P = ½, in standard deviations of the prior, at least 0.
+        midpoint: b, the |t| at which P = ½, at least 0.
         per_step: see :class:`Resampling`.
 
     Raises:
@@ -155,15 +165,15 @@ class LogisticCutoff(Cutoff):
         self.steepness = positive(steepness, "steepness")
         self.midpoint = at_least_zero(midpoint, "midpoint")
 
-    def of_deviation(self, t: Tensor) -> Tensor:
+    def probability_of_deviation(self, t: Tensor) -> Tensor:
         return torch.sigmoid(self.steepness * (t.abs() - self.midpoint))
 
 
 class TruncatedNormalCutoff(Cutoff):
     """P = N(cutoff) / N(t) where |t| <= cutoff, else 1; N is the density of N(0, 1).
 
-    Egan et al. 2018, section 3.2.3. For 1 / N(t) the paper prints exp(-t²/2) by mistake: it grows
-    with |t|, as exp(+t²/2).
+    (Egan 2018, section 3.2.3), which prints exp(-t²/2) for 1 / N(t) by mistake: it grows with |t|
+    as exp(+t²/2).
 
     Args:
         cutoff: in standard deviations of the prior, positive.
@@ -177,17 +187,17 @@ class TruncatedNormalCutoff(Cutoff):
         super().__init__(per_step)
         self.cutoff = positive(cutoff, "cutoff")
 
-    def of_deviation(self, t: Tensor) -> Tensor:
+    def probability_of_deviation(self, t: Tensor) -> Tensor:
         return ((t.square() - self.cutoff**2) / 2).clamp(max=0).exp()
 
 
 class TypicalBall(Constraint):
-    """Projects codes on the ball ‖t‖² <= L + deviations·√(2L), t = (z - mean) / std.
+    """Projects codes onto the ball ‖t‖² <= L + deviations·√(2L), t = (z - mean) / std.
 
-    For draws of a normal prior ‖t‖² has mean L and variance 2L. From "Impact of the latent space
-    on the ability of GANs to fit the distribution" (2019), Eq. 5, whose text bounds the norm
-    instead, by E‖t‖ + 3·√Var‖t‖. The two nearly agree: that ball's ‖t‖² is larger by about 4, at
-    any L. Codes nearer to the mean than any draw would be stay where they are.
+    For draws of a normal prior ‖t‖² has mean L and variance 2L (Latent Space 2019, Eq. 5). The
+    text there bounds the norm instead, by E‖t‖ + 3·√Var‖t‖. The two nearly agree: the ball of the
+    text allows a ‖t‖² larger by about 4, for any L. Codes closer to the mean than any draw are not
+    moved.
 
     Args:
         deviations: how many standard deviations ‖t‖² may lie above its mean, at least 0.
@@ -200,7 +210,7 @@ class TypicalBall(Constraint):
         self.deviations = at_least_zero(deviations, "number of deviations")
 
     def check(self, prior: Prior) -> None:
-        # another prior's ‖t‖² has another variance, and its likely codes are no ball
+        # under another prior ‖t‖² has another variance, and likely codes do not fill a ball
         standardized(torch.empty(0), prior, self)
 
     @torch.no_grad()
@@ -231,14 +241,14 @@ def standardized(z: Tensor, prior: Prior, constraint: Constraint) -> Tensor:
 
 
 def positive(value: float, what: str) -> float:
-    """The value, or a ValueError unless it is positive and finite."""
+    """The value if it is positive and finite, otherwise a ValueError."""
     if not 0 < value < math.inf:
         raise ValueError(f"expected a positive {what}, got {value}")
     return float(value)
 
 
 def at_least_zero(value: float, what: str) -> float:
-    """The value, or a ValueError unless it is at least 0 and finite."""
+    """The value if it is at least 0 and finite, otherwise a ValueError."""
     if not 0 <= value < math.inf:
         raise ValueError(f"expected a {what} of at least 0, got {value}")
     return float(value)

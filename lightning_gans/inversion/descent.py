@@ -1,4 +1,4 @@
-"""Latent code recovery by gradient descent, in many restarts at once."""
+"""Latent code recovery by gradient descent, with many restarts in parallel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,37 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lightning_gans.errors import InputError
-from lightning_gans.inversion.best import Best
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.inversion.constraints import Constraint
-from lightning_gans.inversion.diverged import AllRestartsDiverged
-from lightning_gans.inversion.frozen import frozen
+from lightning_gans.inversion.networks import frozen
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
-from lightning_gans.inversion.start import FromPrior, Start
+from lightning_gans.inversion.starts import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_images
+
+# a loss that falls by less than this share of itself has not improved
+PLATEAU = 1e-4
+
+
+class AllRestartsDiverged(UserError, FloatingPointError):
+    """No restart of some images had a finite loss.
+
+    Attributes:
+        indices: of those images.
+        recovery: of the others, or None if there are none.
+    """
+
+    def __init__(self, indices: Sequence[int], recovery: Recovery | None) -> None:
+        self.indices, self.recovery = list(indices), recovery
+        named = ", ".join(map(str, self.indices[:10])) + (", ..." if len(indices) > 10 else "")
+        super().__init__(
+            f"all restarts of image {named} reached a non-finite loss or gradient; lower lr, or "
+            "check the images that the generator makes from draws of the prior"
+        )
 
 
 def recover(
@@ -48,54 +66,54 @@ def recover(
     first: int = 0,
     progress: bool = False,
 ) -> Recovery:
-    """Find, for each image, the latent code from which the generator makes it.
+    """Find the latent code of each image: the one from which the generator makes it.
 
-    ``restarts`` codes of each image descend in parallel on the reconstruction loss + weight ·
-    regulariser, by Adam; of all codes on all their ways the one with the least total loss is
-    returned (Cho 2021, section 5.2, but for three things: the returned code is the one that had
-    the returned loss, not one step further; it is the best of its way, not the last; and Adam
-    begins anew for each batch, where the published code went on counting its steps).
+    Adam minimises reconstruction loss + weight · regulariser over ``restarts`` codes of each image
+    in parallel. The code with the lowest total loss over all restarts and steps is returned. This
+    is the algorithm of (Cho 2021, section 5.2) with three differences: the returned code is the
+    one that had the returned loss, not the one a step later; it is the best of its descent, not
+    the last; and Adam starts afresh for each batch, where the published code kept its step count.
 
-    Weights of the generator are neither trained nor changed; it runs in evaluation mode.
+    The generator runs in evaluation mode, and its weights are not changed.
 
     Args:
         generator: latents (n, L), and conditions if given, to images (n, *shape); differentiable.
             For a model of this package: ``Scaled(model.generator, model.prior.scale())``.
         x: target images (n, *shape) in [-1, 1], n at least 1.
-        prior: of the latents, with independent elements; codes are made where it is.
-        regularizer: what keeps a code plausible; none by default.
-        weight: λ, its factor, at least 0. Or "typical", for Wasserstein of order 1: nothing is
-            added to the loss, but after each step codes that are farther from the prior than
-            genuine draws are moved back until they are as far
+        prior: of the latents, with independent elements; codes are made on its device.
+        regularizer: penalty that keeps codes plausible under the prior; none by default.
+        weight: λ, the factor of the regulariser, at least 0. With "typical", for Wasserstein of
+            order 1, nothing is added to the loss. Instead, codes that are farther from the prior
+            than genuine draws are moved back after each step
             (:mod:`lightning_gans.inversion.typical`).
-        constraint: what is done to the codes after each step; nothing by default.
-        steps: of descent, at least 1.
+        constraint: applied to the codes after each step; none by default.
+        steps: number of descent steps, at least 1.
         restarts: codes for each image, at least 1.
-        lr: Adam's rate, constant.
-        loss: the reconstruction loss; :class:`L1`, the mean absolute error, by default.
-        start: where codes start; at draws of the prior by default.
-        condition: (n, classes), for class-conditional generators: each image's condition.
-        betas: Adam's.
-        keep_moments: whether an element that the constraint draws anew keeps Adam's moments, as
-            in the published codes; otherwise they begin again at zero.
-        patience: stop a batch once no code of it has lowered its best total loss by one part in
-            10,000 in this many steps; never, without.
-        codes_at_once: at most so many codes are in memory; images are taken in batches of
-            ``codes_at_once // restarts``, but at least one. Each batch has a random stream of its
-            own, so that with another number most images start elsewhere.
-        seed: of all draws.
-        first: the position of ``x[0]`` in a larger set that is recovered in parts; parts that
-            begin where batches of the whole would give what the whole gives.
+        lr: Adam's learning rate, constant.
+        loss: reconstruction loss; :class:`L1`, the mean absolute error, by default.
+        start: first codes; draws of the prior by default.
+        condition: (n, classes), the condition of each image, for class-conditional generators.
+        betas: Adam's decay rates.
+        keep_moments: whether an element that the constraint redraws keeps Adam's moments, as in
+            the published code; otherwise they are reset to zero.
+        patience: stop a batch once none of its codes has lowered its best total loss by one part
+            in 10,000 in this many steps; never stop early by default.
+        codes_at_once: the most codes held in memory; a batch has ``codes_at_once // restarts``
+            images, at least one. Each batch has its own random stream, so another number
+            changes the first codes of most images.
+        seed: of all random draws.
+        first: position of ``x[0]`` in a larger set that is recovered in parts. Parts that begin
+            at the batch boundaries of the whole give the results of the whole.
         progress: show a progress bar.
 
     Returns:
         The best code of each image, in the order of ``x``.
 
     Raises:
-        InputError: for images of another size or range than the generator's, a regulariser or
+        InputError: for images whose size or range is not the generator's, a regulariser or
             constraint that the prior does not allow, or a number out of its range.
-        AllRestartsLost: if no restart of some image had a finite loss; the error carries the
-            recovery of the other images. Single restarts that are lost are only counted.
+        AllRestartsDiverged: if no restart of some image had a finite loss; the error carries the
+            recovery of the other images. Single restarts that diverge are only counted.
 
     Example::
 
@@ -125,7 +143,7 @@ def recover(
         raise InputError(f"expected codes_at_once of at least 1, got {codes_at_once}")
     size = max(1, codes_at_once // restarts)
     parts: list[Recovery] = []
-    lost: list[int] = []
+    diverged: list[int] = []
     with tqdm(total=-(-len(x) // size) * steps, unit="step", disable=not progress) as bar:
         for begin in range(0, len(x), size):
             batch = slice(begin, begin + size)
@@ -136,12 +154,12 @@ def recover(
                 stream(f"recovery/{first + begin}", seed, device=prior.device),
                 bar,
             )
-            found = part.dropped < restarts
-            lost += part.indices[~found].tolist()
+            found = part.diverged < restarts
+            diverged += part.indices[~found].tolist()
             parts.append(part.where(found))
     recovery = Recovery.join(parts)
-    if lost:
-        raise AllRestartsDiverged(lost, recovery if len(recovery) else None)
+    if diverged:
+        raise AllRestartsDiverged(diverged, recovery if len(recovery) else None)
     return recovery
 
 
@@ -176,17 +194,17 @@ class Descent:
             named = self.regularizer
             if not isinstance(named, Wasserstein) or named.order != 1 or named.draws is not None:
                 raise InputError(
-                    'weight="typical" holds codes by their Wasserstein distance of order 1: give '
+                    'weight="typical" bounds the Wasserstein distance of order 1: give '
                     "regularizer=Wasserstein(), or a number"
                 )
             if self.constraint is not None:
-                raise InputError('weight="typical" is a constraint: give no other')
+                raise InputError('weight="typical" is itself a constraint and cannot take another')
         elif not self.weight >= 0:
             raise InputError(f'expected weight >= 0 or "typical", got {self.weight}')
         if not isinstance(self.prior, Prior):
             raise InputError(
-                f"expected a prior of lightning_gans.priors, got a {type(self.prior).__name__}; a "
-                "distribution of torch becomes one by Independent(dim, distribution)"
+                f"expected a prior of lightning_gans.priors, got a {type(self.prior).__name__}; "
+                "wrap a torch distribution as Independent(dim, distribution)"
             )
         for part, kind in ((self.regularizer, Regularizer), (self.constraint, Constraint)):
             if part is None:
@@ -206,33 +224,33 @@ class Descent:
         """Recover one batch of images x (n, *shape), all restarts at once."""
         begun = time.perf_counter()
         n, r = len(x), self.restarts
-        asked = [*self.loss.networks(), *(self.regularizer.networks() if self.regularizer else [])]
-        with frozen(self.generator, *asked):
+        penalized_by = self.regularizer.networks() if self.regularizer else []
+        with frozen(self.generator, *self.loss.networks(), *penalized_by):
             x, conditions = self._check(x, conditions)
             z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
             targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))
             adam = torch.optim.Adam([z], lr=self.lr, betas=self.betas, fused=True)
-            best = Best(z)
-            held_to = Typicality(self.prior, n * r, random) if self.weight == "typical" else None
-            # of first codes, nothing has held any
-            free = held_to is None and self.constraint is None
+            best = BestSoFar(z)
+            typicality = Typicality(self.prior, n * r, random) if self.weight == "typical" else None
+            # the first codes have not met the constraint, so they must not be the result
+            unconstrained = typicality is None and self.constraint is None
 
             for step in range(self.steps + 1):
-                last = step == self.steps or best.stale(self.patience)
+                last = step == self.steps or best.on_plateau(self.patience)
                 with torch.set_grad_enabled(not last):
                     total, reconstruction = self._losses(z, targets, each, random)
-                    objective = total.sum()  # codes share no loss: each has its own gradient
-                best.look_at(z, total, reconstruction, eligible=free or step > 0)
+                    objective = total.sum()  # each code only enters its own loss
+                best.update(z, total, reconstruction, eligible=unconstrained or step > 0)
                 if last:
                     break
                 (z.grad,) = torch.autograd.grad(objective, z)
-                best.drop(~z.grad.isfinite().all(1))
-                z.grad[best.dropped] = 0
+                best.exclude(~z.grad.isfinite().all(1))
+                z.grad[best.diverged] = 0
                 adam.step()
                 if self.constraint is not None:
                     self._constrain(z, adam, random)
-                if held_to is not None:
-                    z.data.copy_(held_to.project(z))
+                if typicality is not None:
+                    z.data.copy_(typicality.project(z))
                 bar.update()
 
             chosen = best.total.view(n, r).argmin(1)
@@ -242,7 +260,7 @@ class Descent:
             )
             with torch.no_grad():
                 if self.weight == "typical":
-                    # a choice by loss is no random choice: those chosen are held once more
+                    # the lowest losses are not a random choice of codes: match these once more
                     codes = Typicality(self.prior, n, random).match(codes)
                     total, reconstruction = self._losses(codes, x, conditions, random)
                 images = self.generator(codes, *conditions)
@@ -253,7 +271,7 @@ class Descent:
             reconstruction=reconstruction.cpu(),
             trace=best.trace(self.steps + 1)[rows].cpu(),
             restart=chosen.cpu(),
-            dropped=best.dropped.view(n, r).sum(1).cpu(),
+            diverged=best.diverged.view(n, r).sum(1).cpu(),
             indices=torch.arange(first, first + n),
             seconds=time.perf_counter() - begun,
         )
@@ -281,7 +299,7 @@ class Descent:
     def _check(
         self, x: Tensor, conditions: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The targets and conditions where the codes will be, in their precision.
+        """The targets and conditions on the codes' device and in their precision.
 
         Raises:
             InputError: unless the generator makes images of the targets' shape from such codes.
@@ -293,8 +311,59 @@ class Descent:
                 made = self.generator(z, *(c[:1] for c in conditions_there))
             except (RuntimeError, TypeError, ValueError) as error:
                 raise InputError(
-                    f"the generator makes nothing of a latent of {self.prior.dim} elements"
+                    f"the generator does not take latents of {self.prior.dim} elements"
                     f"{' and a condition' if conditions else ''}: {' '.join(str(error).split())}"
                 ) from error
         check_images(x, tuple(made.shape[1:]), "target images")
         return x, tuple(conditions_there)
+
+
+class BestSoFar:
+    """The best code of each restart up to now.
+
+    Args:
+        z: first codes (n, L).
+
+    Attributes:
+        codes: (n, L).
+        total: (n,), the loss of ``codes``; infinite for restarts that diverged.
+        reconstruction: (n,), their reconstruction loss.
+        diverged: (n,), whether a loss or gradient was non-finite at some step.
+    """
+
+    def __init__(self, z: Tensor) -> None:
+        self.codes = z.detach().clone()
+        self.total = z.new_full((len(z),), torch.inf, requires_grad=False)
+        self.reconstruction = self.total.clone()
+        self.diverged = torch.zeros_like(self.total, dtype=torch.bool)
+        self._trace: list[Tensor] = []
+        self._reference = self.total.clone()
+        self._steps_without_gain = 0
+
+    @torch.no_grad()
+    def update(self, z: Tensor, total: Tensor, reconstruction: Tensor, eligible: bool) -> None:
+        """Record the losses (n,) of codes (n, L); keep those codes that are better, if eligible."""
+        self.exclude(~total.isfinite())
+        better = (total < self.total) & ~self.diverged & eligible
+        torch.where(better[:, None], z, self.codes, out=self.codes)
+        self.total = torch.where(better, total, self.total)
+        self.reconstruction = torch.where(better, reconstruction, self.reconstruction)
+        self._trace.append(total.detach().clone())
+        # compared with the last loss that counted as a gain, so that slow progress adds up to one
+        gained = better & ~(total > self._reference * (1 - PLATEAU))
+        self._reference = torch.where(gained, total, self._reference)
+        self._steps_without_gain = 0 if gained.any() else self._steps_without_gain + 1
+
+    def exclude(self, rows: Tensor) -> None:
+        """Mark rows (n,) as diverged; they can no longer be the best."""
+        self.diverged = self.diverged | rows
+        self.total = self.total.masked_fill(self.diverged, torch.inf)
+
+    def on_plateau(self, patience: int | None) -> bool:
+        """Whether no code has improved in the last ``patience`` steps."""
+        return patience is not None and self._steps_without_gain >= patience
+
+    def trace(self, length: int) -> Tensor:
+        """Total losses at each step, (n, length), padded with NaN."""
+        found = torch.stack(self._trace, 1)
+        return torch.nn.functional.pad(found, (0, length - found.shape[1]), value=torch.nan)

@@ -1,7 +1,7 @@
-"""Looks at a descent and at what it found: its loss surface, its trace, and norms of codes.
+"""Diagnostics of a descent and its result: loss surface, trace, and norms of codes.
 
-After "Impact of the latent space on the ability of GANs to fit the distribution" (2019), the
-"latent space size paper" below.
+From (Latent Space 2019), "Impact of the latent space on the ability of GANs to fit the
+distribution".
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.errors import InputError
-from lightning_gans.inversion.evaluation import aligned
-from lightning_gans.inversion.frozen import frozen
+from lightning_gans.inversion.networks import frozen
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
+from lightning_gans.inversion.tables import aligned
 from lightning_gans.priors import Prior
 from lightning_gans.validation import check_shape
 
-# codes that are drawn or decoded at once
+# codes drawn or decoded at once
 BATCH = 256
 
 
 def directions(center: Tensor, target: Tensor) -> Tensor:
-    """Two orthogonal directions of equal norm, of which the first leads to the target.
+    """Two orthogonal directions of equal norm; the first leads to the target.
 
-    α = z* - z₀, and β of two elements only: β₁ = α₂, β₂ = -α₁, scaled to ‖β‖ = ‖α‖ (latent space
-    size paper, section 3). Where α₁ and α₂ are 0, β leads along the first element.
+    α = z* - z₀, and β of two elements only: β₁ = α₂, β₂ = -α₁, scaled to ‖β‖ = ‖α‖ (Latent
+    Space 2019, section 3). Where α₁ and α₂ are 0, β leads along the first element.
 
     Args:
-        center: z₀, (L,) with L at least 2; the paper takes 0.
+        center: z₀, (L,) with L at least 2; 0 in the paper.
         target: z*, (L,), e.g. a recovered code.
 
     Returns:
@@ -48,7 +48,7 @@ def directions(center: Tensor, target: Tensor) -> Tensor:
         )
     alpha = target - center
     if not alpha.norm() > 0:
-        raise InputError("the target is the center, so that no direction leads to it")
+        raise InputError("the target equals the center, so no direction leads to it")
     beta = torch.zeros_like(alpha)
     beta[0], beta[1] = alpha[1], -alpha[0]
     if not beta.norm() > 0:
@@ -69,7 +69,7 @@ def loss_surface(
 ) -> Tensor:
     """The reconstruction loss of one image on a plane of codes, f(a, b) = l(z₀ + a·α + b·β).
 
-    From the latent space size paper, Eq. 1 and Fig. 2. An odd number of points includes the center.
+    (Latent Space 2019, Eq. 1 and Fig. 2). An odd number of points includes the center.
 
     Args:
         generator: latents (n, L), and conditions if given, to images (n, *shape); it runs in
@@ -80,7 +80,7 @@ def loss_surface(
         extent: a and b go from -extent to extent; 2 in the paper.
         points: values on each side, at least 2.
         loss: as in :func:`recover`; :class:`L1` by default.
-        condition: (classes,), the image's, for class-conditional generators.
+        condition: (classes,), the condition of the image, for class-conditional generators.
 
     Returns:
         (points, points): the value at [i, j] is that of the i-th a and the j-th b.
@@ -97,7 +97,7 @@ def loss_surface(
         raise InputError(f"expected points >= 2 and extent > 0, got {points} and {extent}")
     loss = loss or L1()
     line = torch.linspace(-extent, extent, points).to(center)
-    # the codes' precision and device are the center's
+    # codes take their precision and device from the center
     x, directions = x.to(center), directions.to(center)
     values = []
     with frozen(generator):
@@ -117,12 +117,12 @@ def norms(codes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def shell(prior: Prior, n: int, random: torch.Generator) -> Tensor:
-    """Norms of ``n`` draws, (n,): of many elements they lie in a thin shell.
+    """Norms of ``n`` draws, (n,); in many dimensions they lie in a thin shell.
 
     Args:
-        prior: that is drawn from.
+        prior: drawn from.
         n: the number of draws, at least 1.
-        random: what is drawn from, on the prior's device.
+        random: generator of the draws, on the prior's device.
     """
     if n < 1:
         raise InputError(f"expected at least 1 draw, got {n}")
@@ -132,16 +132,16 @@ def shell(prior: Prior, n: int, random: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where norms of codes lie beside those of draws; the three shares add up to 1.
+    """Where norms of codes lie relative to norms of draws; the three shares add up to 1.
 
     Attributes:
-        below: the share of codes that are shorter than the central part of the draws.
-        within: the share in it: of genuine draws about ``central``.
-        above: the share of longer ones. Without a constraint or regulariser this can be all of
-            them (latent space size paper, Fig. 10).
-        low: where the central part begins.
-        high: where it ends.
-        central: the share of draws in the central part.
+        below: share of codes with a norm below the central interval of the draws.
+        within: share inside it; about ``central`` for genuine draws.
+        above: share above it. Without a constraint or regulariser this can be all codes (Latent
+            Space 2019, Fig. 10).
+        low: lower end of the central interval.
+        high: upper end of the central interval.
+        central: share of draws in the central interval.
     """
 
     below: float
@@ -153,16 +153,16 @@ class Placement:
 
 
 def placement(codes: Tensor, draws: Tensor, central: float = 0.99) -> Placement:
-    """Place norms of codes beside norms of draws.
+    """Compare norms of codes with norms of draws.
 
     Args:
         codes: norms (n,) of recovered codes, see :func:`norms`.
-        draws: norms (m,) of draws, see :func:`shell`; some thousands for a central part of 99 %.
-        central: the share of draws that the central part holds, in (0, 1); as many draws are
-            shorter as are longer.
+        draws: norms (m,) of draws, see :func:`shell`; some thousands for an interval of 99 %.
+        central: share of draws in the central interval, in (0, 1); equally many draws lie below
+            and above it.
 
     Raises:
-        InputError: for other shapes, norms that are not finite, or such a share.
+        InputError: for other shapes, non-finite norms, or a share out of range.
     """
     for values, what in ((codes, "norms of codes"), (draws, "norms of draws")):
         check_shape(values, (), what)
@@ -180,16 +180,17 @@ def placement(codes: Tensor, draws: Tensor, central: float = 0.99) -> Placement:
 
 
 def band(trace: Tensor, shares: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
-    """Quantiles over images of the loss at each step; an early end keeps its last loss.
+    """Quantiles over images of the loss at each step.
 
-    Were images that ended early left out, the rest would seem to jump.
+    An image that stopped early keeps its last loss, since leaving it out would make the quantiles
+    jump.
 
     Args:
         trace: (n, steps + 1), see :class:`Recovery`; NaN after an early stop.
-        shares: of the quantiles, in [0, 1].
+        shares: quantiles to compute, in [0, 1].
 
     Returns:
-        (len(shares), steps + 1), of float64; NaN where no image has a loss.
+        (len(shares), steps + 1), float64; NaN where no image has a loss.
     """
     values = trace.double().cpu().numpy()
     known = np.isfinite(values)
@@ -204,14 +205,14 @@ def band(trace: Tensor, shares: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
 def by_latent_size(recoveries: Mapping[int, Recovery]) -> str:
     """A Markdown table of the reconstruction loss against the latent size.
 
-    After the latent space size paper, Fig. 3; the recoveries should be of the same images by the
-    same loss. Norms are divided by √L, which is the norm of a typical draw of N(0, 1).
+    After (Latent Space 2019, Fig. 3). The recoveries should be of the same images under the same
+    loss. Norms are divided by √L, the typical norm of a draw of N(0, I).
 
     Args:
-        recoveries: by the number L of latent elements.
+        recoveries: by latent size L.
 
     Raises:
-        InputError: if codes are of another size than is said, or of a recovery that is empty.
+        InputError: if codes do not have the stated size, or a recovery is empty.
     """
     rows = []
     for size, recovery in sorted(recoveries.items()):

@@ -1,21 +1,25 @@
-"""How well a recovery reconstructs its targets, and whether its codes could have been drawn."""
+"""Evaluation of a recovery: reconstruction error, fit of the codes to the prior, and a report."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
+from lightning_gans.inversion import figures
 from lightning_gans.inversion.goodness import Verdict, goodness_of_fit
 from lightning_gans.inversion.recovery import Recovery
+from lightning_gans.inversion.tables import aligned, percent
+from lightning_gans.plots import against_prior
 from lightning_gans.priors import Prior
 from lightning_gans.validation import check_images
 
-# images that a classifier is given at once
+# images per call of the classifier
 BATCH = 500
 
 
@@ -23,21 +27,21 @@ BATCH = 500
 class Measures:
     """A column of the tables of Cho 2021 (latent regulation), Tables 7 to 22.
 
-    There the codes were taken one step and one resampling later than the images that the losses
-    were measured on; here all measures are of the same codes.
+    The paper took its codes one step and one resampling later than the images on which the losses
+    were measured. Here every measure is of the same codes.
 
     Attributes:
         n: the number of images.
         mean: of all elements of all codes.
-        variance: of the same.
+        variance: of all elements of all codes.
         pvalue: in [0, 1], of the Kolmogorov-Smirnov test of these elements against the prior.
-        verdict: what that p-value says at 5 %; see :class:`GoodnessOfFit`.
+        verdict: of that test at the 5 % level; see :class:`GoodnessOfFit`.
         l1: sum of absolute differences of the pixels of an image in [-1, 1], mean over images.
-        l2: sum of squared differences, not its root; mean over images.
+        l2: sum of squared differences, without the square root; mean over images.
         accuracy: in [0, 1], the share of images whose reconstruction is classified as the image's
             label; None if no classifier was given.
-        seconds_per_image: time of the descent for one image, of all processes together.
-        dropped: how many restarts were lost, of all images together.
+        seconds_per_image: duration of the descent for one image, summed over processes.
+        diverged: how many restarts diverged, summed over images.
     """
 
     n: int
@@ -49,7 +53,7 @@ class Measures:
     l2: float
     accuracy: float | None
     seconds_per_image: float
-    dropped: int
+    diverged: int
 
 
 def measure(
@@ -69,14 +73,15 @@ def measure(
         classify: reconstructions (m, *shape) to class indices (m,); needs ``labels``.
 
     Raises:
-        InputError: for targets or labels of another number or shape than the recovery's images,
-            labels without a classifier or the reverse, or a classifier that returns no indices.
+        InputError: for targets or labels whose number or shape is not that of the recovery's
+            images, labels without a classifier or the reverse, or a classifier that does not
+            return indices.
     """
     n, y = len(recovery), recovery.images
     if len(x) != n or n == 0:
         raise InputError(
             f"expected as many targets as were recovered, at least one, got {len(x)} targets and "
-            f"{n} recovered; of images that were lost, leave out the targets: x[recovery.indices]"
+            f"{n} recovered; leave out the targets whose restarts all diverged: x[recovery.indices]"
         )
     check_images(x, tuple(y.shape[1:]), "target images")
     difference = (y.double() - x.to(y.device).double()).flatten(1)
@@ -91,7 +96,7 @@ def measure(
         l2=float(difference.square().sum(1).mean()),
         accuracy=accuracy(y, labels, classify),
         seconds_per_image=recovery.seconds / n,
-        dropped=int(recovery.dropped.sum()),
+        diverged=int(recovery.diverged.sum()),
     )
 
 
@@ -99,19 +104,19 @@ def measure(
 def accuracy(
     y: Tensor, labels: Tensor | None, classify: Callable[[Tensor], Tensor] | None
 ) -> float | None:
-    """The share of images y (n, *shape) that are called by their label; None without both."""
+    """The share of images y (n, *shape) that are classified as their label; None without both."""
     if (labels is None) != (classify is None):
         raise InputError("accuracy needs both labels and classify; give both or neither")
     if labels is None or classify is None:
         return None
-    called = torch.cat([classify(part).cpu() for part in torch.split(y, BATCH)])
-    for found, what in ((labels, "labels"), (called, "class indices from classify")):
+    predicted = torch.cat([classify(part).cpu() for part in torch.split(y, BATCH)])
+    for found, what in ((labels, "labels"), (predicted, "class indices from classify")):
         if found.shape != (len(y),) or found.is_floating_point():
             raise InputError(
                 f"expected {what} as integers of shape ({len(y)},), got {found.dtype} of "
-                f"{tuple(found.shape)}; of scores take argmax(1)"
+                f"{tuple(found.shape)}; for scores, return scores.argmax(1)"
             )
-    return float((called == labels.cpu()).double().mean())
+    return float((predicted == labels.cpu()).double().mean())
 
 
 def as_dict(measures: Measures) -> dict[str, int | float | str | None]:
@@ -120,10 +125,10 @@ def as_dict(measures: Measures) -> dict[str, int | float | str | None]:
 
 
 def markdown(rows: Mapping[str, Measures]) -> str:
-    """A table with a row for each named recovery; p-values and accuracies in percent."""
-    header = ("recovery", "images", "mean", "variance", "KS p", "drawn from the prior", "L1", "L2")
+    """A Markdown table of named recoveries; p-values and accuracies in percent."""
+    header = ("recovery", "images", "mean", "variance", "KS p", "fit to the prior", "L1", "L2")
     return aligned(
-        (*header, "accuracy", "s / image", "restarts lost"),
+        (*header, "accuracy", "s / image", "restarts diverged"),
         [
             (
                 name,
@@ -136,30 +141,52 @@ def markdown(rows: Mapping[str, Measures]) -> str:
                 f"{m.l2:.3f}",
                 "-" if m.accuracy is None else percent(m.accuracy),
                 f"{m.seconds_per_image:.2g}",
-                str(m.dropped),
+                str(m.diverged),
             )
             for name, m in rows.items()
         ],
     )
 
 
-def percent(share: float) -> str:
-    """A share in percent with one decimal; a dash for NaN."""
-    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+def report(
+    folder: Path,
+    recovery: Recovery,
+    x: Tensor,
+    prior: Prior,
+    labels: Tensor | None = None,
+    classify: Callable[[Tensor], Tensor] | None = None,
+) -> str:
+    """Write the files of a recovery into a folder and return the text of its report.
 
+    ``recovery.safetensors`` (:class:`Recovery`), ``reconstructions.png`` (targets above their
+    reconstructions), ``prior.png`` (all elements against the prior), ``norms.png``, ``losses.png``,
+    ``report.md``, ``measures.json``.
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns are as wide in plain text: names left, numbers right."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines.insert(1, rule)
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in lines
-    )
+    Args:
+        folder: created if it does not exist.
+        recovery: of n images.
+        x: the images (n, *shape).
+        prior: of the codes.
+        labels: (n,), for the accuracy.
+        classify: images to class indices, for the accuracy.
+    """
+    recovery.save(folder / "recovery.safetensors")
+    measures = measure(recovery, x, prior, labels, classify)
+    if x.ndim == 4:
+        figures.targets_and_reconstructions(x, recovery.images, folder / "reconstructions.png")
+    against_prior(recovery.codes, prior, folder / "prior.png")
+    figures.norms(recovery.codes, prior, folder / "norms.png")
+    figures.traces(recovery.trace, folder / "losses.png")
+    (folder / "measures.json").write_text(json.dumps(as_dict(measures), indent=2) + "\n")
+    lines = [
+        f"# {folder}",
+        "",
+        markdown({"recovered": measures}),
+        "",
+        str(goodness_of_fit(recovery.codes, prior)),
+        "",
+        *(f"- {path}" for path in sorted(folder.iterdir()) if path.is_file()),
+    ]
+    text = "\n".join(lines) + "\n"
+    (folder / "report.md").write_text(text)
+    return text

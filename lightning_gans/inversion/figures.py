@@ -21,25 +21,25 @@ from lightning_gans.priors import Prior
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_shape
 
-# draws that norms are shown beside
+# draws to which norms are compared
 DRAWS = 10_000
-# images with a shorter side are enlarged by a whole factor, to about this side
+# smaller images are enlarged by a whole factor to about this side, in pixels
 SIDE = 64
 
 
 def surface(values: Tensor, extent: float, path: Path) -> Figure:
-    """A loss surface in colours, a to the right and b upwards, the center marked.
+    """Plot a loss surface, a to the right and b upwards, with the center marked.
 
     Args:
         values: (points, points), see :func:`loss_surface`.
         extent: a and b go from -extent to extent.
-        path: of the file.
+        path: of the PNG file.
     """
     if values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
         raise InputError(f"expected values of shape (points, points), got {tuple(values.shape)}")
     figure, axes = _panel((5.2, 4.4))
     line = np.linspace(-extent, extent, len(values))
-    # the first index is along a, where matplotlib's rows go upwards
+    # the first index runs along a; matplotlib draws rows upwards
     mesh = axes.pcolormesh(line, line, values.detach().cpu().double().numpy().T, shading="nearest")
     figure.colorbar(mesh, label="reconstruction loss")
     axes.plot([0], [0], marker="+", color="white", markersize=10)
@@ -48,7 +48,7 @@ def surface(values: Tensor, extent: float, path: Path) -> Figure:
 
 
 def norms(codes: Tensor, prior: Prior, path: Path) -> Figure:
-    """Histograms of the norms of codes (n, L) and of draws of their prior."""
+    """Plot histograms of the norms of codes (n, L) and of draws of their prior."""
     check_shape(codes, (prior.dim,), "codes")
     random = stream("norms", seed=0, device=prior.sample(1).device)
     found, drawn = norms_of(codes.detach()), shell(prior, DRAWS, random)
@@ -72,17 +72,17 @@ def norms(codes: Tensor, prior: Prior, path: Path) -> Figure:
 
 
 def traces(trace: Tensor, path: Path) -> Figure:
-    """The loss over the steps: median over images, and the band from 10 to 90 % of them.
+    """Plot the loss over the steps: median over images, and the band from 10 to 90 %.
 
-    The loss is drawn on a logarithmic scale, or on a linear one if some of it is not positive.
+    The loss axis is logarithmic, or linear if some losses are not positive.
 
     Args:
         trace: (n, steps + 1), may hold NaN; see :class:`Recovery`.
-        path: of the file.
+        path: of the PNG file.
     """
     if trace.ndim != 2 or not trace.isfinite().any():
         raise InputError(
-            f"expected a trace of shape (n, steps + 1) with some loss, got {tuple(trace.shape)}"
+            f"expected a trace of shape (n, steps + 1) with a finite loss, got {tuple(trace.shape)}"
         )
     low, median, high = band(trace.detach()).numpy()
     steps = np.arange(len(median))
@@ -99,13 +99,13 @@ def traces(trace: Tensor, path: Path) -> Figure:
 def targets_and_reconstructions(
     x: Tensor, y: Tensor, path: Path, columns: int = 10, rows: int = 5
 ) -> None:
-    """Rows of targets, each above the row of their reconstructions.
+    """Write a grid of targets, each row above the row of its reconstructions.
 
     Args:
-        x: targets (n, 1 or 3, height, width) in [-1, 1]; only the first columns · rows are shown.
+        x: targets (n, 1 or 3, height, width) in [-1, 1]; the first columns · rows are shown.
         y: reconstructions of the same shape.
-        path: of the file.
-        columns: images in a row.
+        path: of the PNG file.
+        columns: images per row.
         rows: pairs of rows.
 
     Raises:
@@ -119,7 +119,7 @@ def targets_and_reconstructions(
     if columns < 1 or rows < 1:
         raise InputError(f"expected at least 1 column and row, got {columns} and {rows}")
     shown = columns * rows
-    # as one tall image each, so that a last row that is not full stays in pairs
+    # each pair is one tall image, so that pairs stay together in an incomplete last row
     pairs = torch.cat([to_uint8(part[:shown]).cpu() for part in (x, y)], 2)
     factor = max(1, round(SIDE / min(x.shape[2:])))
     pairs = pairs.repeat_interleave(factor, 2).repeat_interleave(factor, 3)

@@ -1,4 +1,4 @@
-"""Whether a set of codes looks drawn from its prior."""
+"""Goodness-of-fit tests: whether a set of codes could be draws of its prior."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class Result(NamedTuple):
-    """Of one test of one hypothesis.
+    """The result of one test.
 
     Attributes:
-        statistic: larger for codes that fit worse.
-        pvalue: in [0, 1], the chance of genuine draws to have at least this statistic.
+        statistic: larger for a worse fit.
+        pvalue: in [0, 1], the probability that genuine draws have at least this statistic.
     """
 
     statistic: float
@@ -33,13 +33,13 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class PerIndex:
-    """A Kolmogorov-Smirnov test of each index of the codes on its own.
+    """A Kolmogorov-Smirnov test of each index of the codes.
 
     Attributes:
         pvalues: (L,), over the n codes.
-        adjusted: (L,), those adjusted by Benjamini & Hochberg: rejecting all below a level keeps
-            the expected share of false ones among the rejected below it.
-        rejected: how many adjusted ones lie below the level.
+        adjusted: (L,), p-values adjusted by Benjamini & Hochberg: rejecting those below a level
+            keeps the expected share of false rejections below that level.
+        rejected: number of adjusted p-values below the level.
     """
 
     pvalues: Tensor
@@ -49,24 +49,24 @@ class PerIndex:
 
 @dataclass(frozen=True)
 class GoodnessOfFit:
-    """What tests say of "all elements of all codes were drawn from the prior".
+    """Tests of the hypothesis that all elements of all codes were drawn from the prior.
 
-    A p-value near 100 % is no evidence *for* that hypothesis, though it has been read so ("H1
-    rejected" above 95 %). Genuine draws give p-values that are uniform on [0, 1], so that p near 1
-    time after time means codes which are more regular than chance. One test of genuine draws alone
-    says "rejected" with a chance of ``level``, and "over-regular" with the same.
+    A p-value near 100 % is not evidence *for* the hypothesis, although it has been read that way
+    ("H1 rejected" above 95 %). For genuine draws p-values are uniform on [0, 1], so p-values that
+    are repeatedly near 1 mean codes that are more regular than chance. For genuine draws a single
+    test gives "rejected" with probability ``level``, and "over-regular" with the same probability.
 
     Attributes:
-        statistic: of the Kolmogorov-Smirnov test of all elements together, two-sided.
-        pvalue: of the same.
-        anderson_darling: A², which looks at the tails more; infinite, with p = 0, if an element is
+        statistic: of the two-sided Kolmogorov-Smirnov test of all elements pooled.
+        pvalue: of that test.
+        anderson_darling: A², more sensitive in the tails; infinite, with p = 0, if an element lies
             outside the prior's support.
-        cramer_von_mises: ω², which averages what Kolmogorov-Smirnov takes the maximum of.
-        per_index: each index on its own.
+        cramer_von_mises: ω², the mean squared distance where Kolmogorov-Smirnov takes the maximum.
+        per_index: tests of the single indices.
         mean: of all elements.
         variance: of all elements.
         n: the number of codes.
-        level: at which ``verdict`` and ``per_index.rejected`` decide.
+        level: significance level of ``verdict`` and ``per_index.rejected``.
         verdict: "rejected" for p < level, "over-regular" for p > 1 - level, else "not rejected".
     """
 
@@ -88,9 +88,9 @@ class GoodnessOfFit:
             "Cramér-von Mises ω²": self.cramer_von_mises,
         }
         meaning = {
-            "rejected": "rejected: unlike draws of the prior",
-            "not rejected": "not rejected: no evidence against draws of the prior",
-            "over-regular": "over-regular: closer to the prior than draws would be",
+            "rejected": "rejected: the codes do not look like draws of the prior",
+            "not rejected": "not rejected: the codes could be draws of the prior",
+            "over-regular": "over-regular: the codes are closer to the prior than draws would be",
         }
         size = len(self.per_index.pvalues)
         return "\n".join(
@@ -98,28 +98,28 @@ class GoodnessOfFit:
                 f"{self.n} codes of {size} elements, level {self.level:.3g}: "
                 + meaning[self.verdict],
                 "; ".join(f"{name} = {d:.4g}, p = {p:.3g}" for name, (d, p) in tests.items()),
-                f"indices rejected one by one: {self.per_index.rejected} of {size}",
+                f"indices rejected individually: {self.per_index.rejected} of {size}",
                 f"mean {self.mean:.4g}, variance {self.variance:.4g}",
             ]
         )
 
 
 def goodness_of_fit(codes: Tensor, prior: Prior, level: float = 0.05) -> GoodnessOfFit:
-    """Test whether all elements of codes (n, L) look drawn from the prior.
+    """Test whether the elements of codes (n, L) could be draws of the prior.
 
-    Each element is taken through its distribution function, which makes draws uniform on [0, 1].
-    If all elements of the prior are distributed alike, the verdict is that of the
-    Kolmogorov-Smirnov test of all of them together, as in Cho 2021 (latent regulation). If they
-    differ, what one index has too much can hide what another lacks: then "rejected" rests on the
-    indices one by one, if any of them is rejected, or on all together below level / (L + 1).
+    Each element is mapped through its cumulative distribution function, under which draws are
+    uniform on [0, 1]. If the elements of the prior are identically distributed, the verdict is
+    that of the Kolmogorov-Smirnov test of all elements pooled (Cho 2021). If they are not,
+    deviations of different indices can cancel in the pool: the verdict is then "rejected" if any
+    single index is rejected, or if the pooled p-value is below level / (L + 1).
 
     Args:
         codes: unscaled latents (n, L) with L = ``prior.dim``, at least 8 elements.
         prior: the hypothesis.
-        level: chance to reject genuine draws, in (0, ½).
+        level: probability of rejecting genuine draws, in (0, ½).
 
     Raises:
-        InputError: for codes of another shape, not finite or too few, or for such a level.
+        InputError: for codes of another shape, non-finite or too few, or a level out of range.
     """
     check_shape(codes, (prior.dim,), "codes")
     if codes.numel() < 8:
@@ -130,7 +130,7 @@ def goodness_of_fit(codes: Tensor, prior: Prior, level: float = 0.05) -> Goodnes
     u = prior.cdf(z).cpu().numpy()
     pooled = stats.kstest(u.ravel(), "uniform")
     anderson = anderson_darling(u.ravel())
-    if outside(codes, prior):
+    if outside_support(codes, prior):
         anderson = Result(np.inf, 0.0)
     cramer = stats.cramervonmises(u.ravel(), "uniform")
     single = np.array([stats.kstest(column, "uniform").pvalue for column in u.T])
@@ -146,12 +146,12 @@ def goodness_of_fit(codes: Tensor, prior: Prior, level: float = 0.05) -> Goodnes
         variance=float(z.var(correction=0)),
         n=len(codes),
         level=level,
-        verdict=judge(float(pooled.pvalue), rejected, prior, level),
+        verdict=verdict_of(float(pooled.pvalue), rejected, prior, level),
     )
 
 
-def judge(pvalue: float, rejected: int, prior: Prior, level: float) -> Verdict:
-    """The verdict on a pooled p-value, and on how many indices are ``rejected``."""
+def verdict_of(pvalue: float, rejected: int, prior: Prior, level: float) -> Verdict:
+    """The verdict from a pooled p-value and the number of ``rejected`` indices."""
     if pvalue < (level if prior.identical else level / (prior.dim + 1)):
         return "rejected"
     if rejected and not prior.identical:
@@ -159,8 +159,8 @@ def judge(pvalue: float, rejected: int, prior: Prior, level: float) -> Verdict:
     return "over-regular" if pvalue > 1 - level else "not rejected"
 
 
-def outside(codes: Tensor, prior: Prior) -> bool:
-    """Whether an element of codes (n, L) is impossible under the prior, and not by rounding."""
+def outside_support(codes: Tensor, prior: Prior) -> bool:
+    """Whether an element of codes (n, L) lies outside the prior's support by more than rounding."""
     slack = 4 * torch.finfo(codes.dtype).eps
     z = codes.detach().double()
     shifted = [prior.log_density(z * factor) for factor in (1 - slack, 1.0, 1 + slack)]
@@ -168,31 +168,31 @@ def outside(codes: Tensor, prior: Prior) -> bool:
 
 
 def anderson_darling(u: Floats) -> Result:
-    """A² of a sample (n,) in [0, 1] against the uniform distribution, all of it known beforehand.
+    """A² of a sample (n,) in [0, 1] against the uniform distribution.
 
-    Values that are 0 or 1 only by rounding count as half of float64's spacing below 1.
+    Values of 0 and 1 are replaced by values half of float64's spacing away.
     """
     n = len(u)
     least = np.finfo(np.float64).eps / 2
     u = np.sort(u).clip(least, 1 - least)
     weights = 2 * np.arange(1, n + 1) - 1
     statistic = float(-n - (weights * (np.log(u) + np.log1p(-u[::-1]))).mean())
-    return Result(statistic, exceeds(statistic))
+    return Result(statistic, anderson_darling_pvalue(statistic))
 
 
-def exceeds(statistic: float, nodes: int = 32, terms: int = 40) -> float:
-    """P(A² > statistic) of genuine draws, in the limit of many; 8 are many enough.
+def anderson_darling_pvalue(statistic: float, nodes: int = 32, terms: int = 40) -> float:
+    """P(A² > statistic) for genuine draws, in the limit of large samples; 8 are enough.
 
-    There A² is Σ χ²ᵢ / (i(i+1)) with independent χ² of one degree (Anderson & Darling
+    In the limit A² is Σ χ²ᵢ / (i(i+1)) with independent χ² of one degree (Anderson & Darling
     1952). Smirnov's formula for such sums, with the product Π(1 - w/(i(i+1))) =
     -cos(½π√(1+4w)) / (πw) and s = √(1+4w), turns that into
 
         π^-½ Σₖ (-1)^(k+1) ∫ exp(-a(s²-1)/8) s / √(s²-1) / √cos(πx/2) dx,  s = 4k + x, |x| < 1,
 
-    whose ends suit a Gauss-Chebyshev rule: 12 digits, far in the tail too. (Marsaglia & Marsaglia
-    2004 fit polynomials to the same limit, good to 5 decimals.)
+    whose endpoint singularities suit a Gauss-Chebyshev rule: 12 digits, also far in the tail.
+    (Marsaglia & Marsaglia 2004 fit polynomials to the same limit, to 5 decimals.)
     """
-    # below, the probability is 1 to the last digit, and the sum would need more terms
+    # below 0.03 the probability is 1 to the last digit, and the sum would need more terms
     a = max(statistic, 0.03)
     x = np.cos((np.arange(nodes) + 0.5) * np.pi / nodes)
     k = np.arange(1, terms + 1)[:, None]

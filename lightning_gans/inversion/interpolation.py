@@ -1,4 +1,4 @@
-"""Paths between codes, whose images show what lies between two recovered ones."""
+"""Paths between two codes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lightning_gans.errors import InputError
 def linear(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
     """The straight line (1 - μ)·z₁ + μ·z₂, both ends included.
 
-    Between codes of a high dimension it leads through norms that no draw has; see :func:`slerp`.
+    In high dimensions it passes through norms that draws do not have; see :func:`slerp`.
 
     Args:
-        z1: where it starts, (L,) or (n, L).
-        z2: where it ends, of the same shape.
-        steps: the number of points, at least 2; μ goes evenly from 0 to 1.
+        z1: start, (L,) or (n, L).
+        z2: end, of the same shape.
+        steps: number of points, at least 2; μ is evenly spaced from 0 to 1.
 
     Returns:
-        (steps, L), or (n, steps, L): the second dimension is along the path.
+        (steps, L), or (n, steps, L): the second dimension runs along the path.
 
     Raises:
-        InputError: for shapes that differ, or fewer than 2 steps.
+        InputError: for different shapes, or fewer than 2 steps.
     """
     mu = _positions(z1, z2, steps)
     return (1 - mu) * z1.unsqueeze(-2) + mu * z2.unsqueeze(-2)
@@ -31,34 +31,34 @@ def linear(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
 def slerp(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
     """The path along a great circle, sin((1-μ)θ)/sin θ · z₁ + sin(μθ)/sin θ · z₂.
 
-    θ is the angle between the codes as seen from 0, which is to be the prior's mean. Codes of equal
-    norm keep it on the way; between unequal norms it goes over from one to the other. (White 2016;
-    Egan et al. 2018, section 5.2, print q₁ for z₁ and leave out a bracket.) Parallel codes are
-    joined by the straight line, the limit of θ → 0.
+    θ is the angle between the codes at 0, which should be the prior's mean. Between codes of equal
+    norm the norm is constant along the path; otherwise it changes from one to the other. Parallel
+    codes are joined by the straight line, the limit for θ → 0. From White 2016; (Egan 2018,
+    section 5.2) prints q₁ for z₁ and omits a bracket.
 
     Args:
-        z1: where it starts, (L,) or (n, L).
-        z2: where it ends, of the same shape.
-        steps: the number of points, at least 2; μ goes evenly from 0 to 1.
+        z1: start, (L,) or (n, L).
+        z2: end, of the same shape.
+        steps: number of points, at least 2; μ is evenly spaced from 0 to 1.
 
     Returns:
-        (steps, L), or (n, steps, L): the second dimension is along the path.
+        (steps, L), or (n, steps, L): the second dimension runs along the path.
 
     Raises:
-        InputError: for shapes that differ, fewer than 2 steps, codes of norm 0, which have no
-            direction, or opposite codes, between which every great circle is as short.
+        InputError: for different shapes, fewer than 2 steps, codes of norm 0, which have no
+            direction, or opposite codes, for which the great circle is not unique.
     """
     mu = _positions(z1, z2, steps)
     norms = [z.norm(dim=-1, keepdim=True) for z in (z1, z2)]
     if not all((norm > 0).all() for norm in norms):
-        raise InputError("a code of norm 0 has no direction for slerp to turn; use linear")
+        raise InputError("a code of norm 0 has no direction, so slerp is undefined; use linear")
     a, b = z1 / norms[0], z2 / norms[1]
-    # exact for small angles and near π, where the arc cosine of a·b is not
+    # accurate for small angles and near π, unlike the arc cosine of a·b
     sum_, difference = ((a + s * b).norm(dim=-1, keepdim=True) for s in (1, -1))
     eps = torch.finfo(z1.dtype).eps
     if (sum_ < eps**0.5).any():
         raise InputError(
-            "between opposite codes every great circle is as short; go through a third code, or "
+            "the great circle between opposite codes is not unique; go through a third code, or "
             "use linear"
         )
     theta = (2 * torch.atan2(difference, sum_)).unsqueeze(-2)
@@ -70,12 +70,12 @@ def slerp(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
 
 
 def _positions(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
-    """μ along the path, (steps, 1), for codes that have been checked."""
+    """Check the codes and return μ along the path, (steps, 1)."""
     if z1.shape != z2.shape or z1.ndim not in (1, 2):
         raise InputError(
             "expected two codes of shape (L,), or two sets of (n, L), got "
             f"{tuple(z1.shape)} and {tuple(z2.shape)}"
         )
     if steps < 2:
-        raise InputError(f"a path has at least its 2 ends, got steps={steps}")
+        raise InputError(f"expected at least 2 steps, the two ends of the path, got {steps}")
     return torch.linspace(0, 1, steps, dtype=z1.dtype, device=z1.device).unsqueeze(-1)

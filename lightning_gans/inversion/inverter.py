@@ -1,10 +1,9 @@
-"""Recovery of many images by several processes, under Lightning's predict loop."""
+"""Recovery of many images by several processes, in Lightning's predict loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,30 +12,32 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.errors import UserError
-from lightning_gans.inversion.diverged import AllRestartsDiverged
+from lightning_gans.inversion.descent import AllRestartsDiverged
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.priors import Prior
 
-# the ending of the file that stands for a part of which every image was lost
-LOST = ".lost"
+# suffix of the empty file that stands for a part in which every image diverged; version 0.1
+# called it ".lost"
+DIVERGED = ".diverged"
+DIVERGED_SUFFIXES = (DIVERGED, ".lost")
 
 
 class PartsMissing(UserError, FileNotFoundError):
-    """A part of a recovery is not where it should be."""
+    """A part of a recovery is missing."""
 
 
 Part = tuple[Tensor, Tensor, int]
-"""Images (n, *shape), their labels, and the position of the first."""
+"""Images (n, *shape), their labels, and the position of the first image."""
 
 
 class Parts(Dataset[Part]):
     """The first ``n`` images of a dataset, in parts of ``size``.
 
     Args:
-        dataset: gives (x, y).
-        n: how many images.
-        size: of a part.
-        change: what is done to a part's images (n, *shape), given the position of the first.
+        dataset: of items (x, y).
+        n: number of images.
+        size: images per part.
+        change: applied to the images (n, *shape) of a part and the position of the first.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Parts(Dataset[Part]):
 
 
 class Shares(LightningDataModule):
-    """Gives each process every so many-th part: what a part holds does not depend on how many.
+    """Deals the parts out to the processes; the parts do not depend on how many there are.
 
     Args:
         parts: of all images.
@@ -70,7 +71,7 @@ class Shares(LightningDataModule):
         self.parts = parts
 
     def predict_dataloader(self) -> DataLoader[Part]:
-        """This process's parts, in order."""
+        """The parts of this process, in order."""
         rank, world = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
@@ -79,23 +80,22 @@ class Shares(LightningDataModule):
 
 
 class Inverter(LightningModule):
-    """Recovers parts of a set of images, and writes each as soon as it is done.
+    """Recovers the parts of a set of images and writes each as soon as it is done.
 
-    Every part draws from a stream of its own, so that the result is the same whatever the number
-    of processes.
+    Each part has its own random stream, so the result does not depend on the number of processes.
 
     Args:
         generator: see :func:`~lightning_gans.inversion.recover`.
         prior: of the latents.
-        recover: :func:`~lightning_gans.inversion.recover` with its settings; called as
+        recover: :func:`~lightning_gans.inversion.recover` with its settings bound; called as
             ``recover(generator, x, prior, condition=..., first=..., progress=...)``.
-        new_folder: makes the folder of all results; asked in one process, which tells the others.
-            All must see it.
+        new_folder: makes the results folder; called in one process, which sends the path to the
+            others. All processes must be able to write to it.
         condition: images and labels to conditions, for class-conditional generators.
-        model: what ``recover`` and ``condition`` ask besides the generator, moved with it.
+        model: used by ``recover`` and ``condition``; moved to the device with the generator.
 
     Attributes:
-        folder: of all results, once there is one.
+        folder: of the results, after ``setup``.
     """
 
     folder: Path
@@ -104,7 +104,7 @@ class Inverter(LightningModule):
         self,
         generator: nn.Module,
         prior: Prior,
-        recover: partial[Recovery],
+        recover: Callable[..., Recovery],
         new_folder: Callable[[], Path],
         condition: Callable[[Tensor, Tensor], Tensor] | None = None,
         model: nn.Module | None = None,
@@ -114,12 +114,12 @@ class Inverter(LightningModule):
         self.recover, self.new_folder, self.condition = recover, new_folder, condition
 
     def setup(self, stage: str) -> None:
-        """Agree on the folder."""
+        """Make the results folder and send its path to all processes."""
         folder = self.new_folder() if self.trainer.is_global_zero else None
         self.folder = Path(str(self.trainer.strategy.broadcast(folder)))
 
     def predict_step(self, batch: Part, batch_idx: int) -> int:
-        """Recover a part and write it, without images that are lost; returns how many are left."""
+        """Recover and write a part without the images that diverged; returns how many are left."""
         x, y, first = batch
         try:
             recovery: Recovery | None = self.recover(
@@ -134,8 +134,8 @@ class Inverter(LightningModule):
             recovery = error.recovery
         path = part_file(self.folder, first)
         if recovery is None:
-            path.with_suffix(LOST).parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(LOST).touch()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(DIVERGED).touch()
             return 0
         recovery.save(path)
         return len(recovery)
@@ -146,22 +146,30 @@ class Inverter(LightningModule):
 
 
 def part_file(folder: Path, first: int) -> Path:
-    """Where the part that begins with an image is written."""
+    """The file of the part that begins with the image at position ``first``."""
     return folder / "parts" / f"{first:09d}.safetensors"
 
 
 def gather(folder: Path, parts: Parts) -> tuple[Recovery | None, list[int]]:
-    """The recovery of all parts in a run's folder, and the positions of images that were lost.
+    """Join the parts in a results folder.
+
+    Returns:
+        The recovery of all images but those that diverged, None if all did; and the positions of
+        the images that diverged.
 
     Raises:
-        PartsMissing: if a process has not written its parts where this one can see them.
+        PartsMissing: if a part is not in the folder.
     """
     files = [part_file(folder, first) for first in range(0, parts.n, parts.size)]
-    absent = [f.name for f in files if not (f.is_file() or f.with_suffix(LOST).is_file())]
+    absent = [
+        file.name
+        for file in files
+        if not any(f.is_file() for f in (file, *map(file.with_suffix, DIVERGED_SUFFIXES)))
+    ]
     if absent:
         raise PartsMissing(
-            f"{len(absent)} of {len(files)} parts are not in {folder / 'parts'}, {absent[0]} for "
-            "one; all processes must write to one file system"
+            f"{len(absent)} of {len(files)} parts are not in {folder / 'parts'}, among them "
+            f"{absent[0]}; all processes must write to the same file system"
         )
     found = [Recovery.load(file) for file in files if file.is_file()]
     recovery = Recovery.join(found) if found else None

@@ -1,8 +1,7 @@
-"""Recovery of codes that are known: how often, and by which constraint, they are found again.
+"""Recovery of known codes: how often each resampling criterion finds the code of an image.
 
-The experiment of Egan et al. 2018, section 4.2: codes are drawn, their images are recovered once
-for each criterion from the same starts, and each recovery is compared with the code that was
-drawn. ::
+The experiment of (Egan 2018, section 4.2): codes are drawn, their images are recovered once under
+each criterion from the same first codes, and each recovered code is compared with the drawn one. ::
 
     truth = prior.sample(100)
     found = {
@@ -31,7 +30,7 @@ from lightning_gans.inversion.constraints import (
     LogisticCutoff,
     TruncatedNormalCutoff,
 )
-from lightning_gans.inversion.evaluation import aligned, percent
+from lightning_gans.inversion.tables import aligned, percent
 
 # errors below which the table counts recoveries
 THRESHOLDS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -41,16 +40,16 @@ FACTOR = 2
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row of Egan et al. 2018, Table 1.
+    """A row of (Egan 2018, Table 1).
 
     Attributes:
         n: the number of codes.
-        below: the share of codes with an error below each of ``THRESHOLDS``.
-        wins: the share of codes with a lower error than the baseline's; NaN of the baseline. Where
-            nothing was drawn anew both errors are the same, to the last digit on a CPU: no win.
-        significant_wins: the share of wins among the codes whose error differs from the baseline's
-            by a factor of at least 2; NaN if there are none, and of the baseline.
-        mean: of the errors.
+        below: share of codes with an error below each of ``THRESHOLDS``.
+        wins: share of codes with a lower error than the baseline; NaN for the baseline itself. If
+            no element was redrawn, both errors are equal, bit for bit on a CPU: not a win.
+        significant_wins: share of wins among codes whose error differs from the baseline's by a
+            factor of at least 2; NaN if there are none, and for the baseline itself.
+        mean: mean error.
     """
 
     n: int
@@ -63,36 +62,36 @@ class Comparison:
 def errors(codes: Tensor, truth: Tensor) -> Tensor:
     """‖z - z*‖²/L of each recovered code z from the code z* that made its image.
 
-    Under a standard normal prior a guess of 0 has an expected error of 1, a draw one of 2.
+    Under a standard normal prior, a guess of 0 has expected error 1, and an independent draw 2.
 
     Args:
         codes: recovered, (n, L).
-        truth: of the same shape, both unscaled.
+        truth: the drawn codes, of the same shape; both unscaled.
 
     Returns:
-        (n,), of float64.
+        (n,), float64.
 
     Raises:
         InputError: for shapes that differ or are not (n, L).
     """
     if codes.shape != truth.shape or codes.ndim != 2 or codes.shape[1] == 0:
         raise InputError(
-            "expected codes and their truth of one shape (n, L), got "
+            "expected codes and true codes of one shape (n, L), got "
             f"{tuple(codes.shape)} and {tuple(truth.shape)}"
         )
     return (codes.double() - truth.to(codes.device).double()).square().mean(1)
 
 
 def compare(errors: Mapping[str, Tensor], baseline: str) -> dict[str, Comparison]:
-    """Compare each named recovery of the same codes with one of them.
+    """Compare named recoveries of the same codes with one of them, the baseline.
 
     Args:
-        errors: for each recovery its errors (n,), in the same order of codes.
-        baseline: the name of the one the others are compared with.
+        errors: the errors (n,) of each recovery, in the same order of codes.
+        baseline: name of the recovery that the others are compared with.
 
     Raises:
-        InputError: if there is no such baseline, or errors are not finite, not at least 0 or of
-            another number than the baseline's.
+        InputError: if there is no such baseline, or errors are non-finite, negative, or not as
+            many as the baseline's.
     """
     if baseline not in errors:
         raise InputError(f"no errors named {baseline!r}; there are {', '.join(errors) or 'none'}")
@@ -104,7 +103,7 @@ def compare(errors: Mapping[str, Tensor], baseline: str) -> dict[str, Comparison
                 f"{tuple(shape)}, got {tuple(values.shape)} of {name!r}"
             )
         if not (values.isfinite() & (values >= 0)).all():
-            raise InputError(f"expected finite errors of at least 0, {name!r} has others")
+            raise InputError(f"expected finite errors of at least 0; {name!r} has others")
     return {
         name: _comparison(values, None if name == baseline else errors[baseline])
         for name, values in errors.items()
@@ -125,12 +124,12 @@ def _comparison(values: Tensor, baseline: Tensor | None) -> Comparison:
 
 
 def _share(true: Tensor) -> float:
-    """The share of true values, NaN of none."""
+    """The share of true values; NaN if there are no values."""
     return float(true.double().mean())
 
 
 def markdown(rows: Mapping[str, Comparison]) -> str:
-    """The table of Egan et al.: shares in percent, a dash where there is nothing to compare."""
+    """The table of (Egan 2018): shares in percent, a dash where nothing can be compared."""
     return aligned(
         ("criterion", *(f"< {t:g}" for t in THRESHOLDS), "wins", "significant wins", "mean error"),
         [
@@ -147,10 +146,10 @@ def markdown(rows: Mapping[str, Comparison]) -> str:
 
 
 def published_criteria() -> dict[str, Constraint | None]:
-    """The 18 rows of Egan et al. 2018, Table 1, by their names; ``disabled`` is no constraint.
+    """The 18 criteria of (Egan 2018, Table 1) by name; ``disabled`` is no constraint.
 
-    The paper's text lists 3.5 as the last cutoff of the truncated normal, its table 3.75; these are
-    the table's.
+    The paper's text gives 3.5 as the last cutoff of the truncated normal, its table 3.75. These
+    values are from the table.
     """
     criteria: dict[str, Constraint | None] = {"disabled": None}
     for cutoff in (2.5, 3.0, 3.5):

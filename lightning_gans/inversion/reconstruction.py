@@ -1,4 +1,4 @@
-"""Reconstruction losses: how far generated images are from their targets, one number an image."""
+"""Reconstruction losses: distance of generated images from their targets, one value per image."""
 
 from __future__ import annotations
 
@@ -8,38 +8,46 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
 
+__all__ = [
+    "L1",
+    "L2",
+    "FeatureDistance",
+    "Huber",
+    "Reconstruction",
+]
+
 
 class Reconstruction(ABC):
-    """What the descent minimises beside the regulariser."""
+    """Abstract: the loss that the descent minimises, apart from the regulariser."""
 
     def networks(self) -> list[nn.Module]:
-        """Networks that it asks, which recovery holds still and in evaluation mode."""
+        """Networks that it calls; recovery freezes them and runs them in evaluation mode."""
         return []
 
     @abstractmethod
     def distance(self, y: Tensor, x: Tensor) -> Tensor:
-        """Of each generated image y from its target x, both (n, *shape), to (n,)."""
+        """Distance of each generated image y from its target x, both (n, *shape), to (n,)."""
 
 
 class L1(Reconstruction):
-    """Mean absolute difference of the pixels: the default, as in Cho's experiments."""
+    """Mean absolute difference of pixels; the default, as in (Cho 2021)."""
 
     def distance(self, y: Tensor, x: Tensor) -> Tensor:
         return (y - x).abs().flatten(1).mean(1)
 
 
 class L2(Reconstruction):
-    """Mean squared difference of the pixels."""
+    """Mean squared difference of pixels."""
 
     def distance(self, y: Tensor, x: Tensor) -> Tensor:
         return (y - x).square().flatten(1).mean(1)
 
 
 class Huber(Reconstruction):
-    """Mean Huber loss of the pixels: ½d² for differences up to ``delta``, linear beyond.
+    """Mean Huber loss of pixels: ½d² for differences up to ``delta``, linear beyond.
 
     Args:
-        delta: where it turns linear, positive; pixels lie in [-1, 1].
+        delta: difference at which it becomes linear, positive; pixels lie in [-1, 1].
     """
 
     def __init__(self, delta: float = 0.1) -> None:
@@ -52,7 +60,7 @@ class Huber(Reconstruction):
 
 
 class FeatureDistance(Reconstruction):
-    """Mean squared difference of features, e.g. of a discriminator or a classifier.
+    """Mean squared difference of features, e.g. those of a discriminator or a classifier.
 
     Args:
         features: images (n, *shape) to features (n, ...), differentiable.

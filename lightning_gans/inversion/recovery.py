@@ -1,4 +1,4 @@
-"""What a recovery found, and its file."""
+"""The result of a recovery, and its file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from torch import Tensor
 
 from lightning_gans.errors import UserError
 
+# what version 0.1 called a field
+FORMER_NAMES = {"diverged": "dropped"}
+
 
 class UnreadableRecovery(UserError, ValueError):
-    """A file that is no recovery, or is not whole."""
+    """A file that holds no recovery, or is incomplete."""
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """The best code found for each of n images, with what it gives.
+    """The best code found for each of n images.
 
-    ``images`` are the generator's images of ``codes``, and ``losses`` and ``reconstruction`` are
-    those of these codes: all four belong together.
+    ``codes``, ``images``, ``losses`` and ``reconstruction`` belong together: the images are those
+    that the generator makes from the codes, and the losses are those of the codes.
 
     Attributes:
         codes: (n, L), latents as the prior draws them.
@@ -33,9 +36,9 @@ class Recovery:
         trace: (n, steps + 1), the chosen restart's total loss before each step and after the last;
             NaN after an early stop.
         restart: (n,), index of the chosen restart.
-        dropped: (n,), how many restarts were lost to a loss or gradient that was not finite.
+        diverged: (n,), how many restarts reached a non-finite loss or gradient.
         indices: (n,), the position of each image in what was given to recover.
-        seconds: time of the descent; of recoveries that are joined, the sum.
+        seconds: duration of the descent; the sum for recoveries that are joined.
     """
 
     codes: Tensor
@@ -44,7 +47,7 @@ class Recovery:
     reconstruction: Tensor
     trace: Tensor
     restart: Tensor
-    dropped: Tensor
+    diverged: Tensor
     indices: Tensor
     seconds: float
 
@@ -63,7 +66,7 @@ class Recovery:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it appears under its name only when it is whole."""
+        """Write a safetensors file; it gets its name only once it is complete."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {
@@ -87,16 +90,20 @@ class Recovery:
         try:
             with safe_open(path, framework="pt") as file:
                 seconds = float((file.metadata() or {})["seconds"])
-                tensors = {name: file.get_tensor(name) for name in names}
+                there = set(file.keys())
+                tensors = {
+                    name: file.get_tensor(name if name in there else FORMER_NAMES.get(name, name))
+                    for name in names
+                }
         except (SafetensorError, KeyError, ValueError) as error:
             raise UnreadableRecovery(
-                f"{path} holds no recovery, or is not whole: {' '.join(str(error).split())}"
+                f"{path} holds no recovery, or is incomplete: {' '.join(str(error).split())}"
             ) from None
         return Recovery(seconds=seconds, **tensors)
 
     @staticmethod
     def join(parts: Sequence[Recovery]) -> Recovery:
-        """Several as one, in the order of their images; seconds are added."""
+        """Join several into one, in the order of their images; seconds are added."""
         joined = {
             field.name: torch.cat([getattr(part, field.name) for part in parts])
             for field in fields(Recovery)

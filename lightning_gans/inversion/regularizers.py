@@ -1,8 +1,8 @@
-"""Latent regularisers: what is added to the reconstruction loss so that a code stays plausible.
+"""Latent regularisers: penalties that keep codes plausible under the prior.
 
-Each is λ-free here; the weight is :func:`~lightning_gans.inversion.recover`'s. Which priors each
-allows is Table 6 of Cho 2021 (statistical distance latent regulation) and Table 1 of its short
-predecessor.
+They are not weighted here; the weight λ is an argument of
+:func:`~lightning_gans.inversion.recover`. Which priors each one allows follows (Cho 2021, Table 6)
+and (Cho 2020, Table 1).
 """
 
 from __future__ import annotations
@@ -18,9 +18,22 @@ from lightning_gans.errors import InputError
 from lightning_gans.losses import AdversarialLoss, LeastSquares
 from lightning_gans.priors import Prior, normal_element
 
+__all__ = [
+    "Bhattacharyya",
+    "BhattacharyyaNormal",
+    "Energy",
+    "FoolDiscriminator",
+    "LukaszykKarmowski",
+    "Regularizer",
+    "StatisticalDistance",
+    "Wasserstein",
+    "ZScoreAbsolute",
+    "ZScoreSquare",
+]
+
 
 class Scored(Protocol):
-    """What a discriminator returns, as far as a regulariser needs it."""
+    """The part of a discriminator's output that a regulariser needs."""
 
     @property
     def score(self) -> Tensor:
@@ -29,37 +42,40 @@ class Scored(Protocol):
 
 
 class Discriminator(Protocol):
-    """Judges images."""
+    """Scores images."""
 
     def __call__(self, x: Tensor) -> Scored:
-        """Images (n, *shape) to a judgement with a ``score``."""
+        """Images (n, *shape) to an output with a ``score``."""
         ...
 
 
 class Regularizer(ABC):
-    """A penalty on codes."""
+    """Abstract: a penalty on codes."""
 
     @abstractmethod
     def check(self, prior: Prior) -> None:
-        """Raise an InputError if this regulariser has no meaning under the prior."""
+        """Raise an InputError if this regulariser is not defined for the prior."""
 
     def networks(self) -> list[nn.Module]:
-        """Networks that it asks, which recovery holds still and in evaluation mode."""
+        """Networks that it calls; recovery freezes them and runs them in evaluation mode."""
         return []
 
     @abstractmethod
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
-        """Of codes z (n, L) with images y (n, *shape), to (n,); ``random`` is drawn from."""
+        """Penalty of codes z (n, L) with images y (n, *shape), to (n,).
+
+        ``random`` is the generator of whatever it draws.
+        """
 
 
 class StatisticalDistance(Regularizer):
-    """A distance between a code's elements, as a sample, and the prior of one element.
+    """Abstract: a distance between a code's elements, as a sample, and the prior of one element.
 
-    The prior's elements must be independent and identically distributed; any distribution will do.
+    The prior's elements must be independent and identically distributed, by any distribution.
 
     Args:
-        draws: None for the closed form; else the number of draws of the prior, anew for each code
-            in each step, that stand for it, as the papers computed it (10,000 and 1,000).
+        draws: None for the closed form. Otherwise the prior is replaced by this many draws, redrawn
+            for each code in each step, as in the papers (10,000 and 1,000 draws).
 
     Raises:
         ValueError: for fewer than 1 draw.
@@ -74,7 +90,7 @@ class StatisticalDistance(Regularizer):
         if not prior.identical:
             raise InputError(
                 f"{type(self).__name__} compares all elements of a code with one distribution, "
-                "but the elements of this prior differ; use FoolDiscriminator, or none"
+                "but the elements of this prior differ; use FoolDiscriminator, or no regulariser"
             )
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
@@ -86,15 +102,15 @@ class StatisticalDistance(Regularizer):
 
     @abstractmethod
     def distance(self, z: Tensor, prior: Prior) -> Tensor:
-        """In closed form, (n, L) to (n,)."""
+        """Distance in closed form, (n, L) to (n,)."""
 
     @abstractmethod
     def distance_to_draws(self, z: Tensor, draws: Tensor) -> Tensor:
-        """From draws (n, m) of the prior, (n, L) to (n,)."""
+        """Distance from draws (n, m) of the prior, (n, L) to (n,)."""
 
 
 class Wasserstein(StatisticalDistance):
-    """Wasserstein distance: of order 1 (Cho 2021), or 2, which weighs far elements more.
+    """Wasserstein distance of order 1 (Cho 2021), or 2, which weighs distant elements more.
 
     Args:
         order: 1 or 2.
@@ -127,7 +143,7 @@ class Energy(StatisticalDistance):
 class LukaszykKarmowski(StatisticalDistance):
     """Łukaszyk-Karmowski distance E|zᵢ - A|, mean over elements.
 
-    No metric on distributions: it is least where every element is the prior's median.
+    Not a metric on distributions: the minimum is where every element is the prior's median.
     """
 
     def distance(self, z: Tensor, prior: Prior) -> Tensor:
@@ -137,14 +153,14 @@ class LukaszykKarmowski(StatisticalDistance):
         return distances.lukaszyk_karmowski_to_draws(z, draws)
 
 
-class OfNormal(Regularizer):
-    """Abstract: a regulariser that is defined for normal priors alone."""
+class NormalRegularizer(Regularizer, ABC):
+    """Abstract: a regulariser that is only defined for normal priors."""
 
     def check(self, prior: Prior) -> None:
         self.standardized(prior)
 
     def standardized(self, prior: Prior) -> tuple[float, float]:
-        """Mean and standard deviation of a normal prior's elements, or an InputError."""
+        """Mean and standard deviation of a normal prior's elements; an InputError for others."""
         found = normal_element(prior)
         if found is None:
             raise InputError(
@@ -154,24 +170,24 @@ class OfNormal(Regularizer):
         return found
 
 
-class Bhattacharyya(OfNormal):
-    """-log Σ exp(-tᵢ²/4) of the standardised elements t, as Cho's first paper computed it.
+class Bhattacharyya(NormalRegularizer):
+    """-log Σ exp(-tᵢ²/4) of the standardised elements t, as computed in (Cho 2020).
 
-    Least where every element is the prior's mean.
+    The minimum is where every element is the prior's mean.
     """
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
         return distances.bhattacharyya(z, prior)
 
 
-class BhattacharyyaNormal(OfNormal):
-    """Bhattacharyya distance between the prior and a normal of the code's mean and variance."""
+class BhattacharyyaNormal(NormalRegularizer):
+    """Bhattacharyya distance of the prior from a normal with the code's mean and variance."""
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
         return distances.bhattacharyya_normal(z, prior)
 
 
-class ZScoreSquare(OfNormal):
+class ZScoreSquare(NormalRegularizer):
     """Mean of the squared z-scores (Cho 2021, section 2)."""
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
@@ -179,8 +195,8 @@ class ZScoreSquare(OfNormal):
         return ((z - mean) / std).square().mean(1)
 
 
-class ZScoreAbsolute(OfNormal):
-    """Mean of the absolute z-scores (Cho's first paper)."""
+class ZScoreAbsolute(NormalRegularizer):
+    """Mean of the absolute z-scores (Cho 2020)."""
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
         mean, std = self.standardized(prior)
@@ -188,11 +204,11 @@ class ZScoreAbsolute(OfNormal):
 
 
 class FoolDiscriminator(Regularizer):
-    """The generator's adversarial loss on the code's image (Cho 2021, section 2); for any prior.
+    """The generator's adversarial loss on the image of a code (Cho 2021, section 2); any prior.
 
     Args:
-        discriminator: of the same game as the generator; used in evaluation mode, not trained.
-        loss: whose generator loss is taken; (a - 1)², LSGAN's, in the paper.
+        discriminator: trained with the generator; frozen here and in evaluation mode.
+        loss: adversarial loss; LSGAN's (a - 1)² by default, as in the paper.
     """
 
     def __init__(self, discriminator: Discriminator, loss: AdversarialLoss | None = None) -> None:
@@ -200,7 +216,7 @@ class FoolDiscriminator(Regularizer):
         self.loss = LeastSquares() if loss is None else loss
 
     def check(self, prior: Prior) -> None:
-        """Any prior will do."""
+        """Any prior is allowed."""
 
     def networks(self) -> list[nn.Module]:
         return [self.discriminator] if isinstance(self.discriminator, nn.Module) else []
@@ -210,7 +226,7 @@ class FoolDiscriminator(Regularizer):
         score = self.discriminator(y).score
         if score.ndim > 1 and score.shape[1] > 1:
             raise InputError(
-                f"FoolDiscriminator needs one score of an image, this discriminator gives "
+                f"FoolDiscriminator needs one score per image, this discriminator gives "
                 f"{score.shape[1]}, one for each class"
             )
         return self.loss.generator(score).flatten()

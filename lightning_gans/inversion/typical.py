@@ -1,23 +1,23 @@
-"""Codes kept where genuine draws are, with no weight to search for.
+"""Codes kept where genuine draws are, without a weight to search for.
 
-A distance to the prior of zero is not where draws are: 256 normal elements lie at a Wasserstein
-distance of 0.08, give or take, and a code pulled to zero is more regular than chance. So nothing
-is added to the loss. Codes descend on the reconstruction alone, each beside a genuine draw of its
-own, and are moved back whenever they are farther from it than another genuine draw would be. That
-is projected descent, as on the typical ball of the latent space size paper, but in the space of
-distributions, so that it holds for any prior of identical elements.
+Genuine draws do not have distance 0 from the prior: 256 normal elements lie at a Wasserstein
+distance of about 0.08, and a code pulled to 0 is more regular than chance. So nothing is added to
+the loss. Codes descend on the reconstruction loss alone. Each has a genuine draw as its companion,
+and after each step it is moved back if it is farther from the companion than another genuine draw
+would be. This is projected descent, like the typical ball of (Latent Space 2019), but in the space
+of distributions, so it works for any prior with identical elements.
 
-Small deviations that all codes share show only in the elements of all codes together, which is
-what a goodness-of-fit test of many codes sees. So these are kept, by rank, at the values of one
-genuine sample of as many elements. That leaves single elements free, for they may trade places,
-the more the more codes descend at once. In the end the same is done among the codes that were
-chosen from the restarts, for a choice by loss is no random one. So that a test of all elements
-does not reject the codes of a batch is true by construction; what is found by experiment is how
-well they reconstruct.
+Small deviations that all codes share show only in the pooled elements of all codes, which is what
+a goodness-of-fit test sees. The pooled elements are therefore set, by rank, to the values of one
+genuine sample of the same size. Single elements stay free because they can exchange ranks; the
+more codes descend together, the freer they are. At the end the same matching is applied to the
+codes chosen from the restarts, because choosing by loss is not a random choice. That a test of the
+pooled elements does not reject a batch is therefore true by construction; how well such codes
+reconstruct is an empirical question.
 
-Between two samples of one size, the Wasserstein-1 distance is the mean difference of their sorted
-values, and on the straight way that matches them by rank it falls in proportion. So a code that is
-too far is moved by just the share of the way that is too much.
+Between two samples of the same size, the Wasserstein-1 distance is the mean difference of their
+sorted values, and it falls linearly on the straight path that matches them by rank. So a code that
+is too far away is moved along that path by exactly the excess share.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from lightning_gans.priors import Prior
 
 
 class Companions(NamedTuple):
-    """A genuine draw beside each code, and how far from it the code may be.
+    """A genuine draw for each code, and how far from it the code may be.
 
     Attributes:
         values: (n, L), each draw sorted.
-        most: (n,), the Wasserstein-1 distance between two further genuine draws.
+        most: (n,), the largest distance: Wasserstein-1 between two further genuine draws.
     """
 
     values: Tensor
@@ -43,41 +43,41 @@ class Companions(NamedTuple):
 
     @staticmethod
     def draw(prior: Prior, codes: int, random: torch.Generator) -> Companions:
-        """For so many codes."""
+        """Companions for this many codes."""
         first, second, third = (prior.sample(codes, random).sort(1).values for _ in range(3))
         return Companions(first, (second - third).abs().mean(1))
 
-    def hold(self, z: Tensor) -> Tensor:
-        """Codes (n, L), each moved until it is within its distance; the order is kept."""
+    def project(self, z: Tensor) -> Tensor:
+        """Move each of the codes (n, L) until it is within its distance; ranks are kept."""
         matched = by_rank(z, self.values)
         far = (z - matched).abs().mean(1)
-        share = (1 - self.most / far).clamp(min=0)  # below 0 where it is within
+        share = (1 - self.most / far).clamp(min=0)  # negative where it is already within
         return z + share[:, None] * (matched - z)
 
 
 class Typicality:
-    """Holds the codes of one batch where genuine draws are.
+    """Keeps the codes of one batch where genuine draws are.
 
     Args:
         prior: of identical elements.
-        codes: how many.
-        random: draws the companions.
+        codes: number of codes.
+        random: generator of the draws.
     """
 
     def __init__(self, prior: Prior, codes: int, random: torch.Generator) -> None:
-        self.each = Companions.draw(prior, codes, random)
-        self.all = prior.sample(codes, random).view(1, -1).sort(1).values
+        self.companions = Companions.draw(prior, codes, random)
+        self.pooled = prior.sample(codes, random).view(1, -1).sort(1).values
 
     @torch.no_grad()
     def project(self, z: Tensor) -> Tensor:
-        """Codes (n, L), each moved until it is within its distance, then all to the one sample."""
-        return self.match(self.each.hold(z))
+        """Move each code of (n, L) to within its distance, then match all to the pooled sample."""
+        return self.match(self.companions.project(z))
 
     def match(self, z: Tensor) -> Tensor:
-        """Codes (n, L), their elements together moved by rank to those of the one sample."""
-        return by_rank(z.view(1, -1), self.all).view_as(z)
+        """Set the pooled elements of codes (n, L), by rank, to the values of the pooled sample."""
+        return by_rank(z.view(1, -1), self.pooled).view_as(z)
 
 
 def by_rank(z: Tensor, values: Tensor) -> Tensor:
-    """Sorted values (n, d) in the order that the rows of z, (n, d), have."""
+    """Arrange sorted values (n, d) in the order of the elements in each row of z, (n, d)."""
     return torch.empty_like(z).scatter_(1, z.argsort(1), values)

@@ -171,7 +171,7 @@ def test_the_stream_does_not_depend_on_the_codes() -> None:
     assert torch.equal(*states)
 
 
-def test_lost_codes_stay_lost_and_gradients_do_not_pass() -> None:
+def test_non_finite_codes_stay_so_and_gradients_do_not_pass() -> None:
     z = torch.full((3, 4), math.nan, requires_grad=True)
     for constraint in (LogisticCutoff(), TypicalBall()):
         found, drawn = constraint.apply(z, SHIFTED, 5, random())

@@ -20,9 +20,9 @@ from lightning_gans.inversion.constraints import (
     LogisticCutoff,
     TruncatedNormalCutoff,
 )
-from lightning_gans.inversion.descent import recover
-from lightning_gans.inversion.diverged import AllRestartsDiverged
-from lightning_gans.inversion.evaluation import Measures, aligned, as_dict, markdown, measure
+from lightning_gans.inversion.descent import AllRestartsDiverged, recover
+from lightning_gans.inversion.evaluation import Measures, as_dict, markdown, measure
+from lightning_gans.inversion.tables import aligned
 from lightning_gans.priors import Normal, Uniform
 from lightning_gans.rng import stream
 from tests.support.recoveries import recovery_of
@@ -43,7 +43,7 @@ def test_losses_are_sums_over_an_image_and_means_over_images() -> None:
     measures = measure(recovery_of(draws(3, 4), y, torch.tensor([0, 2, 1])), x, Normal(4))
     assert measures.l1 == pytest.approx((1.0 + 2.0 + 0.25) / 3)
     assert measures.l2 == pytest.approx((0.5 + 4.0 + 0.0625) / 3)
-    assert (measures.n, measures.dropped, measures.accuracy) == (3, 3, None)
+    assert (measures.n, measures.diverged, measures.accuracy) == (3, 3, None)
     assert measures.seconds_per_image == 2.0
 
 
@@ -253,7 +253,7 @@ class Turned(nn.Module):
         self.turn = nn.Parameter(turn)
 
     def forward(self, z: Tensor) -> Tensor:
-        # the logarithm of a negative number: codes with a long element are lost
+        # the logarithm of a negative number: codes with a long element diverge
         return z @ self.turn + 0 * (9 - z.square().amax(1, keepdim=True)).log()
 
 
@@ -275,14 +275,14 @@ def test_the_whole_way_from_draws_to_the_table() -> None:
     assert row.mean < 1e-3
 
 
-def test_lost_images_leave_out_their_targets() -> None:
+def test_diverged_images_leave_out_their_targets() -> None:
     generator, x = Turned(), Turned()(draws(5, 6).clamp(-2, 2)).detach()
     x[3] = 20.0  # only codes beyond 3 come near
-    with pytest.raises(AllRestartsDiverged) as lost:
+    with pytest.raises(AllRestartsDiverged) as diverged:
         recover(generator, x, Normal(6), steps=60, restarts=1, lr=0.3)
-    recovery = lost.value.recovery
+    recovery = diverged.value.recovery
     assert recovery is not None
-    assert 3 in lost.value.indices
+    assert 3 in diverged.value.indices
     with pytest.raises(InputError, match=r"x\[recovery.indices\]"):
         measure(recovery, x, Normal(6))
     assert measure(recovery, x[recovery.indices], Normal(6)).n == len(recovery) < 5

@@ -18,7 +18,11 @@ from torch.distributions import Laplace
 from torch.distributions import Normal as TorchNormal
 
 from lightning_gans.errors import InputError
-from lightning_gans.inversion.goodness import exceeds, goodness_of_fit, judge
+from lightning_gans.inversion.goodness import (
+    anderson_darling_pvalue,
+    goodness_of_fit,
+    verdict_of,
+)
 from lightning_gans.plots import against_prior, quantile_pairs
 from lightning_gans.priors import (
     DynamicScale,
@@ -109,19 +113,25 @@ def test_the_distribution_of_anderson_darling() -> None:
     critical = {1.933: 0.1, 2.492: 0.05, 3.070: 0.025, 3.857: 0.01}
     for value, share in critical.items():
         # Stephens 1974 rounds, and fitted
-        assert exceeds(value) == pytest.approx(share, rel=0.03)
-    assert exceeds(0.7742142) == pytest.approx(0.5, abs=1e-6)  # Anderson & Darling's median
-    assert (exceeds(0.0), exceeds(1e-9)) == pytest.approx((1, 1), abs=1e-12)
-    falling = [exceeds(a) for a in np.linspace(0.05, 300, 400)]
+        assert anderson_darling_pvalue(value) == pytest.approx(share, rel=0.03)
+    assert anderson_darling_pvalue(0.7742142) == pytest.approx(
+        0.5, abs=1e-6
+    )  # Anderson & Darling's median
+    assert (anderson_darling_pvalue(0.0), anderson_darling_pvalue(1e-9)) == pytest.approx(
+        (1, 1), abs=1e-12
+    )
+    falling = [anderson_darling_pvalue(a) for a in np.linspace(0.05, 300, 400)]
     assert (np.diff(falling) < 0).all()
     # far out only the first of the χ² counts, the others are worth a factor of √3
-    assert exceeds(300) == pytest.approx(math.sqrt(3) * math.erfc(math.sqrt(300)), rel=2e-3)
+    assert anderson_darling_pvalue(300) == pytest.approx(
+        math.sqrt(3) * math.erfc(math.sqrt(300)), rel=2e-3
+    )
 
     i = np.arange(1, 201)
     random = np.random.default_rng(0)
     sums = (random.chisquare(1, (40_000, 200)) / (i * (i + 1))).sum(1) + 1 / 201
     for value in (0.3, 0.5, 1.0, 1.933, 2.492, 3.857):
-        p = exceeds(value)
+        p = anderson_darling_pvalue(value)
         assert (sums > value).mean() == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 40_000))
 
 
@@ -179,7 +189,7 @@ def test_the_verdict_is_at_the_level() -> None:
     ],
 )
 def test_the_verdict(prior: Prior, pvalue: float, rejected: int, verdict: str) -> None:
-    assert judge(pvalue, rejected, prior, 0.05) == verdict
+    assert verdict_of(pvalue, rejected, prior, 0.05) == verdict
 
 
 def test_differing_elements_are_tested_each_by_its_own() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lightning_gans.distances import wasserstein
@@ -147,13 +148,13 @@ class Brittle(Plain):
 
 
 @pytest.mark.parametrize("gradient_only", [False, True])
-def test_a_restart_that_is_not_finite_is_dropped_and_the_others_go_on(gradient_only: bool) -> None:
+def test_a_restart_that_is_not_finite_diverges_is_only_counted(gradient_only: bool) -> None:
     x, prior = targets(4), normal()
     starts = prior.sample(24, stream("recovery/0", 0))[:, 0].view(4, 6)
     # a rate so small that no code crosses the bound on its way
     found = recover(Brittle(0.3, gradient_only), x, prior, steps=4, restarts=6, lr=1e-6)
-    assert torch.equal(found.dropped, (starts > 0.3).sum(1))
-    assert found.dropped.sum() > 0
+    assert torch.equal(found.diverged, (starts > 0.3).sum(1))
+    assert found.diverged.sum() > 0
     assert found.losses.isfinite().all()
     assert (starts.gather(1, found.restart[:, None]) <= 0.3).all()
     sound = recover(Plain(), x, prior, steps=4, restarts=6, lr=1e-6)
@@ -162,7 +163,7 @@ def test_a_restart_that_is_not_finite_is_dropped_and_the_others_go_on(gradient_o
     torch.testing.assert_close(found.codes[same], sound.codes[same], rtol=0, atol=0)
 
 
-def test_an_image_whose_restarts_are_all_lost_is_named_and_the_others_are_kept() -> None:
+def test_an_image_whose_restarts_all_diverge_is_named_and_the_others_are_kept() -> None:
     x, prior = targets(4), normal()
     starts = prior.sample(8, stream("recovery/0", 0))[:, 0].view(4, 2)
     bound = float(starts.min(1).values.max()) - 1e-3
@@ -230,7 +231,7 @@ def test_a_plateau_ends_the_descent_early() -> None:
     made = found.trace.isfinite().sum(1)
     assert (made < 3000).all()
     assert made[0] == made[1]
-    # slow but steady progress is none: each step gains less than a ten-thousandth
+    # slow but steady progress is not a plateau: each step gains less than a ten-thousandth
     slow = recover(
         Plain(), targets(2), normal(), steps=80, restarts=1, lr=1e-5, loss=L2(), patience=20
     )
@@ -335,8 +336,8 @@ def test_reconstruction_losses(loss: L1, expected: Sequence[float]) -> None:
 
 def test_a_first_code_that_no_constraint_has_seen_is_not_the_result() -> None:
     x, far = targets(3), FromEncoder(lambda y: 9 + torch.zeros(3, LATENT).double())
-    held = recover(Plain(), x, normal(), constraint=TypicalBall(), start=far, restarts=1, lr=1e-3)
-    assert held.codes.square().sum(1).max() <= LATENT + 3 * math.sqrt(2 * LATENT) + 1e-9
+    found = recover(Plain(), x, normal(), constraint=TypicalBall(), start=far, restarts=1, lr=1e-3)
+    assert found.codes.square().sum(1).max() <= LATENT + 3 * math.sqrt(2 * LATENT) + 1e-9
 
 
 def test_a_typical_ball_holds_every_code() -> None:
@@ -394,7 +395,7 @@ def test_images_that_the_generator_could_not_make() -> None:
         recover(images, torch.tensor([0.0, 255.0]).repeat(1, 8).view(1, 1, 4, 4), Normal(LATENT))
     with pytest.raises(InputError, match="at least 1 target image"):
         recover(images, torch.zeros(0, 1, 4, 4), Normal(LATENT))
-    with pytest.raises(InputError, match="nothing of a latent of 7 elements"):
+    with pytest.raises(InputError, match="not take latents of 7 elements"):
         recover(images, torch.zeros(1, 1, 4, 4), Normal(7))
     with pytest.raises(InputError, match="NaN"):
         recover(images, torch.full((1, 1, 4, 4), torch.nan), Normal(LATENT))
@@ -410,7 +411,19 @@ def test_a_recovery_comes_back_from_its_file(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["found.safetensors"]
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes((tmp_path / "new" / "found.safetensors").read_bytes()[:-9])
-    with pytest.raises(UnreadableRecovery, match="no recovery, or is not whole"):
+    with pytest.raises(UnreadableRecovery, match="no recovery, or is incomplete"):
         Recovery.load(torn)
     with pytest.raises(FileNotFoundError):
         Recovery.load(tmp_path / "none.safetensors")
+
+
+def test_a_recovery_of_version_0_1_is_read(tmp_path: Path) -> None:
+    found = recover(Plain(), targets(), normal(), steps=3, restarts=2)
+    names = {"diverged": "dropped"}
+    tensors = {
+        names.get(field.name, field.name): getattr(found, field.name)
+        for field in fields(Recovery)
+        if field.name != "seconds"
+    }
+    save_file(tensors, tmp_path / "old.safetensors", metadata={"seconds": "1.0"})
+    assert torch.equal(Recovery.load(tmp_path / "old.safetensors").diverged, found.diverged)

@@ -36,9 +36,9 @@ def name(prior: Prior) -> str:
 @pytest.mark.parametrize("spoil", [lambda z: 1.4 * z, lambda z: z + 0.3, lambda z: z**3])
 def test_samples_are_moved_until_they_are_within(prior: Prior, spoil: Spoil) -> None:
     z = spoil(prior.sample(40, stream("codes", 0)))
-    held = Companions.draw(prior, 40, stream("companions", 0))
-    moved = held.hold(z)
-    for before, after, companion, most in zip(z, moved, *held, strict=True):
+    companions = Companions.draw(prior, 40, stream("companions", 0))
+    moved = companions.project(z)
+    for before, after, companion, most in zip(z, moved, *companions, strict=True):
         far = stats.wasserstein_distance(before.numpy(), companion.numpy())
         found = stats.wasserstein_distance(after.numpy(), companion.numpy())
         # no farther than it must, and not at all if it is within
@@ -51,11 +51,11 @@ def test_samples_are_moved_until_they_are_within(prior: Prior, spoil: Spoil) -> 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=name)
 def test_companions_are_genuine_and_so_are_their_distances(prior: Prior) -> None:
-    held = Companions.draw(prior, 400, stream("companions", 0))
-    assert goodness_of_fit(held.values, prior).pvalue > 1e-3
+    companions = Companions.draw(prior, 400, stream("companions", 0))
+    assert goodness_of_fit(companions.values, prior).pvalue > 1e-3
     pairs = prior.sample(2 * 400, stream("pairs", 0)).view(2, 400, L).numpy()
     between = [stats.wasserstein_distance(a, b) for a, b in zip(*pairs, strict=True)]
-    assert stats.ks_2samp(held.most.numpy(), between).pvalue > 1e-3
+    assert stats.ks_2samp(companions.most.numpy(), between).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=name)
@@ -64,11 +64,11 @@ def test_all_elements_together_are_a_genuine_sample(prior: Prior) -> None:
     assert goodness_of_fit(z, prior).verdict == "rejected"
     pools = []
     for i in range(30):
-        held = Typicality(prior, 64, stream(f"held {i}", 0))
-        moved = held.project(z)
+        typicality = Typicality(prior, 64, stream(f"held {i}", 0))
+        moved = typicality.project(z)
         pools.append(moved.flatten().sort().values)
         # each code's order is kept, up to elements that meet
-        kept = moved.gather(1, held.each.hold(z).argsort(1))
+        kept = moved.gather(1, typicality.companions.project(z).argsort(1))
         assert (kept.diff(dim=1) >= 0).all()
     pvalues = [goodness_of_fit(pool.view(64, L), prior).pvalue for pool in pools]
     assert stats.kstest(pvalues, "uniform").pvalue > 1e-3
@@ -123,7 +123,7 @@ def test_first_codes_that_are_not_typical_are_not_returned() -> None:
 
 
 def test_it_is_the_wasserstein_distances() -> None:
-    with pytest.raises(InputError, match="give no other"):
+    with pytest.raises(InputError, match="cannot take another"):
         recover(
             nn.Linear(L, 3), torch.zeros(1, 3), Normal(L), Wasserstein(), "typical", HardCutoff()
         )

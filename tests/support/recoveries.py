@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_gans.inversion.recovery import Recovery
 
 
-def recovery_of(codes: Tensor, images: Tensor, dropped: Tensor | None = None) -> Recovery:
+def recovery_of(codes: Tensor, images: Tensor, diverged: Tensor | None = None) -> Recovery:
     """The recovery with the given codes and images, whose losses are 0."""
     n = len(codes)
     return Recovery(
@@ -18,7 +18,7 @@ def recovery_of(codes: Tensor, images: Tensor, dropped: Tensor | None = None) ->
         reconstruction=torch.zeros(n),
         trace=torch.zeros(n, 3),
         restart=torch.zeros(n, dtype=torch.long),
-        dropped=torch.zeros(n, dtype=torch.long) if dropped is None else dropped,
+        diverged=torch.zeros(n, dtype=torch.long) if diverged is None else diverged,
         indices=torch.arange(n),
         seconds=6.0,
     )

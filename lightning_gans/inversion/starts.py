@@ -1,4 +1,4 @@
-"""Where a descent starts from."""
+"""First codes of a descent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from lightning_gans.errors import InputError
 from lightning_gans.priors import Prior
 from lightning_gans.validation import check_shape
 
+__all__ = [
+    "FromEncoder",
+    "FromPrior",
+    "FromZeros",
+    "Start",
+]
+
 
 class Start(ABC):
-    """Gives each image its first codes."""
+    """Abstract: gives each image its first codes."""
 
     @abstractmethod
     def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
-        """First codes of images x (n, *shape), to (n, restarts, prior.dim)."""
+        """First codes for images x (n, *shape), of shape (n, restarts, prior.dim)."""
 
 
 class FromPrior(Start):
@@ -29,7 +36,7 @@ class FromPrior(Start):
 
 
 class FromZeros(Start):
-    """Zeros for the first of the restarts; the others, which would repeat it, are draws."""
+    """Zeros for the first restart; the others would repeat it, so they are draws."""
 
     def codes(self, x: Tensor, restarts: int, prior: Prior, random: torch.Generator) -> Tensor:
         codes = FromPrior().codes(x, restarts, prior, random)
@@ -38,7 +45,7 @@ class FromZeros(Start):
 
 
 class FromEncoder(Start):
-    """The hybrid method: an encoder's codes for the first of the restarts; the others are draws.
+    """The hybrid method: the codes of an encoder for the first restart; the others are draws.
 
     Args:
         encode: images (n, *shape) to codes (n, L), such as ``model.encode``.
