@@ -26,7 +26,6 @@ ORDER = [
     "slurm",
     "run_folder",
     "randomness",
-    "micro_batches",
     "processes",
     "sync_batch_norm",
     "strategies",

@@ -1,9 +1,8 @@
 """What happens around training: parts of batches, averages, measures, pictures, checkpoints."""
 
-from lightning_gans.callbacks.accumulation import GradientAccumulation
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.ema import EMA
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.pictures import Pictures
 
-__all__ = ["EMA", "Checkpoint", "Evaluation", "GradientAccumulation", "Pictures"]
+__all__ = ["EMA", "Checkpoint", "Evaluation", "Pictures"]

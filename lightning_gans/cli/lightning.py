@@ -30,7 +30,7 @@ from lightning.pytorch.cli import (
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, GradientAccumulation, Pictures
+from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
@@ -45,7 +45,7 @@ from lightning_gans.runs.checkpoints import read
 from lightning_gans.runs.folder import newest, step_of
 from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.metrics_csv import FILE, forget_after
+from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 from lightning_gans.runs.report import report
 from lightning_gans.safe_yaml import inside, read_mapping
 from lightning_gans.workflows.run_config import guarded, option, typed_texts, vetted
@@ -99,7 +99,6 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Our callbacks, in the order of their calls, and what the data tell the model."""
-        parser.add_lightning_class_args(GradientAccumulation, "accumulation")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
@@ -155,9 +154,10 @@ class CLI(LightningCLI):
             )
         if trainer.accumulate_grad_batches not in (None, 1):
             raise UserError(
-                "trainer.accumulate_grad_batches is not for players that take turns; say "
-                f"accumulation.micro_batches={trainer.accumulate_grad_batches}, with "
-                "data.batch_size that of all of them together"
+                "trainer.accumulate_grad_batches is not supported: each player's gradients depend "
+                "on the other player's last step; share the batch between processes with "
+                f"trainer.devices={trainer.accumulate_grad_batches}, or choose a smaller "
+                "data.batch_size"
             )
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision
@@ -203,7 +203,7 @@ class CLI(LightningCLI):
         if ckpt_path:
             path = Path(ckpt_path)
             if self.continued(ckpt_path) and self.trainer.is_global_zero:
-                forget_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
+                drop_rows_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
 
     def instantiate_classes(self) -> None:
         """Build model, data and callbacks; a value that one of them refuses becomes one line.

@@ -1,6 +1,6 @@
-"""What the processes that train together tell each other; alone, a process keeps its own.
+"""Collective operations of the processes that train together; a single process needs none.
 
-Every function here is called by all processes at the same place, or by none.
+Every function here is called by all processes at the same point, or by none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from lightning_gans.distributed import micro_batches
 from lightning_gans.errors import UserError
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ class ProcessLost(UserError, RuntimeError):
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Say in one line if another process does not answer.
+    """Raise an error of one line if another process does not answer.
 
     Raises:
         ProcessLost: if so.
@@ -36,8 +35,8 @@ def answered() -> Iterator[None]:
         # "[/path/of/source.cc:561] Connection closed by peer [...]. This is typically ..."
         reason = re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
         raise ProcessLost(
-            f"another process of this run ended, or did not answer in time ({reason}); what it "
-            "said last tells why, and ckpt_path=last goes on from the last checkpoint"
+            f"another process of this run ended, or did not answer in time ({reason}); see its "
+            "last message for the cause; ckpt_path=last resumes from the last checkpoint"
         ) from error
 
 
@@ -56,21 +55,15 @@ def is_distributed() -> bool:
 
 
 def global_mean(values: Tensor) -> Tensor:
-    """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes.
-
-    It is over all parts of a batch, too, so that what is read before and written after may have
-    been written by another part meanwhile.
-    """
-    packed = micro_batches.current().total(
-        torch.cat([values.sum(0), values.new_tensor([len(values)])])
-    )
+    """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
+    packed = torch.cat([values.sum(0), values.new_tensor([len(values)])])
     if is_distributed():
         _reduce(packed)
     return packed[:-1] / packed[-1:]
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over processes; its gradient is one too, for each process's loss has a part in it."""
+    """A sum over processes. Every process's loss depends on it, so its gradient is a sum too."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, value: Tensor) -> Tensor:
@@ -95,22 +88,22 @@ def global_sum(value: Tensor) -> Tensor:
 
 
 def any_rank(flag: bool, device: torch.device | str = "cpu") -> bool:
-    """Whether a flag is raised in any process; ``device`` is one that they can talk from."""
+    """Whether a flag is set in any process; ``device`` is one that the backend supports."""
     return bool(all_reduce_max([float(flag)], device)[0])
 
 
 def all_reduce_max(values: Sequence[float], device: torch.device | str = "cpu") -> list[float]:
-    """The highest of each value in any process; ``device`` is one that they can talk from."""
+    """The maximum of each value over processes; ``device`` is one that the backend supports."""
     if not is_distributed():
         return list(values)
     found = torch.tensor(values, dtype=torch.float32, device=device)
     _reduce(found, distributed.ReduceOp.MAX)
-    highest_values: list[float] = found.tolist()
-    return highest_values
+    maxima: list[float] = found.tolist()
+    return maxima
 
 
 def all_gather_object(value: T) -> list[T]:
-    """What each process has, in the order of their ranks; ``value`` is anything picklable."""
+    """The values of all processes, in the order of their ranks; ``value`` must be picklable."""
     if not is_distributed():
         return [value]
     found: list[T | None] = [None] * distributed.get_world_size()
@@ -124,13 +117,13 @@ def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None
     """Replace each gradient by its mean over all processes.
 
     A parameter that has a gradient in some process has one in all of them afterwards, as if it had
-    been zero in the others; one that has none anywhere keeps none. Where every process has as many
-    rows, means over rows then have the gradients that one process would find with all rows.
+    been zero in the others; one without a gradient in any process keeps none. If every process has
+    the same number of rows, means over rows get the gradients of one process with all rows.
 
     Args:
         parameters: the same, in the same order, in all processes.
         bucket: bytes that are sent at once; gradients are copied into buckets of at most this size
-            (a larger one has a bucket of its own).
+            (a larger gradient gets its own bucket).
     """
     if not is_distributed() or not parameters:
         return
@@ -152,7 +145,7 @@ def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None
 
 
 def _buckets(tensors: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    """Neighbours of one type and device, at most ``size`` bytes together."""
+    """Consecutive tensors of one type and device, of at most ``size`` bytes in total."""
     part: list[Tensor] = []
     filled = 0
     for tensor in tensors:
@@ -168,7 +161,7 @@ def _buckets(tensors: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors with those of the first process."""
+    """Overwrite tensors with those of rank 0."""
     if is_distributed():
         for tensor in tensors:
             with answered():
@@ -177,10 +170,10 @@ def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def first_difference(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
-    """The name of the first tensor that is not the same, bit for bit, in all processes.
+    """The name of the first tensor that is not identical, bit for bit, in all processes.
 
     Args:
-        tensors: with their names, the same names in the same order in all processes.
+        tensors: by name; the same names in the same order in all processes.
     """
     named = list(tensors)
     if not is_distributed() or not named:
@@ -194,7 +187,7 @@ def first_difference(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
 
 
 def _checksum(tensor: Tensor) -> Tensor:
-    """An integer that depends on every bit of a tensor and on where it is; sums wrap around."""
+    """An integer that depends on every bit of a tensor and its position; sums wrap around."""
     whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.itemsize]
     bits = tensor.detach().contiguous().view(-1).view(whole).long()
     places = torch.arange(1, len(bits) + 1, device=bits.device)

@@ -1,6 +1,6 @@
-"""Batch norm over the rows of all processes, on processors too, and under gradient penalties.
+"""Batch norm over the rows of all processes, also on the CPU and under gradient penalties.
 
-torch's own runs on GPUs only and cannot be differentiated twice, which R1 asks for.
+torch's own runs on GPUs only and cannot be differentiated twice, as R1 requires.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from lightning_gans.distributed.collectives import global_sum
 class SyncBatchNorm(LayerSync):
     """Gives batch norm the statistics of all processes: ``trainer.sync_batchnorm=true``.
 
-    The layers stay what they are; only in training their forward pass is another. Of a batch that
-    passes in parts (``accumulation.micro_batches``), they see the parts that run at the same time.
-    Every process must differentiate as often, and in the same order, as the others.
+    The layers are not replaced; only their forward pass in training is. All processes must
+    differentiate equally often, and in the same order.
     """
 
     @override
     def apply(self, model: nn.Module) -> nn.Module:
-        """Let all batch norm layers of a model see the rows of all processes."""
+        """Normalise over the rows of all processes in all batch norm layers of a model."""
         for layer in model.modules():
             if isinstance(layer, _BatchNorm):
                 layer.forward = partial(_normalized, layer)  # type: ignore[method-assign]
@@ -34,7 +33,7 @@ class SyncBatchNorm(LayerSync):
 
     @override
     def revert(self, model: nn.Module) -> nn.Module:
-        """Let them see those of their own process again."""
+        """Normalise over the rows of each process again."""
         for layer in model.modules():
             if isinstance(layer, _BatchNorm):
                 layer.__dict__.pop("forward", None)
@@ -42,7 +41,7 @@ class SyncBatchNorm(LayerSync):
 
 
 def _normalized(layer: _BatchNorm, x: Tensor) -> Tensor:
-    """What the layer makes of x, (n, channels, ...): Ioffe and Szegedy 2015, Algorithm 1."""
+    """The layer's output for x, (n, channels, ...): Ioffe and Szegedy 2015, Algorithm 1."""
     layer._check_input_dim(x)  # type: ignore[no-untyped-call]
     if not layer.training:
         return type(layer).forward(layer, x)
@@ -60,7 +59,7 @@ def _normalized(layer: _BatchNorm, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _learn(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Move the running statistics, where the layer keeps them."""
+    """Update the running statistics, if the layer keeps them."""
     if layer.running_mean is None or layer.running_var is None:
         return
     assert layer.num_batches_tracked is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -107,7 +106,7 @@ class GAN(AdversarialModule, Generates):
         """
         if len(x) < self.critic_steps:
             raise InputError(
-                f"{rows(len(x))} cannot be cut into critic_steps={self.critic_steps} "
+                f"a batch of {len(x)} cannot be cut into critic_steps={self.critic_steps} "
                 "parts; choose a larger data.batch_size"
             )
         return x.detach().tensor_split(self.critic_steps)

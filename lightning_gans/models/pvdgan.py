@@ -6,7 +6,6 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
@@ -128,7 +127,7 @@ def halves(x: Tensor) -> int:
     """
     if len(x) < 2:
         raise InputError(
-            f"PVDGAN reconstructs half of a batch, got {rows(len(x))}; choose a "
+            f"PVDGAN reconstructs half of a batch, got a batch of {len(x)}; choose a "
             "data.batch_size of at least 2"
         )
     return len(x) // 2

@@ -6,7 +6,6 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -83,7 +82,7 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
         x, half = batch[0].detach(), len(batch[0]) // 2
         if len(x) % 2:
             raise InputError(
-                f"VAEGAN encodes one half of a batch in each turn, got {rows(len(x))}; choose "
+                f"VAEGAN encodes one half of a batch in each turn, got a batch of {len(x)}; choose "
                 "an even data.batch_size"
             )
 

@@ -14,6 +14,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
+from lightning_gans.callbacks.measurements import Measurement
 from lightning_gans.compat import guarded_imports
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
@@ -28,7 +29,6 @@ SECTIONS: dict[str, type | None] = {
     "model": Model,
     "data": DataModule,
     "trainer": None,
-    "accumulation": None,
     "ema": None,
     "evaluation": None,
     "pictures": None,
@@ -66,6 +66,7 @@ def vetted(file: Path, named: Iterable[str] = ()) -> dict[str, Any]:
     reason = flaw(config)
     if reason:
         raise UnreadableConfig(f"{file} holds {reason}")
+    drop_accumulation(config, file)
     checker = Checker(str(file), current().also(named))
     for name, section in config.items():
         if name not in (*SECTIONS, *VALUES):
@@ -82,6 +83,7 @@ def vetted(file: Path, named: Iterable[str] = ()) -> dict[str, Any]:
     checker.loggers(trainer.get("logger"))
     checker.trainer(trainer)
     checker.check((config.get("evaluation") or {}).get("features"), FeatureExtractor)
+    keep_foreign_measurements(config.get("evaluation") or {}, checker)
     for section, names in WRITES.items():
         for key in names:
             (config.get(section) or {}).pop(key, None)
@@ -92,6 +94,39 @@ def vetted(file: Path, named: Iterable[str] = ()) -> dict[str, Any]:
     if isinstance(weights, dict):
         (weights.get("init_args") or {}).pop("weights", None)
     return config
+
+
+def drop_accumulation(config: dict[str, Any], file: Path) -> None:
+    """Remove the section ``accumulation``, which version 0.1.0 had, from a run's config.
+
+    Raises:
+        UnreadableConfig: if the run used it.
+    """
+    section = config.pop("accumulation", None)
+    if section not in (None, {}, {"micro_batches": 1}):
+        raise UnreadableConfig(
+            f"{file} sets accumulation, which only version 0.1.0 supports; train again with "
+            "trainer.devices=N, which shares the batch between processes, or with a smaller "
+            "data.batch_size"
+        )
+
+
+def keep_foreign_measurements(evaluation: dict[str, Any], checker: Checker) -> None:
+    """Check the classes of further measurements, and drop those of this package.
+
+    An evaluation has the package's own anyway, and a second one could be told where to write.
+    """
+    given = evaluation.pop("measurements", None) or []
+    checker.check(given, Measurement)
+    paths = [m.get("class_path") if isinstance(m, dict) else m for m in given]
+    foreign = [m for m, path in zip(given, paths, strict=True) if not is_own(path)]
+    if foreign:
+        evaluation["measurements"] = foreign
+
+
+def is_own(path: object) -> bool:
+    """Whether a class path is of this package; a bare name is."""
+    return not is_import_path(str(path)) or str(path).partition(".")[0] == "lightning_gans"
 
 
 class Checker(Builder):

@@ -181,7 +181,7 @@ def test_lightning_7679_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path
         (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
         (["ckpt_path=nowhere.ckpt"], 2, "nowhere.ckpt"),
         (["trainer.gradient_clip_val=1.0"], 1, "say optimizer.max_norm=1.0"),
-        (["trainer.accumulate_grad_batches=2"], 1, "say accumulation.micro_batches=2"),
+        (["trainer.accumulate_grad_batches=2"], 1, "trainer.devices=2"),
         (["data=gaussians", "evaluation.features=DigitFeatures"], 1, "features of images"),
         (["trainer.precision=16-mixed"], 1, "16-mixed is not supported"),
         (["data.batch_size=5000"], 1, "do not fill one batch"),

@@ -21,7 +21,6 @@ from lightning_gans.runs.checkpoints import (
     read,
 )
 from lightning_gans.runs.folder import newest, step_of
-from lightning_gans.runs.report import table
 from tests.support.training import data, points, trainer
 
 
@@ -118,12 +117,3 @@ def test_the_averages_of_a_subclass_are_found_too(tmp_path: Path) -> None:
     loaded = dict(lightning_gans.load(tmp_path).named_parameters())
     for name, value in ema.average.items():
         assert torch.equal(loaded[name], value)
-
-
-def test_a_report_tells_measures_from_losses() -> None:
-    players = ("discriminator", "generator", "encoder", "autoencoder", "classifier")
-    series = {f"{player}/loss": ([1.0, 5.0], [2.0, 1.0]) for player in players}
-    series |= {"accuracy": ([0.0, 5.0], [0.1, 0.75]), "psnr/real": ([5.0], [12.0])}
-    series |= {"epoch": ([1.0], [0.0])}
-    rows = table(series)
-    assert rows[2:] == ["| accuracy | 0.1 | 0.75 |", "| psnr/real |  | 12 |"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 import lightning_gans
-from lightning_gans.callbacks import Checkpoint, GradientAccumulation
+from lightning_gans.callbacks import Checkpoint
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.errors import UserError
 from lightning_gans.losses import gradient_penalty
@@ -39,7 +39,7 @@ from lightning_gans.models import (
 )
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import GumbelSoftmax
-from tests.support.rounds import deal, one_by_one, share, trainer
+from tests.support.rounds import one_by_one, trainer
 
 SHAPE = (1, 4, 4)
 LATENT = 5
@@ -153,25 +153,6 @@ def test_lazy_penalties_count_as_often_as_they_are_left_out(
     assert not any(first)
     assert not any(third)
     assert second == fourth == [2 * weight for weight in each]
-
-
-# one draw of Elastic's is one graph, which parts cannot share as they share their rows
-CUT = [name for name in MODELS if name != "Elastic"]
-
-
-@pytest.mark.parametrize("name", CUT)
-def test_a_batch_in_parts_trains_what_the_whole_does(name: str) -> None:
-    def trained(parts: int) -> Weights:
-        chosen = tiny(name).double()
-        deal(chosen, 0, 1)
-        data = [(share(x.double(), 0, 1, parts), share(y, 0, 1, parts)) for x, y in pairs(3)]
-        runner = trainer(precision="64-true", callbacks=[GradientAccumulation(parts)])
-        runner.fit(chosen, one_by_one(data))
-        return chosen.state_dict()
-
-    whole, cut = trained(1), trained(3)
-    for key, value in whole.items():
-        torch.testing.assert_close(cut[key], value, rtol=1e-10, atol=1e-11, msg=key)
 
 
 @pytest.mark.parametrize("name", GAMES)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_gans.distributed import micro_batches
-from lightning_gans.models import Model
+from lightning_gans.models import Generates, Model
 from lightning_gans.networks import DiscriminatorOutput, Heads
 
 SHAPE = (1, 4, 4)
@@ -98,36 +97,23 @@ def draw_conditions(
 
 
 def deal(model: Model, rank: int, processes: int) -> None:
-    """Let a process, or a part of its batch, draw its rows of what one with all rows would draw."""
+    """Let a process draw its rows of what a single process with all rows would draw."""
     random = torch.Generator().manual_seed(3)
 
     def dealt(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        all_rows = torch.empty(0)
-
         def rows(n: int, generator: torch.Generator | None = None) -> Tensor:
-            nonlocal all_rows
-            part = micro_batches.current()
-            shares = processes * part.count
-            if part.first:
-                all_rows = draw(n * shares, random)
-            return all_rows[rank + part.index * processes :: shares]
+            return draw(n * processes, random)[rank::processes]
 
         return rows
 
-    if hasattr(model, "prior"):
+    if isinstance(model, Generates):
         model.prior.sample = dealt(model.prior.sample)  # type: ignore[method-assign]
     if model.categories is not None:
         model.categories.sample = dealt(model.categories.sample)  # type: ignore[method-assign]
 
 
-def share(rows: Tensor, rank: int, processes: int, parts: int) -> Tensor:
-    """The rows of a process, those of each part of its batch together."""
-    mine = rows[rank::processes]
-    return torch.cat([mine[part::parts] for part in range(parts)])
-
-
 def trainer(**options: object) -> Trainer:
-    """A trainer that does nothing beside training."""
+    """A trainer that only trains."""
     quiet: dict[str, object] = {
         "accelerator": "cpu",
         "logger": False,

@@ -1,4 +1,4 @@
-"""Turns: players that each have an optimiser and move their own parameters only."""
+"""Players that take turns, each with its own optimiser and its own parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gans.distributed import micro_batches
 from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
 
@@ -24,26 +23,25 @@ class NonFiniteLoss(UserError, FloatingPointError):
 
 
 class Minimize(Protocol):
-    """Ends a turn: descends the sum of its terms, each logged as ``player/name``."""
+    """Makes one step of the acting player's optimiser; it ends the turn."""
 
     def __call__(self, **terms: Tensor) -> None:
-        """Make one step of the acting player's optimiser on the sum of the scalar terms."""
+        """Minimise the sum of scalar terms, each of which is logged as ``player/name``."""
         ...
 
 
 class AlternatingTurns(LightningModule, ABC):
     """Players that take turns within one ``training_step``, which is one iteration.
 
-    It ends with one step of the last player, and that step is what ``trainer.global_step`` counts;
-    so ``max_steps``, logs and checkpoints all count iterations, though several optimiser steps may
-    be made. What depends on the iterations made, or differentiates, stands before or in a turn:
-    after the last one, and between turns, another part of the batch may be further on.
+    An iteration ends with one step of the last player. ``trainer.global_step`` counts these steps
+    alone, so ``max_steps``, logs and checkpoints count iterations, however many steps the other
+    players make.
 
     Args:
-        optimizers: for each player, what makes its optimiser from parameters.
+        optimizers: for each player, a function that makes its optimiser from parameters.
 
     Attributes:
-        players: their names, in order; the last ends an iteration.
+        players: their names, in order; a step of the last ends an iteration.
     """
 
     players: ClassVar[tuple[str, ...]]
@@ -56,53 +54,46 @@ class AlternatingTurns(LightningModule, ABC):
 
     @contextmanager
     def turn(self, player: str) -> Iterator[Minimize]:
-        """One player's move: only its parameters require gradients, and ``minimize`` moves them.
+        """One player's turn: only its parameters require gradients, and ``minimize`` steps them.
 
         Raises:
             NonFiniteLoss: from ``minimize``, naming the term and the iteration.
         """
-        optimizer, part = self._acting(player), micro_batches.current()
+        optimizer = self._acting(player)
         iteration = self.global_step + 1
 
         def minimize(**terms: Tensor) -> None:
             self._check_finite(player, terms)
-            shares = torch.stack(list(terms.values())) / part.count
-            if part.first:
-                optimizer.zero_grad()
-            self.manual_backward(shares.sum())
-            given = part.gather(shares.detach())
-            if not part.last:
-                return
+            loss = torch.stack(list(terms.values())).sum()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
             optimizer.step()
-            every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set later
-            if every and iteration % every == 0:
-                # not more often: each call of log costs half a millisecond
-                values = torch.stack(given).sum(0)
-                named = zip(terms.items(), values, strict=True)
-                # a penalty that is not due, or of no weight, has no gradient
-                self.log_dict({f"{player}/{n}": v for (n, t), v in named if t.requires_grad})
-                self.log(player, values.sum(), logger=False, prog_bar=True)
-                # by this name Lightning knows the axis, which it would else count from 0
-                self.log("step", float(iteration))
+            self._log_terms(player, terms, loss, iteration)
 
-        if part.first:
-            self.toggle_optimizer(optimizer)
-        try:
+        with self.toggled_optimizer(optimizer):
             yield minimize
-            if part.last:
-                self.untoggle_optimizer(optimizer)
-            part.wait()  # the next player's turn begins when all parts have had this one
-        except BaseException:  # also where another part raised while this one waits
-            self.untoggle_optimizer(optimizer)
-            raise
+
+    def _log_terms(
+        self, player: str, terms: dict[str, Tensor], loss: Tensor, iteration: int
+    ) -> None:
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set later
+        # not more often: each call of log takes half a millisecond
+        if not every or iteration % every:
+            return
+        # a penalty that is not due, or has weight 0, has no gradient
+        due = {name: term for name, term in terms.items() if term.requires_grad}
+        self.log_dict({f"{player}/{name}": term.detach() for name, term in due.items()})
+        self.log(player, loss.detach(), logger=False, prog_bar=True)
+        # Lightning takes the axis from this name; otherwise it would count from 0
+        self.log("step", float(iteration))
 
     def _acting(self, player: str) -> LightningOptimizer:
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]
         for optimizer in optimizers[:-1]:
             assert isinstance(optimizer, LightningOptimizer)
-            # Lightning counts every optimiser step as a step of training; only the last player's
-            # shall count. It sets these two hooks anew before each training_step.
+            # Lightning counts every optimiser step as a training step; only the last player's
+            # should count. It sets these two hooks again before each training_step.
             optimizer._on_before_step = do_nothing_closure
             optimizer._on_after_step = do_nothing_closure
         acting = optimizers[self.players.index(player)]
@@ -112,12 +103,12 @@ class AlternatingTurns(LightningModule, ABC):
     def _check_finite(self, player: str, terms: dict[str, Tensor]) -> None:
         finite = bool(torch.stack(list(terms.values())).detach().isfinite().all())
         if not any_rank(not finite, self.device):
-            return  # all processes stop at the same place, or none does
+            return  # all processes stop here, or none does
         wrong = [f"'{player}/{n}' became {t.item()}" for n, t in terms.items() if not t.isfinite()]
         what = wrong[0] if wrong else f"of {player} is not finite in another process"
         raise NonFiniteLoss(
             f"the term {what} in iteration {self.global_step + 1}; "
-            "training stops before the weights are touched. A lower learning rate or a stronger "
+            "training stops before it changes the weights. A lower learning rate or a stronger "
             "gradient penalty usually helps"
         )
 

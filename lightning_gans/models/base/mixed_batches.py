@@ -9,7 +9,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_gans.distributed.micro_batches import rows
 from lightning_gans.errors import InputError
 
 
@@ -58,7 +57,7 @@ class MixedBatches(Mixing):
     def count(self, n: int, iteration: int) -> int:
         if n % 2:
             raise InputError(
-                f"mixed batches are half real and half fake, got {rows(n)}; choose an even "
+                f"mixed batches are half real and half fake, got a batch of {n}; choose an even "
                 "data.batch_size"
             )
         steps = min(100, 100 * iteration // self.rise)
