@@ -28,7 +28,7 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.runs.folder import newest
 from tests.support.processes import several
 from tests.support.scheduler import fake_slurm
-from tests.support.training import trainer
+from tests.support.training import Weights, data, points, trainer
 
 STEPS = 23
 PER_EPOCH = 5  # so that most iterations are within an epoch
@@ -257,3 +257,50 @@ def test_slurm_that_refuses_is_quoted(tmp_path: Path, monkeypatch: pytest.Monkey
     fake_slurm(tmp_path, monkeypatch, status=1)
     with pytest.raises(RuntimeError, match=r"job 123 could not be requeued: no such job; submit"):
         fit(0, 1, pvdgan, tmp_path / "run", Kill(8, signal.SIGUSR1))
+
+
+@pytest.mark.parametrize("stop", [4, 10, 17])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stop: int, tmp_path: Path) -> None:
+    """Within an epoch of ten iterations, at its end, and within the next."""
+
+    def finish(folder: Path, steps: int, ckpt: Path | None = None, seed: int = 1) -> Weights:
+        model, ema = points(seed=seed), EMA(0.8)
+        runner = trainer(folder, ema, Checkpoint(every=4), max_steps=steps)
+        runner.fit(model, data(), ckpt_path=ckpt)
+        moments = [
+            value
+            for optimizer in runner.optimizers
+            for state in optimizer.state_dict()["state"].values()
+            for value in state.values()
+        ]
+        return {
+            **model.state_dict(),
+            **{f"average.{name}": value for name, value in ema.average.items()},
+            **{f"optimizer.{index}": torch.as_tensor(value) for index, value in enumerate(moments)},
+            "steps": torch.tensor(runner.global_step),
+        }
+
+    whole = finish(tmp_path / "whole", 30)
+    finish(tmp_path / "parts", stop)
+    stopped = tmp_path / "parts" / "checkpoints" / f"last-step={stop}.ckpt"
+    parts = finish(tmp_path / "parts", 30, stopped, seed=99)  # other initial weights: all is loaded
+    assert whole["steps"] == 30
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
+
+
+def test_best_is_kept_and_a_worse_one_is_not(tmp_path: Path) -> None:
+    class Score(Callback):
+        values = iter([5.0, 3.0, 4.0])
+
+        def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            pl_module.log("fid/digits", next(self.values))
+
+    checkpoint = Checkpoint(every=100)
+    trainer(tmp_path, EMA(), Score(), checkpoint, max_steps=9, val_check_interval=3).fit(
+        points(), data()
+    )
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"best-step=6.ckpt", "last-step=9.ckpt"}
+    assert checkpoint.best == 3

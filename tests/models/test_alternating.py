@@ -1,0 +1,51 @@
+"""Iterations, logs and optimisers of players that take turns."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from lightning_gans.callbacks import Checkpoint
+from lightning_gans.models import DLSGAN, GAN
+from tests.support.training import Watch, data, points, trainer
+
+
+@pytest.mark.parametrize("model", [GAN, DLSGAN])
+def test_lightning_17958_max_steps_logs_and_checkpoints_count_iterations(
+    model: type[DLSGAN] | type[GAN], tmp_path: Path
+) -> None:
+    watch = Watch()
+    runner = trainer(tmp_path, watch, Checkpoint(every=3), max_steps=13)
+    runner.fit(points(model), data())
+    assert len(watch.after) == 13
+    assert runner.global_step == 13
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["step"]) for row in rows] == list(range(1, 14))
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["last-step=12.ckpt", "last-step=13.ckpt"]
+
+
+def test_lightning_5108_each_players_losses_are_logged_by_names_of_their_own(
+    tmp_path: Path,
+) -> None:
+    trainer(tmp_path, Checkpoint(), max_steps=2).fit(points(), data())
+    with (tmp_path / "metrics.csv").open() as file:
+        (first, *_) = csv.DictReader(file)
+    expected = {"discriminator/adversarial", "discriminator/r1", "discriminator/latent"}
+    expected |= {"generator/adversarial", "generator/latent"}
+    assert {name for name in first if "/" in name} == expected
+
+
+def test_weights_stand_in_their_order_in_the_optimizers(tmp_path: Path) -> None:
+    """A checkpoint keeps an optimiser's state by position: another order mixes it up."""
+    model = points()
+    runner = trainer(tmp_path, max_steps=1)
+    runner.fit(model, data())
+    for optimizer, player in zip(runner.optimizers, model.players, strict=True):
+        found = [id(p) for group in optimizer.param_groups for p in group["params"]]
+        theirs = player == "discriminator"
+        named = model.named_parameters()
+        assert found == [id(p) for n, p in named if n.startswith("discriminator.") == theirs]
