@@ -1,8 +1,8 @@
-"""Labels of one or several kinds, as one-hot vectors side by side: pure functions.
+"""Labels as concatenated one-hot vectors: pure functions.
 
-``classes`` tells how many classes each label has: (10,) for digits, (2, 2, 2) for three binary
-attributes, which are pairs here too (thesis, section 3.1), (3, 2, 2) for hair, smile and bangs.
-A condition c is (N, sum(classes)) with a one for each label; scores and logits have the same width.
+``classes`` is the number of classes of each label: (10,) for digits; (2, 2, 2) for three binary
+attributes, which have two classes each (thesis, section 3.1); (3, 2, 2) for hair, smile and bangs.
+A condition c is (N, sum(classes)) with a 1 for each label; scores and logits have the same width.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
+import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
 from lightning_gans.errors import InputError
@@ -21,15 +21,15 @@ Classes: TypeAlias = tuple[int, ...]
 
 
 def split(values: Tensor, classes: Classes) -> tuple[Tensor, ...]:
-    """The part of each label, (..., sum(classes)) to (..., k) for each k in classes."""
+    """Split by label: (..., sum(classes)) to (..., k) for each k in classes."""
     return torch.split(values, list(classes), -1)
 
 
 def one_hot(y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The condition of class indices: (N,) for one label or (N, labels), to (N, sum(classes)).
+    """Class indices, (N,) for one label or (N, labels), to conditions (N, sum(classes)).
 
     Raises:
-        ValueError: if there are not as many labels, or an index is out of its range.
+        InputError: for another number of labels, or an index out of range.
     """
     indices = y[:, None] if y.ndim == 1 else y
     if indices.ndim != 2 or indices.shape[1] != len(classes):
@@ -50,18 +50,18 @@ def one_hot(y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32) -> 
 
 
 def indices(c: Tensor, classes: Classes) -> Tensor:
-    """The likeliest class of each label, (N, sum(classes)) to (N, labels); the lowest on ties."""
+    """The most likely class of each label, (N, sum(classes)) to (N, labels); the lowest of ties."""
     return torch.stack([part.argmax(1) for part in split(c, classes)], 1)
 
 
 def classes_of(logits: Tensor, classes: Classes) -> Tensor:
-    """The likeliest class of each label, (N,) of one label, (N, labels) of several."""
+    """The most likely class of each label: (N,) for one label, (N, labels) for several."""
     found = indices(logits, classes)
     return found.squeeze(1) if len(classes) == 1 else found
 
 
 def harden(p: Tensor, classes: Classes) -> Tensor:
-    """One-hot vectors of the likeliest classes; no gradient (``argmax onehot`` in the thesis)."""
+    """One-hot vectors of the most likely classes; no gradient (``argmax onehot`` in the thesis)."""
     return one_hot(indices(p, classes), classes, p.dtype)
 
 
@@ -71,20 +71,20 @@ def softmax(logits: Tensor, classes: Classes) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, c: Tensor, classes: Classes) -> Tensor:
-    """Cross-entropy of conditions c, hard or soft, (N,): the mean over labels, in nats."""
+    """Cross-entropy with conditions c, hard or soft, to (N,): the mean over labels, in nats."""
     logs = torch.cat([part.log_softmax(1) for part in split(logits, classes)], 1)
     return -(c * logs).sum(1) / len(classes)
 
 
 def activations(score: Tensor, c: Tensor, classes: Classes) -> Tensor:
-    """What each label's condition selects of the scores, (N, labels)."""
+    """The score that the condition selects for each label, (N, labels)."""
     return torch.stack([part.sum(1) for part in split(score * c, classes)], 1)
 
 
 class Activation(ABC):
-    """Which scores of a conditional discriminator its adversarial loss is of (CAGAN).
+    """Abstract: the scores of a conditional discriminator that enter its adversarial loss (CAGAN).
 
-    For one label both are the inner product a·c (thesis, Eq. 29-30).
+    For one label both subclasses are the inner product a·c (thesis, Eq. 29-30).
     """
 
     @abstractmethod
@@ -93,10 +93,10 @@ class Activation(ABC):
 
 
 class PerLabel(Activation):
-    """A loss for each label, of which the mean is taken.
+    """One loss per label, averaged over labels.
 
-    It is the sum over the conditional discriminators (Eq. 25-28), over the number of labels, and
-    what the published codes of AEDLSGAN and the codebook do.
+    This is the sum over the conditional discriminators (thesis, Eq. 25-28) divided by the number
+    of labels, as in the published code of AEDLSGAN and of the codebook.
     """
 
     def __call__(self, score: Tensor, c: Tensor, classes: Classes) -> Tensor:
@@ -104,9 +104,9 @@ class PerLabel(Activation):
 
 
 class Summed(Activation):
-    """One loss, of the labels' activations in sum: Eq. 29-30 to the letter.
+    """One loss of the sum over labels, exactly as in (thesis, Eq. 29-30).
 
-    A label that looks real can make up for one that does not.
+    A label that looks real can compensate for one that does not.
     """
 
     def __call__(self, score: Tensor, c: Tensor, classes: Classes) -> Tensor:

@@ -1,7 +1,7 @@
 """Adversarial losses and gradient penalties: pure functions of scores and inputs.
 
-An adversarial loss is a triple of functions, each from scores (N,) or (N, conditions) to losses of
-the same shape. The caller takes the mean.
+An adversarial loss consists of three functions, each from scores (N,) or (N, conditions) to losses
+of the same shape. The caller takes the mean.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
+import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
 
 class AdversarialLoss(ABC):
-    """What the two players minimise: A_d on real and fake scores, A_g on fake scores.
+    """Abstract: what the two players minimise, A_d on real and fake scores and A_g on fake scores.
 
     Attributes:
-        random: the stream that random targets are drawn from; a model sets it to its own.
+        random: generator of random targets; a model sets it to its own.
     """
 
     random: torch.Generator | None = None
@@ -59,7 +59,7 @@ class NonSaturating(AdversarialLoss):
 
 
 class LeastSquares(AdversarialLoss):
-    """LSGAN (Mao et al. 2017): squares towards 1 for real, 0 for fake, 1 for the generator."""
+    """LSGAN (Mao et al. 2017): squared error to 1 for real, 0 for fake, 1 for the generator."""
 
     def real(self, score: Tensor) -> Tensor:
         return (score - 1).square()
@@ -98,11 +98,10 @@ class Wasserstein(AdversarialLoss):
 
 
 class SoftLabels(AdversarialLoss):
-    """Cross-entropy with labels drawn anew for each score (Salimans et al. 2016).
+    """Cross-entropy with a random label for each score (Salimans et al. 2016).
 
-    The ranges are those of Egan et al., "Generalized Latent Variable Recovery for Generative
-    Adversarial Networks". A label above 1 is theirs too: the loss then has no minimum. They replace
-    every label, so the generator's target is drawn like a real one.
+    The ranges are those of (Egan 2018), including labels above 1, for which the loss has no
+    minimum. Every label is replaced there, so the generator's target is drawn like a real label.
 
     Args:
         real: lowest and highest label of real data, instead of 1.
@@ -138,13 +137,13 @@ def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0, weight: floa
     et al. 2017).
 
     Args:
-        score: (N,), or any shape with N rows; it is summed, so a row's own scores count together.
-        x: (N, ...), what the scores were computed from, with ``requires_grad`` set before.
-        center: the gradient norm that costs nothing.
+        score: (N,), or any shape with N rows; all scores of a row are summed.
+        x: (N, ...), input of the scores, with ``requires_grad`` set before scoring.
+        center: gradient norm without a penalty.
         weight: of the penalty; at 0 nothing is computed, and the result is 0.
 
     Returns:
-        A scalar that itself can be differentiated.
+        A differentiable scalar.
 
     Raises:
         ValueError: if ``x`` does not require a gradient.
@@ -156,14 +155,14 @@ def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0, weight: floa
     (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
     squares = gradient.flatten(1).square().sum(1)
     if center == 0:
-        return weight * squares.mean()  # no root: its gradient is infinite at zero
+        return weight * squares.mean()  # without the root, whose gradient is infinite at 0
     return weight * (squares.clamp(min=1e-24).sqrt() - center).square().mean()
 
 
 def interpolate(x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Points drawn uniformly on the lines between x and y, (N, ...), ready for a penalty.
+    """Uniform random points on the lines between x and y, (N, ...), which require gradients.
 
-    One random number a row (Gulrajani et al. 2017, Algorithm 1, line 6).
+    One random number per row (Gulrajani et al. 2017, Algorithm 1, line 6).
     """
     u = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype)
     u = u.view(-1, *[1] * (x.ndim - 1))

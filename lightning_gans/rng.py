@@ -1,8 +1,8 @@
-"""Random streams by purpose, so that no draw disturbs another.
+"""A random stream for each purpose, so that draws do not affect each other.
 
-``seed_everything`` gives every process the same global stream, and whatever draws from it moves
-everything drawn later: N processes would train on N copies of the same latents, and a picture
-taken in between would change the run. Each purpose has a ``torch.Generator`` of its own instead.
+``seed_everything`` gives every process the same global stream, and each draw from it changes all
+later ones: N processes would train on N copies of the same latents, and drawing sample images
+would change the run. So each purpose has its own ``torch.Generator``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 
 def global_seed() -> int:
-    """The seed of this run: what ``seed_everything`` was given, 0 without."""
+    """The seed of this run, as given to ``seed_everything``; 0 by default."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
@@ -24,13 +24,13 @@ def stream(
     rank: int = 0,
     device: torch.device | str = "cpu",
 ) -> torch.Generator:
-    """A generator whose draws depend on (seed, rank, purpose) and on nothing else.
+    """A generator whose draws depend only on (seed, rank, purpose).
 
     Args:
-        purpose: what is drawn, e.g. ``"training"``; other purposes draw other numbers.
+        purpose: what is drawn, e.g. ``"training"``.
         seed: defaults to :func:`global_seed`.
-        rank: of this process; leave it 0 where all processes must draw the same.
-        device: where the draws are made.
+        rank: of this process; 0 if all processes must draw the same.
+        device: of the draws.
 
     Example:
         >>> first, again = (torch.rand(3, generator=stream("latents", seed=1)) for _ in range(2))

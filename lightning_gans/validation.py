@@ -1,4 +1,4 @@
-"""What models and inversion accept: shapes, ranges, and numbers that are numbers."""
+"""Validation of inputs: shapes, ranges and finite values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lightning_gans.errors import InputError
 
-# how far beyond [-1, 1] an image may go by rounding
+# by how much rounding may take an image out of [-1, 1]
 SLACK = 1e-3
 
 
@@ -21,15 +21,15 @@ def check_shape(values: Tensor, shape: tuple[int, ...], what: str) -> None:
 
 
 def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> None:
-    """Raise an InputError unless x is (n, *shape), finite and, if of images, in [-1, 1]."""
+    """Raise an InputError unless x is (n, *shape), finite and, for images, in [-1, 1]."""
     check_shape(x, shape, what)
     if len(shape) == 3 and x.numel() and x.abs().max() > 1 + SLACK:
         raise InputError(
             f"expected {what} in [-1, 1], got values from {x.min():.4g} to {x.max():.4g}; "
-            "scale pixels of 0 to 255 by x / 127.5 - 1, clamp what resizing overshot"
+            "scale pixels from 0 to 255 by x / 127.5 - 1, and clamp after resizing"
         )
 
 
 def clip(x: Tensor) -> Tensor:
-    """Images (n, channels, height, width) clipped to [-1, 1]; points, (n, d), as they are."""
+    """Clip images (n, channels, height, width) to [-1, 1]; points (n, d) are returned unchanged."""
     return x.clamp(-1, 1) if x.ndim == 4 else x

@@ -1,18 +1,18 @@
 """Statistical distances between the elements of a code and the distribution they are drawn from.
 
-If a prior's elements are independent and identically distributed, then a code of L elements is a
-sample of L from one one-dimensional distribution A, and a distance between the two says how
-plausible the code is (Cho 2021, statistical distance latent regulation). The papers put 10,000
-draws of A in its place, anew in each step; they are in the functions ``..._to_draws``. The others
-need none. They use A's quantile function Q through its integral J(u) from 0 to u: for each code
-z, the area between z and Q over probabilities from a to b is
+If the elements of a prior are independent and identically distributed, a code of L elements is a
+sample of size L from a one-dimensional distribution A. A distance between the two measures how
+plausible the code is (Cho 2021). The papers replace A by 10,000 draws in each step, as the
+functions ``..._to_draws`` do. The closed forms need no draws. They use the integral J(u) of A's
+quantile function Q from 0 to u: for each code element z, the area between z and Q over
+probabilities from a to b is
 
     area(z, a, b) = z·(b - a) - (J(b) - J(a)).
 
-All functions are pure, take codes (n, L) of any floating type and return (n,), in float32 at
-least; they cost a sort of each code. The closed forms compute in float64. Their gradient treats
-probabilities F(z) as constants, which is exact: area(z, a, F(z)) is stationary in its last
-argument. So first derivatives are exact, and second ones are not meant.
+All functions are pure, take codes (n, L) of any floating-point type and return (n,), at least in
+float32; the cost is a sort of each code. The closed forms compute in float64. Their gradient treats
+the probabilities F(z) as constants, which is exact because area(z, a, F(z)) is stationary in its
+last argument. First derivatives are therefore exact; second derivatives are not supported.
 """
 
 from lightning_gans.distances.closed import energy, lukaszyk_karmowski, wasserstein

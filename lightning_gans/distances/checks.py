@@ -1,4 +1,4 @@
-"""What the distances accept, and in which precision they compute."""
+"""Input checks and precision of the distances."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lightning_gans.errors import InputError
 
 
 def as_codes(z: Tensor) -> Tensor:
-    """The codes, in float32 at least; an InputError unless they are (n, L) and floating."""
+    """The codes, at least in float32; an InputError unless they are (n, L) and floating point."""
     if z.ndim != 2 or z.shape[1] < 1 or not z.is_floating_point():
         raise InputError(
-            f"expected codes of shape (n, L) and floating type, got {tuple(z.shape)} of {z.dtype}"
+            f"expected floating-point codes of shape (n, L), got {tuple(z.shape)} of {z.dtype}"
         )
     return z.to(at_least_float32(z))
 
 
 def at_least_float32(z: Tensor) -> torch.dtype:
-    """The type of what is computed from codes: half precision is too coarse for a loss."""
+    """The type of results; half precision is too coarse for a loss."""
     return torch.promote_types(z.dtype, torch.float32)
 
 
 def root(square: Tensor) -> Tensor:
-    """The root, never of zero: there its gradient is infinite, and here it is 0."""
+    """The square root with gradient 0 at 0, where it would be infinite."""
     return square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()
 
 

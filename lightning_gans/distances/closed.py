@@ -1,4 +1,4 @@
-"""Closed forms, by the integral of the prior's quantile function."""
+"""Closed forms, from the integral of the prior's quantile function."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from lightning_gans.priors import Prior
 def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
     """Wasserstein distance between each code's elements and the prior's distribution.
 
-    W₁ = ∫|z₍ᵤ₎ - Q(u)| du, with z₍ᵤ₎ the code's own quantile function: the i-th smallest element
-    for u from (i - 1)/L to i/L. W₂ is the root of the same integral of squares.
+    W₁ = ∫|z₍ᵤ₎ - Q(u)| du, where z₍ᵤ₎ is the quantile function of the code: the i-th smallest
+    element for u from (i - 1)/L to i/L. W₂ is the root of the integral of the square.
 
     Args:
         z: codes, (n, L).
-        prior: of identical elements; its ``dim`` need not be L, so that the elements of all codes
-            may be given as one code.
+        prior: with identically distributed elements; its ``dim`` need not be L, so the pooled
+            elements of all codes can be passed as one code.
         order: 1 or 2.
 
     Returns:
-        (n,), in units of an element.
+        (n,), in the unit of an element.
 
     Raises:
-        InputError: for another shape, order, or a prior whose elements differ.
+        InputError: for another shape or order, or a prior whose elements differ.
     """
     check_order(order)
     values = _values(z, prior).sort(-1).values
@@ -35,13 +35,13 @@ def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
     integrals = prior.quantile_integral(edges)
     if order == 2:
         centres = integrals.diff() * length
-        # how far Q strays from its mean between two edges: the least that a code can have
+        # variance of Q within the intervals: the smallest possible value for any code
         least = prior.variance + prior.mean**2 - centres.square().mean()
         square = (values - centres).square().mean(1) + least
         return root(square).to(at_least_float32(z))
     with torch.no_grad():
         low, high = edges[:-1], edges[1:]
-        # where Q crosses the element, between the edges: z is above Q before it, below it after
+        # where Q crosses z within the interval: z is above Q before and below Q after
         cut = prior.cdf(values).clamp(low, high)
         slope = 2 * cut - low - high
         rest = integrals[:-1] + integrals[1:] - 2 * prior.quantile_integral(cut)
@@ -49,18 +49,18 @@ def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
 
 
 def energy(z: Tensor, prior: Prior) -> Tensor:
-    """Energy distance, √(2 ∫(F - G)²) with G the code's own cdf, as Cho 2021 and scipy have it.
+    """Energy distance, √(2 ∫(F - G)²) with G the cdf of the code, as in (Cho 2021) and scipy.
 
-    Its square is 2 E|z - A| - E|A - A'| - E|z - z'|, where z, z' are any elements of the code. It
-    is least where the i-th smallest element is Q(pᵢ), pᵢ = (i - ½)/L, and exceeds that by
-    4/L Σ area(z₍ᵢ₎, pᵢ, F(z₍ᵢ₎)); so written, no large numbers cancel.
+    The square is 2 E|z - A| - E|A - A'| - E|z - z'|, with z and z' random elements of the code. It
+    is smallest if the i-th smallest element is Q(pᵢ), pᵢ = (i - ½)/L, and exceeds that minimum by
+    4/L Σ area(z₍ᵢ₎, pᵢ, F(z₍ᵢ₎)). In this form no large numbers cancel.
 
     Args:
         z: codes, (n, L).
-        prior: of identical elements, see :func:`wasserstein`.
+        prior: with identically distributed elements, see :func:`wasserstein`.
 
     Returns:
-        (n,), in the root of an element's unit.
+        (n,), in the square root of the unit of an element.
 
     Raises:
         InputError: for another shape, or a prior whose elements differ.
@@ -78,16 +78,16 @@ def energy(z: Tensor, prior: Prior) -> Tensor:
 
 
 def lukaszyk_karmowski(z: Tensor, prior: Prior) -> Tensor:
-    """Łukaszyk-Karmowski distance: E|zᵢ - A|, mean over the elements (Cho's first paper).
+    """Łukaszyk-Karmowski distance: E|zᵢ - A|, mean over elements (Cho 2020).
 
-    Not a distance between distributions: least where every element is the prior's median.
+    Not a metric on distributions: the minimum is where every element is the prior's median.
 
     Args:
         z: codes, (n, L).
-        prior: of identical elements, see :func:`wasserstein`.
+        prior: with identically distributed elements, see :func:`wasserstein`.
 
     Returns:
-        (n,), in units of an element.
+        (n,), in the unit of an element.
 
     Raises:
         InputError: for another shape, or a prior whose elements differ.
@@ -100,7 +100,7 @@ def lukaszyk_karmowski(z: Tensor, prior: Prior) -> Tensor:
 
 
 def _values(z: Tensor, prior: Prior) -> Tensor:
-    """The codes in float64, for a prior of identical elements."""
+    """The codes in float64; an InputError if the elements of the prior differ."""
     if not prior.identical:
         raise InputError(
             "a statistical distance compares all elements of a code with one distribution, but "

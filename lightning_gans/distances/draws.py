@@ -1,4 +1,4 @@
-"""Distances to draws of the prior, as the papers computed them."""
+"""Distances to draws of the prior, as in the papers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lightning_gans.errors import InputError
 
 
 def wasserstein_to_draws(z: Tensor, draws: Tensor, order: int = 1) -> Tensor:
-    """Wasserstein distance between each code's elements and draws, both as samples.
+    """Wasserstein distance between each code's elements and draws, as two samples.
 
-    Order 1 is the area between both empirical cdfs (Cho 2021); order 2 pairs both quantile
+    Order 1 is the area between the empirical cdfs (Cho 2021); order 2 compares the quantile
     functions. At ties the gradient is a subgradient.
 
     Args:
         z: codes, (n, L).
-        draws: constants, (m,) for all codes or (n, m) for each its own.
+        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
         order: 1 or 2.
 
     Returns:
-        (n,), in units of an element.
+        (n,), in the unit of an element.
 
     Raises:
         InputError: for another shape or order.
@@ -32,7 +32,7 @@ def wasserstein_to_draws(z: Tensor, draws: Tensor, order: int = 1) -> Tensor:
         difference, gaps = _between_cdfs(values, draws)
         return (difference.abs() * gaps).sum(1)
     length, number = values.shape[1], draws.shape[1]
-    # in units of 1/(L·m), both quantile functions jump at whole numbers
+    # in units of 1/(L·m), both quantile functions jump at integers
     ours = torch.arange(1, length, device=z.device) * number
     theirs = torch.arange(1, number + 1, device=z.device) * length
     ends = torch.cat([ours, theirs]).sort().values
@@ -42,16 +42,16 @@ def wasserstein_to_draws(z: Tensor, draws: Tensor, order: int = 1) -> Tensor:
 
 
 def energy_to_draws(z: Tensor, draws: Tensor) -> Tensor:
-    """Energy distance, √(2 ∫(F - G)²), between each code's elements and draws, both as samples.
+    """Energy distance, √(2 ∫(F - G)²), between each code's elements and draws, as two samples.
 
-    At ties the gradient is a subgradient; at distance 0, where the root has none, it is 0.
+    At ties the gradient is a subgradient; at distance 0 it is 0.
 
     Args:
         z: codes, (n, L).
-        draws: constants, (m,) for all codes or (n, m) for each its own.
+        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
 
     Returns:
-        (n,), in the root of an element's unit.
+        (n,), in the square root of the unit of an element.
 
     Raises:
         InputError: for another shape.
@@ -61,14 +61,14 @@ def energy_to_draws(z: Tensor, draws: Tensor) -> Tensor:
 
 
 def lukaszyk_karmowski_to_draws(z: Tensor, draws: Tensor) -> Tensor:
-    """Mean of |zᵢ - aⱼ| over all pairs of an element and a draw, in memory of n·(L + m).
+    """Mean of |zᵢ - aⱼ| over all pairs of an element and a draw, with n·(L + m) memory.
 
     Args:
         z: codes, (n, L).
-        draws: constants, (m,) for all codes or (n, m) for each its own.
+        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
 
     Returns:
-        (n,), in units of an element.
+        (n,), in the unit of an element.
 
     Raises:
         InputError: for another shape.
@@ -84,12 +84,12 @@ def lukaszyk_karmowski_to_draws(z: Tensor, draws: Tensor) -> Tensor:
 
 
 def _between_cdfs(values: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Code's cdf minus the draws', constant between neighbours in the union of both; the gaps."""
+    """Cdf of the code minus cdf of the draws between neighbouring values, and the gaps."""
     length, number = values.shape[1], draws.shape[1]
     union, order = torch.cat([values, draws], 1).sort(1)
     ours = (order < length).cumsum(1)[:, :-1]
     theirs = torch.arange(1, length + number, device=values.device) - ours
-    # counts are whole numbers, and exact in float32 too
+    # counts are integers, exact in float32
     return ours.to(union.dtype) / length - theirs.to(union.dtype) / number, union.diff(dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Distances that are defined for a normal prior alone."""
+"""Distances that are only defined for a normal prior."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lightning_gans.priors import Prior, normal_element
 def bhattacharyya(z: Tensor, prior: Prior) -> Tensor:
     """-log Σ exp(-tᵢ²/4), t = (z - mean)/std: a code's elements as points of equal mass.
 
-    As Cho's first paper computed its Bhattacharyya distance. It is a density's square root at the
-    elements, so it is least where every element is the mean; it can be negative.
+    The Bhattacharyya distance as computed in (Cho 2020). It sums square roots of the density at the
+    elements, so the minimum is where every element is the mean; it can be negative.
 
     Args:
         z: codes, (n, L).
@@ -34,10 +34,11 @@ def bhattacharyya(z: Tensor, prior: Prior) -> Tensor:
 
 
 def bhattacharyya_normal(z: Tensor, prior: Prior) -> Tensor:
-    """Bhattacharyya distance between the normal of a code's mean m and variance s², and the prior.
+    """Bhattacharyya distance of the prior from a normal with a code's mean m and variance s².
 
-    ¼ (m - μ)²/(s² + σ²) + ½ ln((s² + σ²)/(2sσ)); s² is the mean square deviation. Towards a code
-    of equal elements it grows without bound, slowly; at one it is held at a finite number.
+    ¼ (m - μ)²/(s² + σ²) + ½ ln((s² + σ²)/(2sσ)); s² is the mean squared deviation. It grows
+    slowly without bound as the elements of a code approach each other; for equal elements it is
+    kept finite.
 
     Args:
         z: codes, (n, L).
@@ -52,9 +53,9 @@ def bhattacharyya_normal(z: Tensor, prior: Prior) -> Tensor:
     mean, std = _normal("bhattacharyya_normal", prior)
     values = as_codes(z)
     variance = values.var(1, correction=0).clamp(min=torch.finfo(values.dtype).tiny)
-    both = variance + std**2
-    apart = (values.mean(1) - mean).square() / both / 4
-    return apart + (both.log() - variance.log() / 2 - math.log(2 * std)) / 2
+    total = variance + std**2
+    offset = (values.mean(1) - mean).square() / total / 4
+    return offset + (total.log() - variance.log() / 2 - math.log(2 * std)) / 2
 
 
 def _normal(name: str, prior: Prior) -> tuple[float, float]:
@@ -62,6 +63,6 @@ def _normal(name: str, prior: Prior) -> tuple[float, float]:
     if found is None:
         raise InputError(
             f"{name} is defined for a normal prior, got {type(prior).__name__}; wasserstein and "
-            "energy take any prior of identical elements"
+            "energy take any prior with identical elements"
         )
     return found

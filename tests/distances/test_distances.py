@@ -282,7 +282,7 @@ def test_refusals() -> None:
     for form in FORMS:
         with pytest.raises(InputError, match="Independent prior differ"):
             form(z, differ)
-        with pytest.raises(InputError, match=r"shape \(n, L\) and floating type, got \(3,\)"):
+        with pytest.raises(InputError, match=r"floating-point codes of shape \(n, L\), got \(3,\)"):
             form(z[0], prior)
         with pytest.raises(InputError, match=r"got \(2, 0\)"):
             form(z[:, :0], prior)
