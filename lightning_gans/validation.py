@@ -26,7 +26,7 @@ def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> Non
     if len(shape) == 3 and x.numel() and x.abs().max() > 1 + SLACK:
         raise InputError(
             f"expected {what} in [-1, 1], got values from {x.min():.4g} to {x.max():.4g}; "
-            "scale pixels from 0 to 255 by x / 127.5 - 1, and clamp after resizing"
+            "scale pixels of 0 to 255 by x / 127.5 - 1, and clamp after resizing"
         )
 
 
