@@ -10,6 +10,8 @@ from lightning_gans.errors import UserError
 
 # of a run, the folder that holds its checkpoints
 FOLDER = "checkpoints"
+# and the one that holds its pictures
+PICTURES = "images"
 
 
 class CheckpointMissing(UserError, FileNotFoundError):

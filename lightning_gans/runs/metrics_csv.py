@@ -1,4 +1,4 @@
-"""The run's own record of its numbers."""
+"""A run's log of losses and measurements, as a CSV file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 FILE = "metrics.csv"
+# every evaluation logs it, so the rows that have it are evaluations, and others are training
+SAMPLES = "evaluation/samples"
 
 
-class _Record(_ExperimentWriter):
-    """Goes on with the file that is there, where the stock writer deletes it."""
+class _Writer(_ExperimentWriter):
+    """Appends to an existing file, which the stock writer deletes."""
 
     @override
     def _check_log_dir_exists(self) -> None:
@@ -25,16 +27,16 @@ class _Record(_ExperimentWriter):
 
 
 class MetricsCSV(CSVLogger):
-    """``metrics.csv`` in a run's folder: a row each time something is logged, ``step`` iterations.
+    """``metrics.csv`` in a run's folder: a row for each log, with the iteration as ``step``.
 
-    A run that continues adds to the file.
+    A resumed run appends to the file.
 
     Args:
         save_dir: the run's folder; set by the command line.
         flush_logs_every_n_steps: rows written at a time.
     """
 
-    _experiment: _Record | None
+    _experiment: _Writer | None
 
     def __init__(self, save_dir: str = "runs", flush_logs_every_n_steps: int = 100) -> None:
         super().__init__(save_dir, "", "", flush_logs_every_n_steps=flush_logs_every_n_steps)
@@ -42,19 +44,19 @@ class MetricsCSV(CSVLogger):
     @property
     @rank_zero_experiment
     @override
-    def experiment(self) -> _Record:
-        """The writer, made when first needed."""
+    def experiment(self) -> _Writer:
+        """The writer, created on first use."""
         if self._experiment is None:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
-            self._experiment = _Record(self.log_dir)
+            self._experiment = _Writer(self.log_dir)
         return self._experiment
 
 
-def forget_after(file: Path, step: int) -> None:
-    """Drop the rows that a run wrote after the checkpoint from which it now continues.
+def drop_rows_after(file: Path, step: int) -> None:
+    """Drop the rows that a run wrote after the checkpoint from which it resumes.
 
     Args:
-        file: a ``metrics.csv``; if there is none, nothing is done.
+        file: a ``metrics.csv``; does nothing if there is none.
         step: the checkpoint's iterations.
     """
     if not file.is_file():
@@ -62,7 +64,7 @@ def forget_after(file: Path, step: int) -> None:
     with file.open(newline="") as lines:
         reader = csv.DictReader(lines)
         names = reader.fieldnames or []
-        rows = [row for row in reader if whole(row) and int(row["step"]) <= step]
+        rows = [row for row in reader if is_complete(row) and int(row["step"]) <= step]
     temporary = file.with_suffix(".part")
     with temporary.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, names)
@@ -71,6 +73,6 @@ def forget_after(file: Path, step: int) -> None:
     temporary.replace(file)
 
 
-def whole(row: dict[str, str]) -> bool:
-    """Whether a row was written to its end: a killed run may leave half a line."""
+def is_complete(row: dict[str, str]) -> bool:
+    """Whether a row was written to its end; a killed run may leave half a line."""
     return None not in row.values() and str(row.get("step", "")).isdigit()

@@ -1,22 +1,33 @@
-"""What a run came to: a table of its measures, its curves, and where its pictures are."""
+"""The report of a run: a table of its measurements, its curves, and where its files are."""
 
 from __future__ import annotations
 
 import csv
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from lightning_gans.callbacks.pictures import FOLDER as IMAGES
-from lightning_gans.runs.metrics_csv import FILE, whole
 from lightning_gans.plots import curves
 from lightning_gans.runs.folder import FOLDER as CHECKPOINTS
+from lightning_gans.runs.folder import PICTURES
+from lightning_gans.runs.metrics_csv import FILE, SAMPLES, is_complete
 
 Series = dict[str, tuple[list[float], list[float]]]
 
-# what is no measure of the model
-ASIDE = ("epoch", "step", "evaluation/samples")
-# how the terms of the losses begin: with the player whose they are
-LOSSES = ("discriminator/", "generator/", "encoder/", "autoencoder/", "classifier/")
+# columns that count something, and have no curve
+COUNTS = ("epoch", "step", SAMPLES)
+
+
+class Log(NamedTuple):
+    """What a ``metrics.csv`` holds.
+
+    Attributes:
+        series: the columns as (steps, values), each in the order of its steps.
+        measured: names of the columns that evaluations logged; the others are from training.
+    """
+
+    series: Series
+    measured: frozenset[str]
 
 
 def report(run: Path) -> str:
@@ -25,15 +36,13 @@ def report(run: Path) -> str:
     Args:
         run: a run's folder, with its ``metrics.csv``.
     """
-    series = read(run / FILE)
-    lines = [f"# {run}", "", *table(series), ""]
-    if series:
-        curves(
-            {name: points for name, points in series.items() if name not in ASIDE},
-            run / "curves.png",
-        )
+    log = read(run / FILE)
+    lines = [f"# {run}", "", *table(log), ""]
+    if log.series:
+        shown = {name: points for name, points in log.series.items() if name not in COUNTS}
+        curves(shown, run / "curves.png")
     for kind, files in (
-        ("pictures", [run / "curves.png", *newest(run / IMAGES, "png")]),
+        ("pictures", [run / "curves.png", *newest(run / PICTURES, "png")]),
         ("checkpoints", newest(run / CHECKPOINTS, "ckpt")),
         ("numbers", [run / FILE, run / "config.yaml"]),
     ):
@@ -43,34 +52,34 @@ def report(run: Path) -> str:
     return text
 
 
-def read(file: Path) -> Series:
-    """The columns of a ``metrics.csv`` as (steps, values), each in order of its steps."""
+def read(file: Path) -> Log:
+    """Read a ``metrics.csv``; a missing one is empty, and incomplete rows are left out."""
     series: Series = {}
+    measured: set[str] = set()
     if not file.is_file():
-        return series
+        return Log(series, frozenset())
     with file.open(newline="") as lines:
-        for row in filter(whole, csv.DictReader(lines)):
-            for name, value in row.items():
-                if value and name != "step":
-                    steps, values = series.setdefault(name, ([], []))
-                    steps.append(float(row["step"]))
-                    values.append(float(value))
-    return series
+        for row in filter(is_complete, csv.DictReader(lines)):
+            values = {name: float(value) for name, value in row.items() if value}
+            step = values.pop("step")
+            for name, value in values.items():
+                points = series.setdefault(name, ([], []))
+                points[0].append(step)
+                points[1].append(value)
+            if SAMPLES in values:
+                measured |= values.keys() - {"epoch"}
+    return Log(series, frozenset(measured))
 
 
-def table(series: Series) -> list[str]:
-    """A Markdown table of the evaluations: first, best-known middle left out, last."""
-    measured = {
-        name: points
-        for name, points in series.items()
-        if name not in ("epoch", "step") and not name.startswith(LOSSES)
-    }
-    if not measured:
+def table(log: Log) -> list[str]:
+    """A Markdown table of the first and the last evaluation."""
+    if not log.measured:
         return ["Nothing was measured."]
+    measured = {name: log.series[name] for name in sorted(log.measured)}
     first = min(steps[0] for steps, _ in measured.values())
     last = max(steps[-1] for steps, _ in measured.values())
     lines = [f"| measure | step {first:.0f} | step {last:.0f} |", "|---|---:|---:|"]
-    for name, (steps, values) in sorted(measured.items()):
+    for name, (steps, values) in measured.items():
         begin = number(values[0]) if steps[0] == first else ""
         end = number(values[-1]) if steps[-1] == last else ""
         lines.append(f"| {name} | {begin} | {end} |")
@@ -78,7 +87,7 @@ def table(series: Series) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Four digits; a count in full."""
+    """Four significant digits; a whole number in full."""
     return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_gans.callbacks import EMA, Evaluation, Pictures
 from lightning_gans.callbacks.ema import averaged_of
+from lightning_gans.callbacks.measurements import SampleQuality
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
     FeaturesUnavailable,
@@ -35,6 +36,9 @@ class Missing(Pixels):
 
     def _load(self, device: torch.device) -> None:
         raise FeaturesUnavailable("no weights at nowhere.pth")
+
+
+SSIM = "lightning_gans.callbacks.measurements.reconstruction.SSIM"
 
 
 @pytest.fixture
@@ -62,7 +66,7 @@ def test_evaluation_is_the_plain_formulas(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # images of 4 × 4 are too small for SSIM's window
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
+    monkeypatch.setattr(SSIM, NoSSIM)
     values = evaluate(model, images, tmp_path, Evaluation(Pixels()))
     s = model.prior.scale()
     z = torch.randn(256, LATENT, generator=stream("evaluation/0"))[: len(images)]
@@ -94,7 +98,7 @@ def test_evaluation_is_the_plain_formulas(
 def test_evaluation_is_the_same_every_time_and_moves_no_random_numbers(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
+    monkeypatch.setattr(SSIM, NoSSIM)
     model.random = stream("training")
     state = model.random.get_state()
     first = evaluate(model, images, tmp_path / "1", Evaluation(Pixels()))
@@ -106,12 +110,13 @@ def test_evaluation_is_the_same_every_time_and_moves_no_random_numbers(
 def test_blocks_of_features_bound_memory_and_change_no_value(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
+    monkeypatch.setattr(SSIM, NoSSIM)
     whole, parts = Evaluation(Pixels()), Evaluation(Pixels(), block=7)
     assert evaluate(model, images, tmp_path / "1", parts) == pytest.approx(
         evaluate(model, images, tmp_path / "2", whole), rel=1e-6
     )
-    assert {m.block for m in parts.compared if not isinstance(m, FrechetDistance)} == {7}
+    (quality,) = (m for m in parts.active if isinstance(m, SampleQuality))
+    assert quality.kid.block == quality.manifolds.block == 7
     with pytest.raises(ValueError, match="block >= 1 images, got 0"):
         Evaluation(block=0)
 
@@ -119,8 +124,8 @@ def test_blocks_of_features_bound_memory_and_change_no_value(
 def test_stylegan3_163_without_weights_the_rest_is_measured_and_a_warning_says_so(
     model: DLSGAN, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_gans.callbacks.evaluation.SSIM", NoSSIM)
-    with pytest.warns(UserWarning, match="recall and their kin are not measured: no weights"):
+    monkeypatch.setattr(SSIM, NoSSIM)
+    with pytest.warns(UserWarning, match="density and coverage are not measured: no weights"):
         values = evaluate(model, images, tmp_path, Evaluation(Missing(), required=False))
     assert not any(name.startswith("fid") for name in values)
     assert "psnr/real" in values
@@ -129,7 +134,9 @@ def test_stylegan3_163_without_weights_the_rest_is_measured_and_a_warning_says_s
 def test_without_weights_that_are_required_nothing_is_trained(tmp_path: Path) -> None:
     model, x = GAN((1, 16, 16), 3), torch.zeros(4, 1, 16, 16)
     runner = trainer(tmp_path, Evaluation(Missing()))
-    with pytest.raises(UserError, match=r"no weights.* without FID .*evaluation.required=false$"):
+    with pytest.raises(
+        UserError, match=r"no weights.* without FID and related metrics: evaluation.required=false$"
+    ):
         runner.fit(model, one_by_one([(x, torch.zeros(4))]))
     assert runner.global_step == 0
 

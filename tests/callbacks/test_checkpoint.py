@@ -16,8 +16,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_gans.callbacks import EMA, Checkpoint
 from lightning_gans.callbacks.checkpoint import FolderInUse
 from lightning_gans.models import NonFiniteLoss
-from lightning_gans.runs.metrics_csv import forget_after
-from lightning_gans.runs.report import read
 from tests.support.training import data, points, trainer
 
 
@@ -128,14 +126,6 @@ def test_lightning_20947_no_checkpoints_are_saved_but_our_own(tmp_path: Path) ->
     assert not [warning for warning in said if "saved_models" in str(warning.message)]
     assert [type(found) for found in runner.checkpoint_callbacks] == [Checkpoint]
     assert names(tmp_path) == {"last-step=4.ckpt", "last-step=5.ckpt"}
-
-
-def test_half_a_line_is_no_row(tmp_path: Path) -> None:
-    file = tmp_path / "metrics.csv"
-    file.write_text("generator/r,step\n0.5,1\n0.25,2\n0.125,3\n0.06")
-    assert read(file) == {"generator/r": ([1, 2, 3], [0.5, 0.25, 0.125])}
-    forget_after(file, 2)
-    assert file.read_text().split() == ["generator/r,step", "0.5,1", "0.25,2"]
 
 
 def test_averages_of_one_model_are_not_another_ones(tmp_path: Path) -> None:

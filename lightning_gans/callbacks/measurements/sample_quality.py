@@ -1,0 +1,111 @@
+"""How fakes compare with real images, seen through the features of a fixed network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from typing import cast
+
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from lightning_gans.callbacks.measurements.batch import EvaluationBatch
+from lightning_gans.callbacks.measurements.measurement import Measurement
+from lightning_gans.data import DataModule
+from lightning_gans.errors import UserError
+from lightning_gans.metrics import (
+    FeatureExtractor,
+    FeaturesUnavailable,
+    FrechetDistance,
+    KernelDistance,
+    PrecisionRecall,
+    RealStatistics,
+)
+from lightning_gans.models import Generates, Model
+
+
+class SampleQuality(Measurement):
+    """``fid``, ``kid``, ``precision``, ``recall``, ``density`` and ``coverage``, in one pass.
+
+    The name of the features follows each name, as in ``fid/inception``. Of models that generate
+    images. Statistics of the real images are computed once and kept in files.
+
+    Args:
+        features: the extractor; None measures nothing.
+        k: which nearest neighbour gives the radius for precision and recall.
+        required: whether missing weights of the extractor are an error; if not, they are a warning.
+        cache: folder of the files; None is ``lightning_gans`` in the user's cache folder.
+        block: images that are compared with as many others at a time, which bounds the memory.
+    """
+
+    def __init__(
+        self,
+        features: FeatureExtractor | None,
+        k: int = 3,
+        required: bool = True,
+        cache: str | None = None,
+        block: int = 2048,
+    ) -> None:
+        self.features, self.k, self.required = features, k, required
+        self.cache, self.block = cache, block
+        self.kept: RealStatistics | None = None
+        self.to_keep = False  # whether the real statistics of this evaluation are to be stored
+        self.known = False  # whether they were stored by an earlier one, so that none is computed
+
+    def applies_to(self, model: Model, data: DataModule | None) -> bool:
+        if self.features is None:
+            return False
+        if len(model.image_shape) != 3:
+            raise UserError(
+                f"evaluation.features={self.features.name} are features of images, and the data "
+                f"are points of shape {model.image_shape}; set evaluation.features=null"
+            )
+        return isinstance(model, Generates) and self._prepare(self.features, model.device)
+
+    def _prepare(self, features: FeatureExtractor, device: torch.device) -> bool:
+        """Load the extractor's weights; warn once if they are missing and not required.
+
+        Raises:
+            UserError: if they are missing and required.
+        """
+        try:
+            features.prepare(device)
+        except FeaturesUnavailable as error:
+            if self.required:
+                raise UserError(
+                    f"{error}; or train without FID and related metrics: evaluation.required=false"
+                ) from error
+            rank_zero_warn(
+                f"FID, KID, precision, recall, density and coverage are not measured: {error}"
+            )
+            self.features = None
+            return False
+        return True
+
+    def start(self, model: Model, data: DataModule | None, complete: bool) -> None:
+        assert self.features is not None
+        self.fid = FrechetDistance(self.features.num_features).to(model.device)
+        self.kid = KernelDistance(self.block).to(model.device)
+        self.manifolds = PrecisionRecall(self.k, self.block).to(model.device)
+        self.metrics = (self.fid, self.kid, self.manifolds)
+        self.known = self.to_keep = False
+        if not complete or data is None:
+            return
+        if self.kept is None:
+            count = len(cast(Sized, data.validation_set))
+            self.kept = RealStatistics(data.validation_set, self.features, count, self.cache)
+        self.known = self.kept.load(*self.metrics)
+        self.to_keep = not self.known
+
+    def update(self, batch: EvaluationBatch) -> None:
+        assert self.features is not None
+        for real in (False,) if self.known else (True, False):
+            for metric in self.metrics:
+                metric.update(batch.features(self.features, real), real=real)
+
+    def results(self) -> Mapping[str, Tensor]:
+        assert self.features is not None
+        if self.to_keep and self.kept is not None:
+            self.kept.save(*self.metrics)
+        values = {"fid": self.fid.compute(), "kid": self.kid.compute(), **self.manifolds.compute()}
+        return {f"{name}/{self.features.name}": value for name, value in values.items()}

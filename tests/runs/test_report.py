@@ -1,0 +1,61 @@
+"""A run's log, and the report that is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning_gans.runs.metrics_csv import drop_rows_after
+from lightning_gans.runs.report import read, report, table
+
+LOG = """\
+accuracy,anybody/loss,epoch,evaluation/samples,psnr/real,step
+0.1,,0,10,,0
+,2.0,0,,,1
+,1.0,0,,,5
+0.75,,0,10,12.0,5
+"""
+
+
+def test_the_last_line_may_be_incomplete(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_text("generator/r,step\n0.5,1\n0.25,2\n0.125,3\n0.06")
+    log = read(file)
+    assert log.series == {"generator/r": ([1, 2, 3], [0.5, 0.25, 0.125])}
+    assert not log.measured
+    assert table(log) == ["Nothing was measured."]
+    drop_rows_after(file, 2)
+    assert file.read_text().split() == ["generator/r,step", "0.5,1", "0.25,2"]
+
+
+def test_measurements_are_told_from_losses_whatever_the_players_are_called(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(LOG)
+    log = read(tmp_path / "metrics.csv")
+    assert log.measured == {"accuracy", "psnr/real", "evaluation/samples"}
+    assert log.series["anybody/loss"] == ([1, 5], [2, 1])
+    assert table(log) == [
+        "| measure | step 0 | step 5 |",
+        "|---|---:|---:|",
+        "| accuracy | 0.1 | 0.75 |",
+        "| evaluation/samples | 10 | 10 |",
+        "| psnr/real |  | 12 |",
+    ]
+
+
+def test_the_report_names_the_files_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(LOG)
+    for name in (
+        *("images/samples-step=9.png", "images/samples-step=10.png"),
+        "checkpoints/last-step=10.ckpt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    text = report(tmp_path)
+    assert text == (tmp_path / "report.md").read_text()
+    for name in ("curves.png", "images/samples-step=10.png", "checkpoints/last-step=10.ckpt"):
+        assert f"- {tmp_path / name}\n" in text
+    assert "samples-step=9" not in text
+
+
+def test_a_run_without_a_log_has_a_report(tmp_path: Path) -> None:
+    assert "Nothing was measured." in report(tmp_path)
+    assert not (tmp_path / "curves.png").exists()
