@@ -241,7 +241,7 @@ def test_each_trap_is_held_by_tests_that_are_there_and_none_is_forgotten() -> No
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "traps.md").read_text())
     there = {
         (path.name, name)
-        for path in (ROOT / "tests").glob("test_*.py")
+        for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     assert len(named) > 30

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import lightning_gans
 from lightning_gans.cli import CONFIGS
 
 ROOT = CONFIGS.parent
@@ -19,17 +20,14 @@ PACKAGE = ROOT / "lightning_gans"
 # a room may import from those before it, not from those after
 ORDER = [
     "errors",
-    "trust",
     "safe_yaml",
+    "trust",
     "compat",
-    "links",
-    "slurm",
-    "run_folder",
-    "randomness",
-    "processes",
-    "sync_batch_norm",
-    "strategies",
-    "inputs",
+    "signatures",
+    "ranges",
+    "rng",
+    "distributed",
+    "validation",
     "labels",
     "priors",
     "distances",
@@ -37,43 +35,121 @@ ORDER = [
     "optimizers",
     "networks",
     "data",
-    "checkpoint_format",
-    "checkpoints",
-    "models",
-    "metrics",
     "plots",
+    "runs",
+    "metrics",
+    "models",
     "inversion",
     "ood",
-    "loggers",
     "callbacks",
-    "report",
-    "loading",
     "app",
+    "workflows",
     "cli",
 ]
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def dotted(path: Path) -> str:
+    """The name by which a file of the package is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.name))
-def test_arrows_never_return(path: Path) -> None:
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(module: str, source: str, is_package: bool = False) -> set[str]:
+    """The modules that a module imports: at its top, in functions, and for type checking.
+
+    ``from package import name`` imports ``package.name`` where that is a module, and a leading dot
+    stands for the package that the module is in.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = module.split(".") if is_package else module.split(".")[:-1]
+            above = parents[: len(parents) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else base for name in names}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_way_of_importing_is_seen() -> None:
+    source = """
+from lightning_gans import priors
+from lightning_gans.models.base import model, Model
+import lightning_gans.rng
+from . import normal
+from ..labels import OneHot
+if TYPE_CHECKING:
+    from lightning_gans.cli import main
+def f():
+    from lightning_gans.ood import detection
+"""
+    assert imported("lightning_gans.distances.closed", source) == {
+        "lightning_gans.priors",
+        "lightning_gans.models.base.model",
+        "lightning_gans.models.base",
+        "lightning_gans.rng",
+        "lightning_gans.distances.normal",
+        "lightning_gans.labels",
+        "lightning_gans.cli",
+        "lightning_gans.ood.detection",
+    }
+    assert imported("lightning_gans.distances", "from . import normal", is_package=True) == {
+        "lightning_gans.distances.normal"
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_never_return(module: str) -> None:
+    path = MODULES[module]
     if path == PACKAGE / "__init__.py":
-        return
+        return  # it imports rooms when they are asked for
     if path.name == "__main__.py":
         return  # an entry point only hands over to the command line, whichever room it stands in
-    here = ORDER.index(room(path))
-    for node in ast.walk(ast.parse(path.read_text())):
-        modules = []
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            modules = [node.module]
-        elif isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        for module in modules:
-            if module.startswith("lightning_gans."):
-                there = ORDER.index(module.split(".")[1])
-                assert there <= here, f"{path.name} imports {module}"
+    here = ORDER.index(room(module))
+    for other in imported(module, path.read_text(), path.name == "__init__.py"):
+        if other.startswith("lightning_gans."):
+            assert ORDER.index(room(other)) <= here, f"{module} imports {other}"
+
+
+def test_the_table_of_rooms_has_this_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    assert [name for name in rooms if name != "configs"] == ORDER
+
+
+def test_no_file_name_stands_for_three_things() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in MODULES.values():
+        if not path.stem.startswith("__"):
+            rooms.setdefault(path.stem, set()).add(path.relative_to(PACKAGE).parts[0])
+    assert {name: found for name, found in rooms.items() if len(found) > 2} == {}
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_imports_from_a_test(path: Path) -> None:
+    for module in imported(dotted(path), path.read_text()):
+        assert not any(part.startswith("test_") for part in module.split(".")), module
+
+
+def test_tests_mirror_the_package() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders == rooms
+    files = {path.name for path in TESTS if path.name.startswith("test_")}
+    repeated = [name for name in files if sum(path.name == name for path in TESTS) > 1]
+    assert repeated == [], "names in the table of traps are without folders"
 
 
 def test_the_measures_know_no_model() -> None:
@@ -97,7 +173,7 @@ def test_environment_and_pyproject_agree() -> None:
 
 def test_lightning_21691_requirements_leave_out_the_malicious_releases() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
-    (bound,) = re.findall(r'"lightning>=([\d.]+)"', pyproject)
+    (bound,) = re.findall(r'"lightning>=([\d.]+)[",]', pyproject)
     assert tuple(map(int, bound.split("."))) >= (2, 6, 6)
 
 
@@ -105,27 +181,43 @@ def test_every_import_is_a_requirement() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     needed = pyproject.partition("dependencies = [")[2].partition("]\n")[0]
     names = {n.lower() for n in re.findall(r'^\s+"([A-Za-z_-]+)', needed, re.MULTILINE)}
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                found.add(node.module.split(".")[0])
-            elif isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
+    found = {
+        other.split(".")[0]
+        for module, path in MODULES.items()
+        for other in imported(module, path.read_text(), path.name == "__init__.py")
+    }
     called = {"yaml": "pyyaml", "pil": "pillow", "torch_fidelity": "torch-fidelity"}
     called |= {"lightning_utilities": "lightning", "typing_extensions": "lightning"}
     called |= {"skimage": "scikit-image"}
-    found.remove("gradio")  # an extra, asked for by one module when it is run
+    found.discard("gradio")  # an extra, asked for by one module when it is run
     outside = {n.lower() for n in found - set(sys.stdlib_module_names) - {"lightning_gans"}}
     assert {called.get(name, name) for name in outside} <= names
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import sys, lightning_gans, lightning_gans.cli; print('torch' in sys.modules)"
+def in_python(code: str) -> str:
+    """What code prints in a Python of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "False"
+    return done.stdout.strip()
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, lightning_gans, lightning_gans.cli; print('torch' in sys.modules)"
+    assert in_python(code) == "False"
+
+
+def test_rooms_are_attributes_that_are_imported_when_first_used() -> None:
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    rooms = {name for name in rooms if not name.startswith("_")}
+    assert rooms == set(ORDER)
+    assert rooms | {"load", "__version__"} <= set(dir(lightning_gans))
+    code = "import sys, lightning_gans; before = 'torch' in sys.modules; "
+    assert in_python(code + "print(before, lightning_gans.models.GAN.__name__)") == "False GAN"
+    for name in rooms:
+        assert getattr(lightning_gans, name).__name__ == f"lightning_gans.{name}"
+    with pytest.raises(AttributeError, match="has no attribute 'modles'"):
+        lightning_gans.modles  # noqa: B018
 
 
 def test_readme_names_targets_that_exist() -> None:
