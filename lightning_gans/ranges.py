@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     NonNegativeInt = int
-    OpenUnitInterval = ClosedUnitInterval = float
+    OpenUnitInterval = float
+    ClosedUnitInterval = float
     PositiveInt = int
 else:
     from jsonargparse.typing import (

@@ -1,1 +1,1 @@
-"""A page on which a trained model can be explored."""
+"""A page to explore a trained model."""

@@ -1,6 +1,8 @@
-"""``python -m lightning_gans.app RUN``."""
+"""``python -m lightning_gans.app RUN``: the command ``app``."""
 
-from lightning_gans.app.page import main
+import sys
+
+from lightning_gans.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(["app", *sys.argv[1:]])

@@ -1,16 +1,24 @@
-"""Out-of-distribution (OOD) detection: is an image from the world that a model was trained on?
+"""Out-of-distribution (OOD) detection: are images like those that a model was trained on?
 
-In-distribution (ID) is what resembles the training images. Every score is higher for what is
-stranger: :mod:`scores` are formulas, :mod:`scoring` applies those that a trained model has,
-:mod:`conformal` ranks scores among those of held-out ID images, :mod:`detection` measures how well
-a score tells ID from OOD, and :mod:`benchmark` does so on :mod:`sets` of images, for some of which
-:mod:`corruptions` makes digits strange.
+In-distribution (ID) images are, OOD images are not. Every score is higher for more anomalous
+images. A :class:`Scorer` gives the scores of :mod:`scores` that a trained model has,
+:mod:`conformal` ranks them among the scores of held-out ID images, :mod:`detection` measures how
+well a score separates ID from OOD, and :mod:`benchmark` does so on the sets of :mod:`datasets`,
+some of which :mod:`corruptions` makes from digits.
 """
 
-from lightning_gans.ood import corruptions, sets
-from lightning_gans.ood.conformal import alarm_threshold, fisher, pvalues, rank_sum
+from lightning_gans.ood import corruptions, datasets
+from lightning_gans.ood.conformal import (
+    ConformalDetector,
+    alarm_threshold,
+    fisher,
+    pvalues,
+    rank_sum,
+)
 from lightning_gans.ood.detection import aupr, auroc, auroc_coarse, bootstrap, fpr_at_tpr
+from lightning_gans.ood.scorer import Scorer, score_all, scorer
 from lightning_gans.ood.scores import (
+    SCORES,
     energy,
     feature_error,
     latent_nll,
@@ -20,9 +28,10 @@ from lightning_gans.ood.scores import (
     reconstruction_error,
     typicality,
 )
-from lightning_gans.ood.scoring import Scorer, score_all, scorer
 
 __all__ = [
+    "SCORES",
+    "ConformalDetector",
     "Scorer",
     "alarm_threshold",
     "aupr",
@@ -30,6 +39,7 @@ __all__ = [
     "auroc_coarse",
     "bootstrap",
     "corruptions",
+    "datasets",
     "energy",
     "feature_error",
     "fisher",
@@ -43,6 +53,5 @@ __all__ = [
     "reconstruction_error",
     "score_all",
     "scorer",
-    "sets",
     "typicality",
 ]

@@ -1,6 +1,8 @@
-"""``python -m lightning_gans.ood``; see ``--help``."""
+"""``python -m lightning_gans.ood score`` is the command ``ood score``; likewise ``table``."""
 
-from lightning_gans.cli.ood import main
+import sys
+
+from lightning_gans.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(["ood", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Scores of held-out ID images, computed once and kept beside the checkpoint that gave them."""
+"""Scores of held-out ID images, computed once and stored next to the checkpoint."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from lightning_gans import __version__
 from lightning_gans.errors import InputError, UserError
 
 SUFFIX = ".ood.safetensors"
-# images that are enough: the rate of false alarms is off by 0.2 % at 5 %
+# enough images: a false-alarm rate of 5 % is off by 0.2 %
 MOST = 10_000
 
 
 class UnreadableCalibration(UserError, ValueError):
-    """A file that is no calibration, or is not whole."""
+    """A file that holds no calibration, or is truncated."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What held-out scores depend on: if any of it is another, they are computed anew.
+    """What held-out scores depend on: if any of it changes, they are computed again.
 
     Attributes:
         checkpoint: SHA-256 of the file.
-        data: which images, as JSON of a class path and its arguments.
-        most: how many images at most.
-        version: of this package, for another may score otherwise.
+        data: which images, by :meth:`lightning_gans.data.DataModule.describe`.
+        most: how many images, at most.
+        version: of this package; another version may score differently.
     """
 
     checkpoint: str
@@ -45,16 +45,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scores of held-out ID images, against which those of others are ranked.
+    """Scores of held-out ID images, among which the scores of other images are ranked.
 
-    The validation images of a training may have been used to choose among its checkpoints. Those
-    of a ``best`` checkpoint look a little less strange to it than new images do; the images of a
-    folder that the training never saw do not have this flaw.
+    A ``best`` checkpoint was selected on the run's validation images, which it therefore scores a
+    little lower than new images. Images that training never used do not have this bias.
 
     Attributes:
-        scores: by name, each (n,) of the same images in the same order.
+        scores: by name, each (n,), of the same images in the same order.
         origin: what they were computed from.
-        thresholds: of ReAct by percentile, for classifiers; none if no score needed them.
+        thresholds: of ReAct by percentile, for classifiers; empty if no score needs them.
     """
 
     scores: Mapping[str, Tensor]
@@ -70,10 +69,10 @@ class Calibration:
         return str(json.loads(self.origin.data)["class_path"]).rpartition(".")[2]
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file; it appears under its name only when it is whole.
+        """Write a safetensors file, atomically.
 
         Raises:
-            OSError: if it cannot be written; then nothing is left behind.
+            OSError: if it cannot be written; nothing is left behind.
         """
         content = save(
             {name: values.contiguous().cpu() for name, values in self.scores.items()},
@@ -84,7 +83,7 @@ class Calibration:
         )
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            # never through a link that lies there
+            # never through an existing link
             if partial.is_symlink():
                 partial.unlink()
             partial.write_bytes(content)
@@ -96,7 +95,7 @@ class Calibration:
 
     @staticmethod
     def load(path: Path) -> Calibration:
-        """Read what :meth:`save` wrote, on the processor.
+        """Read what :meth:`save` wrote, on the CPU.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -122,7 +121,7 @@ class Calibration:
             RecursionError,
         ) as error:
             raise UnreadableCalibration(
-                f"{path} holds no calibration, or is not whole: {' '.join(str(error).split())}"
+                f"{path} holds no calibration, or is truncated: {' '.join(str(error).split())}"
             ) from None
         if (
             len({values.shape for values in scores.values()}) != 1
@@ -134,19 +133,21 @@ class Calibration:
 
 
 def check_origin(origin: Origin) -> None:
-    """Raise a TypeError or ValueError unless what was read says what scores are of."""
+    """Raise a TypeError or ValueError unless all fields of what was read are of their types."""
     kinds = {name: type(value) for name, value in vars(origin).items()}
     if kinds != {"checkpoint": str, "data": str, "most": int, "version": str}:
-        raise TypeError("expected texts and a number as its origin")
+        raise TypeError("expected three texts and a number as the origin")
     data = json.loads(origin.data)
     if not isinstance(data, dict) or not isinstance(data.get("class_path"), str):
-        raise TypeError("expected the class of its data")
+        raise TypeError("expected the class of the data")
     if not isinstance(data.get("init_args") or {}, dict):
-        raise TypeError("expected the arguments of its data by name")
+        raise TypeError("expected the arguments of the data by name")
+    if not isinstance(data.get("padding", 0), int):
+        raise TypeError("expected a whole number as the padding of the data")
 
 
 def calibration_file(checkpoint: Path) -> Path:
-    """Where the calibration of a checkpoint is kept: beside it, under its name."""
+    """Where the calibration of a checkpoint is stored: next to it, under its name."""
     return checkpoint.with_name(checkpoint.name.removesuffix(".ckpt") + SUFFIX)
 
 
@@ -160,15 +161,15 @@ def checksum(file: Path) -> str:
 
 
 def outdated(stored: Calibration, wanted: Origin, names: Collection[str]) -> str | None:
-    """In words what a stored calibration does not fit in; None if it fits."""
+    """Why a stored calibration cannot be used; None if it can."""
     if stored.origin.checkpoint != wanted.checkpoint:
         return "the checkpoint changed"
     if stored.origin.version != wanted.version:
         return f"version {stored.origin.version} of lightning_gans computed it"
     if stored.origin.data != wanted.data:
-        return "it is of other held-out images"
+        return "it has other held-out images"
     if stored.origin.most != wanted.most:
-        return f"it is of at most {stored.origin.most:,} images"
+        return f"it has at most {stored.origin.most:,} images"
     absent = [name for name in names if name not in stored.scores]
     return f"it lacks the score {absent[0]}" if absent else None
 
@@ -179,25 +180,27 @@ def calibrated(
     most: int | None,
     names: Collection[str],
     compute: Callable[[Origin], Calibration],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Calibration:
-    """The calibration of a checkpoint: the stored one if it fits, else a new one, which is stored.
+    """The calibration of a checkpoint: the stored one if it is valid, else a new one.
+
+    A new one is stored.
 
     Args:
         checkpoint: the file.
-        data: which images are held out, as :class:`Origin` has it; None if nobody knows, then
-            those of the stored one.
-        most: how many images at most; without, as many as the stored one if nobody knows which,
-            else :data:`MOST`.
+        data: which images are held out, as in :class:`Origin`; None if unknown, for those of the
+            stored one.
+        most: how many images, at most; None for :data:`MOST`, or for as many as the stored one
+            has if ``data`` is None.
         names: the scores that are needed.
-        compute: makes a calibration; called only if there is none that fits.
-        say: is told, in one line each, why a new one is made, and if it cannot be stored.
+        compute: computes a calibration; called only if no stored one is valid.
+        log: gets one line on why a new one is computed, and one if it cannot be stored.
 
     Raises:
-        InputError: if nobody knows which images are held out, and no stored one fits.
+        InputError: if ``data`` is None, and no stored one is valid.
     """
     path = calibration_file(checkpoint)
-    stored, reason = None, "there is none yet"
+    stored, reason = None, "it does not exist yet"
     try:
         stored = Calibration.load(path)
     except FileNotFoundError:
@@ -215,14 +218,15 @@ def calibrated(
         reason = why
     if data is None:
         raise InputError(
-            f"which images are held out is not known, for beside {checkpoint} there is no run's "
-            f"config.yaml, and of {path.name}: {reason}; give data=NAME data.root=FOLDER"
+            f"which images are held out is unknown: there is no config.yaml of the run of "
+            f"{checkpoint}, and {path.name} cannot be used: {reason}; give data=NAME "
+            "data.root=FOLDER"
         )
-    say(f"computing {path.name}: {reason}")
+    log(f"computing {path.name}: {reason}")
     made = compute(origin)
     try:
         made.save(path)
     except OSError as error:
         why = error.strerror or str(error)
-        say(f"{path} cannot be written ({why}); the calibration serves this call only")
+        log(f"{path} cannot be written ({why}); the calibration is used for this call only")
     return made

@@ -1,7 +1,7 @@
-"""How well a score tells ID from OOD. OOD is the positive class throughout: what is to be found.
+"""How well a score separates OOD images from ID images. OOD is the positive class.
 
-Scores are finite and higher for what is stranger; equal ones cannot be told apart and count so.
-All is computed in float64 on the processor.
+Scores are finite, and higher for more anomalous images. No measure separates tied
+scores. Everything is computed in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Scores: TypeAlias = Tensor | npt.ArrayLike
 def auroc(id_scores: Scores, ood_scores: Scores) -> float:
     """Area under the receiver operating characteristic: P(OOD > ID) + ½ P(OOD = ID).
 
-    Exact: over all pairs of an OOD and an ID score, (m,) and (n,), in O((m + n) log m).
+    Exact, over all pairs of an OOD score, (m,), and an ID score, (n,); in O((m + n) log m).
 
     Returns:
         In [0, 1]; ½ is chance.
 
     Raises:
-        InputError: if either has no scores, another shape, or numbers that are not finite.
+        InputError: if either is empty, of another shape, or has non-finite values.
     """
     negative, positive = _both(id_scores, ood_scores)
     positive.sort()
@@ -39,11 +39,11 @@ def auroc(id_scores: Scores, ood_scores: Scores) -> float:
 
 
 def auroc_coarse(id_scores: Scores, ood_scores: Scores, every: int = 10) -> float:
-    """AUROC as the thesis has it: thresholds only at every tenth ID score.
+    """AUROC with thresholds only at every tenth ID score, as in the thesis.
 
-    From the highest ID score down; what exceeds a threshold counts as found. The points of the
-    curve, and (1, 1), are joined by straight lines, and nothing lies left of the first. Of many
-    scores it is the exact area to a few 1e-4; it is here to repeat published numbers.
+    Thresholds go from the highest ID score down, and scores above one are detected. The points of
+    the curve, and (1, 1), are joined by straight lines; left of the first point the area is 0. For
+    many scores it agrees with the exact area to a few 1e-4; it serves to repeat published numbers.
 
     Args:
         id_scores: (n,).
@@ -70,8 +70,8 @@ def auroc_coarse(id_scores: Scores, ood_scores: Scores, every: int = 10) -> floa
 def aupr(id_scores: Scores, ood_scores: Scores) -> float:
     """Area under precision over recall, as average precision: Σ (Rₖ - Rₖ₋₁) Pₖ.
 
-    Over all thresholds k, from the highest score down. Unlike AUROC it depends on how many there
-    are of each; by chance it is the share of OOD scores, m / (m + n).
+    Over all thresholds k, from the highest score down. Unlike AUROC it depends on how many ID and
+    OOD scores there are; at chance level it is the share of OOD scores, m / (m + n).
 
     Args:
         id_scores: (n,).
@@ -86,17 +86,17 @@ def aupr(id_scores: Scores, ood_scores: Scores) -> float:
     negative, positive = (np.sort(scores) for scores in _both(id_scores, ood_scores))
     found = len(positive) - np.searchsorted(positive, positive, "left")
     alarms = len(negative) - np.searchsorted(negative, positive, "left")
-    # each OOD score adds 1/m to the recall, at the precision of the threshold that it is
+    # each OOD score adds 1/m to the recall, at its own precision as a threshold
     return float((found / (found + alarms)).mean())
 
 
 def fpr_at_tpr(id_scores: Scores, ood_scores: Scores, tpr: float = 0.95) -> float:
-    """The share of ID images called OOD when at least ``tpr`` of the OOD images are found.
+    """The share of ID images called OOD when at least ``tpr`` of the OOD images are detected.
 
-    At the highest threshold that finds so many; what equals it is called OOD. OOD is positive, as
-    in Hendrycks and Gimpel 2017 and OpenOOD from version 1.5. The papers on ODIN, energy and ReAct
-    print the other number, the share of OOD images let through when 95 % of ID images are: that is
-    ``fpr_at_tpr(-ood_scores, -id_scores)``.
+    At the highest threshold that detects so many; scores equal to it are called OOD. OOD is
+    positive, as in Hendrycks and Gimpel 2017 and OpenOOD from version 1.5. The papers on ODIN,
+    energy and ReAct report the share of OOD images that are accepted when 95 % of ID images are:
+    that is ``fpr_at_tpr(-ood_scores, -id_scores)``.
 
     Args:
         id_scores: (n,).
@@ -126,20 +126,19 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """A confidence interval of what a function makes of ID and OOD scores.
+    """A bootstrap confidence interval of a measure of ID and OOD scores.
 
-    Percentiles over samples drawn with replacement, of ID and of OOD scores each on their own and
-    as many as there are. The interval is of this model on other images; how another training
-    would score, it cannot know. It has no width where all samples agree, as at an AUROC of 1. If
-    OOD images are made from the ID images they are compared with, it is too wide rather than too
-    narrow.
+    Percentiles over samples drawn with replacement, separately from ID and OOD scores and as many
+    as there are. The interval covers other images, not other training runs. It has no width if all
+    samples agree, as at an AUROC of 1. If OOD images are made from the ID images that they are
+    compared with, it is too wide rather than too narrow.
 
     Args:
-        function: of (ID scores, OOD scores), e.g. :func:`auroc`; gets both sorted, lowest first.
+        function: of (ID scores, OOD scores), e.g. :func:`auroc`; both are sorted, lowest first.
         id_scores: (n,).
         ood_scores: (m,).
         repetitions: how many samples, at least 1.
-        level: the share of intervals that should hold the true value, in (0, 1).
+        level: the share of intervals that should contain the true value, in (0, 1).
         seed: of the draws.
 
     Returns:
@@ -164,7 +163,7 @@ def bootstrap(
 
 
 def as_scores(scores: Scores, what: str) -> Floats:
-    """A copy in float64, (n,); an InputError unless they are at least one, in a row, and finite."""
+    """A copy in float64, (n,); an InputError unless n ≥ 1 and all values are finite."""
     if isinstance(scores, Tensor):
         scores = scores.detach().cpu().double().numpy()
     values = np.array(scores, dtype=np.float64)
@@ -174,7 +173,7 @@ def as_scores(scores: Scores, what: str) -> Floats:
     if wrong:
         raise InputError(
             f"expected {what} of finite numbers, got {wrong} of {len(values)} that are NaN or "
-            "infinite; see which images they are of"
+            "infinite; check the images they are from"
         )
     return values
 
@@ -184,5 +183,5 @@ def _both(id_scores: Scores, ood_scores: Scores) -> tuple[Floats, Floats]:
 
 
 def _resample(values: Floats, random: np.random.Generator) -> Floats:
-    # sorted, for all that the measures do is faster then
+    # sorted, which makes the measures faster
     return values[np.sort(random.integers(len(values), size=len(values)))]

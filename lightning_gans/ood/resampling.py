@@ -1,7 +1,7 @@
-"""AUROC, AUPR and FPR of two sets of scores at once, and of many samples of them.
+"""AUROC, AUPR and FPR at once, of scores and of many bootstrap samples of them.
 
-The same numbers as those of :mod:`detection`, in a fraction of the time: scores are sorted once,
-and a sample drawn with replacement is how often each of them counts.
+The values are those of :mod:`detection`, in a fraction of the time: scores are sorted once, and a
+bootstrap sample is a count for each of them.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from lightning_gans.ood.detection import Floats, Scores, as_scores, auroc_coarse
 
 MEASURES = ("auroc", "aupr", "fpr95")
 
-# levels (k,), lowest first, and how many ID and OOD scores are there, (k,) each, to the area
+# from distinct scores (k,), lowest first, and how many ID and OOD images have each, (k,) both
 Area: TypeAlias = Callable[[Floats, Floats, Floats], float]
 
 
 class Estimate(NamedTuple):
-    """A measure, and the ends of its interval; NaN if there is none."""
+    """A measure and the ends of its confidence interval, which are NaN if there is none."""
 
     value: float
     low: float
     high: float
 
 
-def exact(levels: Floats, ordinary: Floats, strange: Floats) -> float:
+def exact(levels: Floats, id_counts: Floats, ood_counts: Floats) -> float:
     """:func:`auroc` of counted scores."""
-    below_or_half = ordinary.cumsum() - ordinary / 2
-    return float(strange @ below_or_half) / float(ordinary.sum() * strange.sum())
+    below_and_half_ties = id_counts.cumsum() - id_counts / 2
+    return float(ood_counts @ below_and_half_ties) / float(id_counts.sum() * ood_counts.sum())
 
 
-def coarse(levels: Floats, ordinary: Floats, strange: Floats) -> float:
+def coarse(levels: Floats, id_counts: Floats, ood_counts: Floats) -> float:
     """:func:`auroc_coarse` of counted scores."""
-    negative, positive = (np.repeat(levels, c.astype(np.int64)) for c in (ordinary, strange))
+    negative, positive = (np.repeat(levels, c.astype(np.int64)) for c in (id_counts, ood_counts))
     return auroc_coarse(negative, positive)
 
 
@@ -50,15 +50,15 @@ def samples(
     seed: int = 0,
     area: Area = exact,
 ) -> Floats:
-    """The measures of the scores, and of samples drawn with replacement from either.
+    """The measures of the scores, and of samples of them drawn with replacement.
 
-    Draws depend on the seed and the numbers of scores alone. So the same images are drawn whatever
-    the score, and means over sets of as many images may be taken sample by sample.
+    Draws depend only on the seed and on how many scores there are. The same images are therefore
+    drawn for every score, and means over sets of equal size may be taken sample by sample.
 
     Args:
         id_scores: (n,).
         ood_scores: (m,).
-        repetitions: how many samples, at least 0.
+        repetitions: how many bootstrap samples, at least 0.
         seed: of the draws.
         area: the area under the curve, :func:`exact` or :func:`coarse`.
 
@@ -86,13 +86,12 @@ def samples(
 def estimates(folds: Sequence[Floats], level: float = 0.95) -> dict[str, Estimate]:
     """Measures and intervals, by name, from what :func:`samples` gives for each fold.
 
-    Of one fold, the percentiles over samples: an interval of this model on other images. Of
-    several, the mean, and Student's interval of it from the folds' own values: how another training
-    would do is in it too.
+    For one fold the interval is of percentiles over samples and covers other images. For several
+    it is Student's interval of their mean and covers other training runs too.
 
     Args:
         folds: for each fold, (1 + repetitions, 3).
-        level: the share of intervals that should hold the true value, in (0, 1).
+        level: the share of intervals that should contain the true value, in (0, 1).
     """
     values = np.array([fold[0] for fold in folds])
     mean = values.mean(0)
@@ -111,23 +110,23 @@ def estimates(folds: Sequence[Floats], level: float = 0.95) -> dict[str, Estimat
 def _measures(
     levels: Floats, of_id: npt.NDArray[np.intp], of_ood: npt.NDArray[np.intp], area: Area
 ) -> tuple[float, float, float]:
-    ordinary, strange = (
+    id_counts, ood_counts = (
         np.bincount(places, minlength=len(levels)).astype(np.float64) for places in (of_id, of_ood)
     )
-    # at each level taken as a threshold, how many of either kind are called OOD
-    alarms, found = (counts[::-1].cumsum()[::-1] for counts in (ordinary, strange))
-    # where nothing is called OOD, nothing is found either
+    # with each level as the threshold, how many ID and how many OOD images are called OOD
+    alarms, found = (counts[::-1].cumsum()[::-1] for counts in (id_counts, ood_counts))
+    # where nothing is called OOD, nothing is detected
     precision = found / np.maximum(found + alarms, 1)
-    # the highest level that finds enough; `found` falls with the levels
+    # the highest level that detects enough; `found` falls as levels rise
     threshold = np.count_nonzero(found >= _enough(len(of_ood))) - 1
     return (
-        area(levels, ordinary, strange),
-        float(strange @ precision) / len(of_ood),
+        area(levels, id_counts, ood_counts),
+        float(ood_counts @ precision) / len(of_ood),
         float(alarms[threshold] / len(of_id)),
     )
 
 
 @cache
 def _enough(m: int) -> int:
-    """How many of m are 95 % by the comparison that :func:`fpr_at_tpr` makes."""
+    """How many of m are 95 %, compared as in :func:`fpr_at_tpr`."""
     return int(np.searchsorted(np.arange(1, m + 1) / m, 0.95)) + 1

@@ -1,70 +1,115 @@
-"""What all scorers are: a trained model's scores of images, by name."""
+"""A trained model's OOD scores of images, from one pass of each of its networks."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from lightning_gans.errors import InputError
-from lightning_gans.inversion.frozen import frozen
-from lightning_gans.models import Model
+from lightning_gans.data.tensors import Batch
+from lightning_gans.errors import InputError, UserError
+from lightning_gans.inversion.networks import frozen
+from lightning_gans.models import ClassifiesByFeatures, Model
+from lightning_gans.ood.batches import batches
+from lightning_gans.ood.scores import SCORES, ForwardPasses, react_threshold
+from lightning_gans.rng import stream
 from lightning_gans.validation import check_images
 
-# scores by name, each computed when it is called for
-Ways: TypeAlias = Mapping[str, Callable[[], Tensor]]
 
-
-class Scorer(ABC):
-    """Scores of images by a trained model, higher for what is stranger; ``scorer`` makes one.
+class Scorer:
+    """Scores of images by a trained model; the higher, the more anomalous.
 
     Args:
-        model: a trained one; held in evaluation mode while it scores.
-        names: which scores to give; without, :attr:`standard`.
+        model: a trained one; in evaluation mode while it scores.
+        names: which scores to give, such as ``("nll",)``; without, :attr:`defaults`.
+        thresholds: what an earlier :meth:`fit` found.
 
     Attributes:
         model: the model.
-        learns: whether :meth:`fit` learns anything.
+        available: the names of all scores that the model has.
+        thresholds: at which ReAct clips features, by percentile; empty until they are known.
 
     Raises:
-        InputError: if there is no score of a name.
+        UserError: if the model has no score at all, as a GAN without an encoder.
+        InputError: if the model has no score of a name.
     """
 
-    learns: ClassVar[bool] = False
-
-    def __init__(self, model: Model, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        names: Sequence[str] | None = None,
+        thresholds: Mapping[float, float] | None = None,
+    ) -> None:
         self.model = model
-        self._asked = names
+        self.thresholds = dict(thresholds or {})
+        self._scores = {score.name: score for score in SCORES if score.applies_to(model)}
+        self.available = tuple(self._scores)
+        if not self.available:
+            raise UserError(
+                f"a {type(model).__name__} has no OOD score: it neither encodes nor classifies "
+                "images; take a model that does, such as DLSGAN, Autoencoder or Classifier"
+            )
         for name in names or ():
-            if name not in self.offered:
+            if name not in self._scores:
                 raise InputError(
-                    f"{type(model).__name__} gives no score '{name}'; it gives "
-                    f"{', '.join(self.offered)}"
+                    f"{type(model).__name__} has no score '{name}'; it has "
+                    f"{', '.join(self.available)}"
                 )
+        self._names = names
 
     @property
-    @abstractmethod
-    def offered(self) -> tuple[str, ...]:
-        """The names of all scores that can be asked for."""
+    def defaults(self) -> tuple[str, ...]:
+        """The names of the scores that are given if none are asked for: those that cost little.
 
-    @property
-    @abstractmethod
-    def standard(self) -> tuple[str, ...]:
-        """The names of the scores that are given if none are asked for: those that cost little."""
+        Without those whose thresholds :meth:`fit` has yet to find.
+        """
+        return tuple(
+            name
+            for name, score in self._scores.items()
+            if score.by_default
+            and (score.percentile is None or score.percentile in self.thresholds)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the scores that a call gives, in order."""
-        return self.standard if self._asked is None else tuple(self._asked)
+        return self.defaults if self._names is None else tuple(self._names)
 
-    def fit(self, training: Iterable[Tensor]) -> None:  # noqa: B027  (most learn nothing)
-        """Learn what scores need of training images, given as batches (n, *image_shape).
+    @property
+    def percentiles(self) -> tuple[float, ...]:
+        """The percentiles of training features that the model's scores need, if any."""
+        needed = (score.percentile for score in self._scores.values())
+        return tuple(dict.fromkeys(p for p in needed if p is not None))
 
-        Nothing, unless the scorer's own description says otherwise.
+    def needs_fit(self) -> bool:
+        """Whether a score that is asked for needs :meth:`fit`, which has not been called."""
+        percentiles = (self._scores[name].percentile for name in self.names)
+        return any(p is not None and p not in self.thresholds for p in percentiles)
+
+    def fit(self, training: Iterable[Tensor]) -> None:
+        """Find the thresholds of ReAct among the features of training images (Sun et al. 2021).
+
+        Models without such scores need none, and nothing happens.
+
+        Args:
+            training: batches (n, *image_shape) in [-1, 1]; a few thousand images are enough.
+
+        Raises:
+            InputError: if there are none, or they are no such images.
         """
+        if not isinstance(self.model, ClassifiesByFeatures):
+            return
+        found = []
+        with frozen(self.model), torch.no_grad():
+            for x in training:
+                check_images(x, self.model.image_shape, "training images")
+                found.append(self.model.activations(x.to(self.model.device)).cpu())
+        if not found:
+            raise InputError("expected training images to find the thresholds of ReAct, got none")
+        features = torch.cat(found)
+        self.thresholds = {p: react_threshold(features, p) for p in self.percentiles}
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Images (n, *image_shape) in [-1, 1] to the scores by name, each (n,).
@@ -72,24 +117,61 @@ class Scorer(ABC):
         The encoder sees an image once, however many scores there are.
 
         Raises:
-            InputError: if x has another shape or range, a number is not finite, or a score that
+            InputError: if x has another shape or range, a value is non-finite, or a score that
                 was asked for needs :meth:`fit` first.
         """
-        if not _well(x, self.model.image_shape):
-            check_images(x, self.model.image_shape)  # says what is wrong
+        if not is_valid(x, self.model.image_shape):
+            check_images(x, self.model.image_shape)  # its message says what is wrong
         with frozen(self.model), torch.no_grad():
-            ways = self._look(x)
-            return {name: ways[name]() for name in self.names}
+            passes = ForwardPasses(self.model, x, self.thresholds)
+            return {name: self._scores[name](passes) for name in self.names}
 
-    @abstractmethod
-    def _look(self, x: Tensor) -> Ways:
-        """See checked images once, for all scores."""
+    def is_batch_independent(self) -> bool:
+        """Whether the scores of an image are the same whatever else is in its batch."""
+        noise = torch.rand(4, *self.model.image_shape, generator=stream("ood/separate", seed=0))
+        x = (noise * 2 - 1).to(self.model.device)
+        batch, single = self(x), [self(x[i : i + 1]) for i in range(len(x))]
+        return all(
+            torch.allclose(values, torch.cat([one[name] for one in single]), rtol=1e-3, atol=1e-5)
+            for name, values in batch.items()
+        )
 
 
-def _well(x: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether images pass :func:`check_images` by one look at each pixel: it takes several."""
+def scorer(model: Model, names: Sequence[str] | None = None) -> Scorer:
+    """The scores of a trained model.
+
+    Args:
+        model: one that encodes images, or tells classes or categories.
+        names: which scores, such as ``("nll",)``; without, all that cost little.
+
+    Raises:
+        UserError: if the model has no score, as a GAN without an encoder.
+        InputError: if the model has no score of a name.
+
+    Example::
+
+        score = scorer(lightning_gans.load("runs/dlsgan/mnist/TIME"))
+        score(x)["nll"]  # images (n, 1, 32, 32) in [-1, 1] to (n,), higher if more anomalous
+    """
+    return Scorer(model, names)
+
+
+def score_all(scorer: Scorer, images: Dataset[Batch], batch_size: int = 250) -> dict[str, Tensor]:
+    """The scores of all images of a dataset of (x, y), in order; each (n,), on the CPU.
+
+    Raises:
+        InputError: as the scorer, and if there are no images.
+    """
+    found = [scorer(x.to(scorer.model.device)) for x, _ in batches(images, batch_size)]
+    if not found:
+        raise InputError("expected images to score, got none")
+    return {name: torch.cat([batch[name].cpu() for batch in found]) for name in scorer.names}
+
+
+def is_valid(x: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether images pass :func:`check_images`, which takes several passes over the pixels."""
     if x.shape[1:] != shape or not x.numel() or not x.is_floating_point():
         return False
-    # NaN is passed on by these, and passes no comparison
+    # both are NaN if any pixel is, and NaN passes no comparison
     low, high = x.aminmax()
     return bool(low >= -1) and bool(high <= 1)

@@ -1,4 +1,4 @@
-"""The table of a benchmark: as Markdown, as CSV, and as a picture."""
+"""The table of a benchmark as Markdown, as CSV and as a picture."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lightning_gans.ood.benchmark import JOINED, MEAN, TYPICAL, Row, Scored, held_out
+from lightning_gans.ood.benchmark import COMBINED, MEAN, TYPICAL, Row, Scored, held_out
 from lightning_gans.ood.resampling import MEASURES, Estimate
 
 Pair: TypeAlias = tuple[str, str]
 
 TITLES = {
-    "auroc": "AUROC in %: 50 is chance, 100 tells all",
-    "aupr": "AUPR in %: 50 is chance, 100 tells all",
-    "fpr95": "FPR at a TPR of 95 %, in %: 95 is chance, 0 tells all",
+    "auroc": "AUROC in %: 50 is chance, 100 is perfect",
+    "aupr": "AUPR in %: 50 is chance, 100 is perfect",
+    "fpr95": "FPR at a TPR of 95 %, in %: 95 is chance, 0 is perfect",
 }
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What has to be known to read a table.
+    """How the values of a table were obtained.
 
     Attributes:
-        data: what the data are called.
-        near: the share of the OOD image in near ones.
-        auroc: how the area under the curve was taken, "exact" or "coarse".
+        data: the name of the data.
+        near: the share of the OOD image in near images.
+        auroc: how the area under the curve was computed, "exact" or "coarse".
         repetitions: samples of the bootstrap.
-        models: by name, where they are from.
-        missing: sets that are not there, and why not.
+        models: their checkpoints by name.
+        missing: by name, why a set is not there.
     """
 
     data: str
@@ -47,19 +47,19 @@ class Facts:
 
 
 def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Scored]]) -> str:
-    """The tables as Markdown, below what has to be known to read them.
+    """The tables as Markdown, with how they were obtained above them.
 
     Args:
-        facts: that.
-        rows: of the tables.
-        folds: the scores that they are of.
+        facts: how they were obtained.
+        rows: their values.
+        folds: the scores that were measured, for each fold.
     """
-    n = len(next(iter(next(iter(folds[0].values())).ordinary.values())))
+    n = len(next(iter(next(iter(folds[0].values())).id_scores.values())))
     lines = [
         f"# OOD detection: {facts.data}",
         "",
-        f"- ID: the first {n:,} test images. A set is compared with as many of them as it has "
-        "images itself, and only its first images are taken if it has more.",
+        f"- ID: the first {n:,} test images. A smaller set is compared with as many of them as it "
+        "has images; of a larger set, only as many images are taken.",
         f"- Near images are {facts.near:g} OOD image + {1 - facts.near:g} ID image, paired by "
         "index.",
     ]
@@ -69,16 +69,16 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
         )
     elif facts.repetitions:
         lines.append(
-            f"- In brackets, 95 % of {facts.repetitions:,} bootstrap samples of the images; how "
-            "another training would do is not in it."
+            f"- In brackets, the 95 % interval of {facts.repetitions:,} bootstrap samples of the "
+            "images; it does not cover other training runs."
         )
     if facts.auroc == "coarse":
-        lines.append("- AUROC is coarse: thresholds only at every tenth ID score.")
-    if any(row.score in (JOINED, TYPICAL) for row in rows):
+        lines.append("- AUROC is coarse: its thresholds are only every tenth ID score.")
+    if any(row.score in (COMBINED, TYPICAL) for row in rows):
         last = held_out(n)
         lines.append(
-            f"- {TYPICAL} and {JOINED} compare with the last {last:,} ID images, which are held "
-            f"out for them: they are measured on the first {n - last:,} images of ID and sets."
+            f"- {TYPICAL} and {COMBINED} compare with the last {last:,} ID images, which are held "
+            f"out for that: they are measured on the first {n - last:,} images of ID and of sets."
         )
     lines += [f"- Missing: {name}. {why}" for name, why in facts.missing.items()]
     lines += [f"- Model {name}: {path}" for name, path in facts.models.items()]
@@ -86,11 +86,11 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Three tables, one a measure: a row for each set, a column for each score of a model."""
-    return "\n\n".join(f"## {TITLES[measure]}\n\n{_one(rows, measure)}" for measure in MEASURES)
+    """One table for each measure: a row for each set, a column for each score of a model."""
+    return "\n\n".join(f"## {TITLES[measure]}\n\n{_table(rows, measure)}" for measure in MEASURES)
 
 
-def _one(rows: Sequence[Row], measure: str) -> str:
+def _table(rows: Sequence[Row], measure: str) -> str:
     columns, places, cells = _arranged(rows)
     lines = [
         "| | set | " + " | ".join(f"{model} {score}" for model, score in columns) + " |",
@@ -109,7 +109,7 @@ def _text(estimate: Estimate) -> str:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """A line for each row, numbers in [0, 1] at full precision; no interval is left empty."""
+    """Write a line for each row, values in [0, 1] at full precision; without an interval, empty."""
     ends = ("", "_low", "_high")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -122,7 +122,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """AUROC in colours from chance to 100, as a PNG file."""
+    """Draw AUROC as a heat map from chance to 100 %, a PNG file."""
     columns, places, cells = _arranged(rows)
     values = np.array(
         [[cells[place, column].measures["auroc"].value for column in columns] for place in places]
@@ -157,7 +157,7 @@ def _arranged(
     list[Pair],
     Mapping[tuple[Pair, Pair], Row],
 ]:
-    """The columns (model, score), the lines (kind, set), and the rows by both."""
+    """The columns (model, score), the lines (kind, set), and the row of each pair of them."""
     columns = list(dict.fromkeys((row.model, row.score) for row in rows))
     places = list(dict.fromkeys((row.kind, row.set) for row in rows))
     return columns, places, {((r.kind, r.set), (r.model, r.score)): r for r in rows}

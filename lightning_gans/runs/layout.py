@@ -60,15 +60,23 @@ def keep_settings(text: str) -> Iterator[None]:
         _settings.reset(token)
 
 
-def results_folder(names: Mapping[str, str], kind: str, out: str | None = None) -> Path:
+def results_folder(
+    names: Mapping[str, str], kind: str, out: str | None = None, new: str | None = None
+) -> Path:
     """A folder for the results of a command, with the settings that it was given.
 
     Args:
         names: of the model and the data.
         kind: of results, such as ``invert``; the end of the folder's name.
         out: the folder itself, if the person chose one.
+        new: the name of a result; a folder that has it is refused, not overwritten.
+
+    Raises:
+        UserError: if the folder has such a result, such as an earlier one of the same SLURM job.
     """
     folder = new_run(names, kind) if out is None else Path(out).expanduser()
+    if new is not None and (folder / new).exists():
+        raise UserError(f"there is a {new} in {folder} already; give out=FOLDER, another one")
     folder.mkdir(parents=True, exist_ok=True)
     if (text := _settings.get()) is not None:
         (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""P-values and verdicts beside held-out scores, and the file that keeps these."""
+"""P-values and verdicts from held-out scores, and the file that stores them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lightning_gans.networks import (
     ConvGenerator,
     DiscriminatorFactory,
 )
+from lightning_gans.ood.batches import subsample
 from lightning_gans.ood.calibration import (
     Calibration,
     Origin,
@@ -32,16 +33,15 @@ from lightning_gans.ood.calibration import (
     calibration_file,
     checksum,
 )
-from lightning_gans.ood.conformal_detector import ConformalDetector
-from lightning_gans.ood.held_out import is_batch_independent, subsample
-from lightning_gans.ood.scoring import scorer
-from lightning_gans.ood.sheet import contact_sheet
+from lightning_gans.ood.conformal import ConformalDetector
+from lightning_gans.ood.score_report import contact_sheet
+from lightning_gans.ood.scorer import scorer
 
 DATA = json.dumps({"class_path": "lightning_gans.data.Folder", "init_args": {"root": "x"}})
 
 
 def draw(n: int, seed: int) -> dict[str, Tensor]:
-    """Two scores of n images that are no more normal than they are independent."""
+    """Two scores of n images, neither Gaussian nor independent."""
     random = torch.Generator().manual_seed(seed)
     common, own = torch.randn(2, n, generator=random)
     return {"a": common.exp(), "b": (common + own).pow(3)}
@@ -49,17 +49,17 @@ def draw(n: int, seed: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b"]])
 def test_p_values_of_id_images_are_uniform(names: list[str]) -> None:
-    """Each of its own held-out images, as the guarantee is over these too."""
+    """Each with its own held-out images: the guarantee is over these too."""
     n = 46
     p, alarms = [], 0
     for seed in range(3000):
         scores = draw(n + 1, seed)
-        judge = ConformalDetector({name: scores[name][:n] for name in names}, 0.125)
-        found = judge({name: scores[name][n:] for name in names})
+        detector = ConformalDetector({name: scores[name][:n] for name in names}, 0.125)
+        found = detector({name: scores[name][n:] for name in names})
         p.append(float(found.pvalues[0]))
-        alarms += int(found.alarms[0])
+        alarms += int(found.is_ood[0])
     compared = n if names == ["a"] else n - n // 2
-    # of 1/m, ..., m/m each is as likely; drawn evenly below each, they are uniform
+    # 1/m, ..., m/m are equally likely; spread evenly below each value, they are uniform
     steps = np.array(p) * (compared + 1)
     assert np.abs(steps - steps.round()).max() < 1e-9
     spread = (steps - np.random.default_rng(0).random(len(p))) / (compared + 1)
@@ -70,11 +70,11 @@ def test_p_values_of_id_images_are_uniform(names: list[str]) -> None:
 
 def test_p_values_of_one_split_are_uniform() -> None:
     scores = draw(8000, seed=0)
-    judge = ConformalDetector({"a": scores["a"][:4000]}, 0.05)
-    found = judge({"a": scores["a"][4000:]})
+    detector = ConformalDetector({"a": scores["a"][:4000]}, 0.05)
+    found = detector({"a": scores["a"][4000:]})
     result = stats.ks_2samp(found.pvalues.numpy(), np.arange(1, 4001) / 4001)
     assert result.pvalue > 0.05
-    assert float(found.alarms.double().mean()) == pytest.approx(0.05, abs=3 * (0.05 / 2000) ** 0.5)
+    assert float(found.is_ood.double().mean()) == pytest.approx(0.05, abs=3 * (0.05 / 2000) ** 0.5)
 
 
 def test_verdicts_are_those_of_plain_loops() -> None:
@@ -82,41 +82,41 @@ def test_verdicts_are_those_of_plain_loops() -> None:
     held = torch.randint(0, 12, (57,), generator=random).float()
     new = torch.randint(-2, 14, (40,), generator=random).float()
     for rate in (0.02, 0.05, 0.2, 0.5, 0.9):
-        judge = ConformalDetector({"a": held}, rate)
-        found = judge({"a": new})
+        detector = ConformalDetector({"a": held}, rate)
+        found = detector({"a": new})
         for i, score in enumerate(new.tolist()):
             p = (1 + sum(h >= score for h in held.tolist())) / (1 + len(held))
             assert float(found.pvalues[i]) == pytest.approx(p, abs=1e-15)
-            assert bool(found.alarms[i]) == (p <= rate) == (score > judge.threshold)
+            assert bool(found.is_ood[i]) == (p <= rate) == (score > detector.threshold)
         assert torch.equal(found.scores, new.double())
 
 
-def test_an_image_at_the_rate_itself_is_called_out() -> None:
-    judge = ConformalDetector({"a": torch.arange(19.0)}, 0.05)
-    assert judge({"a": torch.tensor([18.0, 18.1])}).alarms.tolist() == [False, True]
+def test_an_image_at_the_rate_itself_is_called_ood() -> None:
+    detector = ConformalDetector({"a": torch.arange(19.0)}, 0.05)
+    assert detector({"a": torch.tensor([18.0, 18.1])}).is_ood.tolist() == [False, True]
 
 
-def test_joined_scores_are_ranked_and_compared_in_different_halves() -> None:
+def test_combined_scores_are_ranked_and_compared_in_different_halves() -> None:
     scores = draw(101, seed=5)
     held = {name: values[:81] for name, values in scores.items()}
     new = {name: values[81:] for name, values in scores.items()}
-    judge = ConformalDetector(held, 0.1)
-    found = judge(new)
-    assert len(judge.compared) == 41
-    # which images give the ranks: those whose own joined scores are not among the compared
+    detector = ConformalDetector(held, 0.1)
+    found = detector(new)
+    assert len(detector.reference) == 41
+    # which images give the ranks: those whose own combined scores are not among the compared
     order = torch.randperm(81, generator=_halves())
     ranks, rest = order[:40].tolist(), order[40:].tolist()
 
-    def joined(i: int, source: dict[str, Tensor]) -> float:
+    def combined(i: int, source: dict[str, Tensor]) -> float:
         total = 0.0
         for name, values in source.items():
             above = sum(float(held[name][j]) >= float(values[i]) for j in ranks)
             total -= np.log((1 + above) / 41)
         return total
 
-    compared = [joined(i, held) for i in rest]
+    compared = [combined(i, held) for i in rest]
     for i in range(20):
-        score = joined(i, new)
+        score = combined(i, new)
         assert float(found.scores[i]) == pytest.approx(score, abs=1e-12)
         p = (1 + sum(c >= score - 1e-12 for c in compared)) / 42
         assert float(found.pvalues[i]) == pytest.approx(p)
@@ -128,7 +128,7 @@ def _halves() -> torch.Generator:
     return stream("ood/halves", seed=0)
 
 
-def test_joined_scores_have_no_unit() -> None:
+def test_combined_scores_have_no_unit() -> None:
     held, new = draw(200, seed=1), draw(50, seed=2)
     one = ConformalDetector(held, 0.1)(new)
     other = ConformalDetector({"b": held["b"] / 1024, "a": held["a"] * 8}, 0.1)(
@@ -142,7 +142,7 @@ def test_too_few_held_out_images_are_one_line() -> None:
         ConformalDetector({"a": torch.arange(18.0)}, 0.05)
     with pytest.raises(InputError, match=r"needs at least 19 held-out scores, got 18; hold out"):
         ConformalDetector({"a": torch.arange(36.0), "b": torch.arange(36.0)}, 0.05)
-    with pytest.raises(InputError, match="two held-out images to join"):
+    with pytest.raises(InputError, match="two held-out images to combine"):
         ConformalDetector({"a": torch.zeros(1), "b": torch.zeros(1)}, 0.05)
     with pytest.raises(InputError, match="at least one name, got none"):
         ConformalDetector({}, 0.05)
@@ -162,7 +162,7 @@ class Counted:
 
     def __init__(self, names: tuple[str, ...] = ("a", "b")) -> None:
         self.names, self.made = names, 0
-        self.said: list[str] = []
+        self.logged: list[str] = []
 
     def __call__(self, origin: Origin) -> Calibration:
         self.made += 1
@@ -176,7 +176,7 @@ class Counted:
         most: int | None = 10,
         names: tuple[str, ...] = ("a",),
     ) -> Calibration:
-        return calibrated(checkpoint, data, most, names, self, self.said.append)
+        return calibrated(checkpoint, data, most, names, self, self.logged.append)
 
 
 @pytest.fixture
@@ -192,10 +192,10 @@ def test_a_calibration_is_stored_beside_its_checkpoint_and_used_again(checkpoint
     first = counted.ask(checkpoint)
     names = sorted(path.name for path in checkpoint.parent.iterdir())
     assert names == ["best-step=3.ckpt", "best-step=3.ood.safetensors"]
-    (line,) = counted.said
-    assert "best-step=3.ood.safetensors: there is none yet" in line
+    (line,) = counted.logged
+    assert "best-step=3.ood.safetensors: it does not exist yet" in line
     again = counted.ask(checkpoint, names=("b",))
-    assert (counted.made, counted.said) == (1, [line])
+    assert (counted.made, counted.logged) == (1, [line])
     assert torch.equal(again.scores["b"], first.scores["b"])
     assert (again.origin, again.thresholds) == (first.origin, {0.9: 1.5})
     assert (len(again), again.data) == (5, "Folder")
@@ -203,28 +203,28 @@ def test_a_calibration_is_stored_beside_its_checkpoint_and_used_again(checkpoint
     assert checksum(checkpoint) == hashlib.sha256(b"weights").hexdigest()
 
 
-def test_whatever_changed_is_said_and_computed_anew(
+def test_what_changed_is_logged_and_computed_again(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = Counted()
     counted.ask(checkpoint)
     other = DATA.replace("Folder", "MNIST")
     counted.ask(checkpoint, other)
-    assert counted.said[-1].endswith(": it is of other held-out images")
+    assert counted.logged[-1].endswith(": it has other held-out images")
     counted.ask(checkpoint, other, 11)
-    assert counted.said[-1].endswith(": it is of at most 10 images")
+    assert counted.logged[-1].endswith(": it has at most 10 images")
     checkpoint.write_bytes(b"Weights")
     assert counted.ask(checkpoint, other, 11).scores["a"][0] == 4
-    assert counted.said[-1].endswith(": the checkpoint changed")
+    assert counted.logged[-1].endswith(": the checkpoint changed")
     wider = Counted(("a", "b", "c"))
     wider.ask(checkpoint, other, 11, ("a", "c"))
-    assert wider.said[-1].endswith(": it lacks the score c")
+    assert wider.logged[-1].endswith(": it lacks the score c")
     stored = Calibration.load(calibration_file(checkpoint))
     replace(stored, origin=replace(stored.origin, version="0.0")).save(calibration_file(checkpoint))
     wider.ask(checkpoint, other, 11)
-    assert "version 0.0 of lightning_gans" in wider.said[-1]
+    assert "version 0.0 of lightning_gans" in wider.logged[-1]
     assert (counted.made, wider.made) == (4, 2)
-    assert len(counted.said) == 4
+    assert len(counted.logged) == 4
     wider.ask(checkpoint, other, 11)
     assert wider.made == 2
 
@@ -240,7 +240,9 @@ def test_without_data_the_stored_one_serves_or_one_line_says_what_to_give(checkp
         assert (found.origin.data, found.origin.most) == (DATA, 10)
     assert counted.made == 1
     for names, most, why in ((("a",), 11, "at most 10 images"), (("c",), None, "lacks the score")):
-        with pytest.raises(InputError, match=rf"ood\.safetensors: it .*{why}.*; give data=NAME"):
+        with pytest.raises(
+            InputError, match=rf"ood\.safetensors cannot be used: it .*{why}.*; give data=NAME"
+        ):
             counted.ask(checkpoint, None, most, names)
     checkpoint.write_bytes(b"Weights")
     with pytest.raises(InputError, match=r"the checkpoint changed; give data=NAME"):
@@ -256,8 +258,8 @@ def test_a_damaged_file_is_replaced(content: bytes, checkpoint: Path) -> None:
     path.write_bytes(content)
     counted = Counted()
     counted.ask(checkpoint)
-    assert "holds no calibration, or is not whole" in counted.said[0]
-    assert "\n" not in counted.said[0]
+    assert "holds no calibration, or is truncated" in counted.logged[0]
+    assert "\n" not in counted.logged[0]
     assert Calibration.load(path).scores["a"].tolist() == [1, 2, 3, 4, 5]
 
 
@@ -283,7 +285,7 @@ def test_a_file_of_something_else_is_no_calibration(tmp_path: Path) -> None:
     assert len(Calibration.load(path)) == 3
 
 
-def test_a_folder_that_takes_no_file_is_said_and_the_old_file_stays(
+def test_a_folder_that_takes_no_file_is_logged_and_the_old_file_stays(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = Counted()
@@ -298,8 +300,8 @@ def test_a_folder_that_takes_no_file_is_said_and_the_old_file_stays(
     monkeypatch.setattr(Path, "write_bytes", full)
     made = counted.ask(checkpoint, most=11)
     assert made.scores["a"][0] == 2
-    assert "cannot be written (No space left on device)" in counted.said[-1]
-    assert "this call only" in counted.said[-1]
+    assert "cannot be written (No space left on device)" in counted.logged[-1]
+    assert "this call only" in counted.logged[-1]
     assert calibration_file(checkpoint).read_bytes() == before
     names = sorted(path.name for path in checkpoint.parent.iterdir())
     assert names == ["best-step=3.ckpt", "best-step=3.ood.safetensors"]
@@ -333,7 +335,7 @@ def test_it_is_noticed_if_scores_depend_on_the_batch() -> None:
             generator=partial(ConvGenerator, channels=2),
             discriminator=make,
         ).eval()
-        assert is_batch_independent(scorer(model)) is expected
+        assert scorer(model).is_batch_independent() is expected
 
 
 # The sheet

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data import MNIST, DataMissing
 from lightning_gans.data.tensors import Batch, TensorImages
+from lightning_gans.ood.batches import batches, size
 from lightning_gans.ood.corruptions import NAMES, corrupt
 from lightning_gans.ood.datasets import FONTS, LETTERS, MNISTOOD, CelebAOOD, Corrupted, Letters
 from lightning_gans.ood.datasets.celeba import NAMES as FACE_SETS
-from lightning_gans.ood.datasets.ood_data import batches, size
 from tests.support.idx import TRAIN, write_digits
 
 
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def everything(images: Dataset[Batch]) -> tuple[Tensor, Tensor]:
-    (batch,) = batches(images, size(images), 10_000)
+    (batch,) = batches(images, 10_000)
     return batch[0], batch[1]
 
 
@@ -84,13 +84,13 @@ def test_digits_and_the_sets_that_are_there(root: Path) -> None:
     assert str(root / "KMNIST" / "raw") in data.missing["kmnist"]
     assert "\n" not in data.missing["kmnist"]
     for name in NAMES:
-        strange, labels = everything(data.sets[name])
+        corrupted, labels = everything(data.sets[name])
         assert torch.equal(labels, y)
         inner = corrupt(x[:, :, 2:-2, 2:-2], name)
         # files have 8 bits
         levels = (inner.add(1).mul(127.5)).round().div(127.5).sub(1)
-        torch.testing.assert_close(strange[:, :, 2:-2, 2:-2], levels)
-        border = strange.clone()
+        torch.testing.assert_close(corrupted[:, :, 2:-2, 2:-2], levels)
+        border = corrupted.clone()
         border[:, :, 2:-2, 2:-2] = -1
         assert (border == -1).all(), "the border stays black"
     assert len({everything(s)[0].numpy().tobytes() for s in data.sets.values()}) == 12
@@ -174,7 +174,7 @@ def test_letters_are_the_same_each_time_and_fit_where_digits_do() -> None:
         assert len({letter.numpy().tobytes() for letter in same}) == 4
 
 
-def test_letters_are_none_that_look_like_digits() -> None:
+def test_no_letter_looks_like_a_digit() -> None:
     assert not set("OoQDIilZzSsGbBgq01234568789") & set(LETTERS)
     assert len(set(LETTERS)) == len(LETTERS) == 36
     assert len(set(FONTS)) == len(FONTS)

@@ -1,4 +1,4 @@
-"""Data to measure detection on: ID images, and sets of OOD images paired with them."""
+"""Data for measuring detection: ID images, and sets of OOD images paired with them."""
 
 from lightning_gans.ood.datasets.celeba import CelebAOOD
 from lightning_gans.ood.datasets.corrupted import Corrupted

@@ -1,4 +1,4 @@
-"""Faces, and eight sets that are none (thesis, section 4.3.3)."""
+"""Faces, and eight OOD sets (thesis, section 4.3.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch.utils.data import Dataset, Subset
 from lightning_gans.data import CelebA, DataMissing, Folder
 from lightning_gans.data.images import Crop
 from lightning_gans.data.tensors import Batch
-from lightning_gans.ood.datasets.ood_data import OODData, size
+from lightning_gans.ood.batches import size
+from lightning_gans.ood.datasets.ood_data import OODData
 from lightning_gans.rng import stream
 
 NAMES = (
@@ -27,17 +28,17 @@ NAMES = (
 
 
 class CelebAOOD(OODData):
-    """CelebA's test faces beside objects, plants, animals, tissue and cells.
+    """CelebA's test faces, and sets of objects, plants, animals, tissue and cells.
 
-    Images of a set are taken in a random order that is always the same, for by name they would be
-    sorted by class; so they are paired with faces at random, as in the thesis's experiments.
+    Images of a set are in a random order that is always the same, since file names would sort them
+    by class. They are thus paired with faces at random, as in the thesis's experiments.
 
     Args:
-        root: folder with ``celeba``, as ``CelebA`` takes it, and a folder of images for each of
-            :data:`NAMES`; sets without one are missing.
+        root: folder with ``celeba``, the root of ``CelebA``, and a folder of images for each of
+            :data:`NAMES`; sets without a folder are missing.
         resolution: height and width to which images are resized (cubic, antialiased), in pixels.
-        crop: of the faces, what is kept before the resizing, as ``CelebA`` takes it; other images
-            are squashed to a square.
+        crop: what is kept of the faces before resizing, as in ``CelebA``; other images are
+            squashed to a square.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -45,6 +46,7 @@ class CelebAOOD(OODData):
         ValueError: if an argument is out of its range.
     """
 
+    name = "celeba_ood"
     name = "celeba_ood"
     near = 0.5
 
@@ -58,6 +60,7 @@ class CelebAOOD(OODData):
         workers: int = 0,
     ) -> None:
         super().__init__(batch_size, workers)
+        self.root, self.resolution, self.crop = root, resolution, crop
         self.root, self.resolution, self.crop = root, resolution, crop
         folder = Path(root).expanduser()
         self.faces = CelebA(str(folder / "celeba"), resolution=resolution, crop=crop)
@@ -73,11 +76,11 @@ class CelebAOOD(OODData):
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Of the faces: two for each attribute."""
+        """Labels of the faces: two classes for each attribute."""
         return self.faces.classes
 
     def prepare_data(self) -> None:
-        """Decode every face once, in one process; the others find the result remembered."""
+        """Decode every face once, in one process; the others read its cached result."""
         self.faces.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Digits that are corrupted when they are asked for."""
+"""Digits that are corrupted on access."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch.utils.data import Dataset
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed
 from lightning_gans.ood.corruptions import corrupt
 
-# on each side, what makes 28×28 into 32×32
+# black pixels on each side, which make 32×32 of 28×28
 BORDER = 2
 
 
 class Corrupted(Dataset[Batch]):
     """Padded digits, corrupted within their 28×28 pixels: the border stays black.
 
-    Rounded to 8 bits, as the files of MNIST-C are; else their many grey levels would tell them from
-    digits.
+    They are rounded to 8 bits as in the files of MNIST-C; otherwise their many grey levels would
+    distinguish them from digits.
 
     Args:
-        digits: 32×32, of which the outer two pixels on each side are padding.
+        digits: 32×32, with two pixels of padding on each side.
         name: of the corruption.
-        seed: of what is drawn.
+        seed: of the random parts of the corruption.
     """
 
     def __init__(self, digits: TensorImages, name: str, seed: int = 0) -> None:
@@ -39,7 +39,7 @@ class Corrupted(Dataset[Batch]):
         return x[0], y[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A whole batch, at once if the indices follow one another."""
+        """A whole batch, corrupted at once if the indices are consecutive."""
         x, y = self.digits.__getitems__(indices)
         x = x[:, :, BORDER:-BORDER, BORDER:-BORDER]
         first = indices[0]

@@ -1,4 +1,4 @@
-"""Letters in the manner of MNIST's digits, drawn from fonts that are always there."""
+"""Letters that look like MNIST's digits, drawn from fonts that matplotlib installs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightning_gans.errors import InputError
 from lightning_gans.rng import stream
 
 LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwxy"
-"""Without those that may be taken for a digit: D O Q o for 0, I i l for 1, Z z for 2, S s for 5,
+"""Without those that look like a digit: D O Q o for 0, I i l for 1, Z z for 2, S s for 5,
 G b for 6, B for 8, g q for 9."""
 
 FONTS = (
@@ -40,29 +40,29 @@ FONTS = (
     "cmti10",
     "cmtt10",
 )
-"""Free fonts that matplotlib brings along."""
+"""Free fonts that matplotlib installs."""
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-# pixels of a letter before it is made small: of the type, and of the sheet it is drawn on
+# in pixels, before a letter is scaled down: the font size, and the side of the sheet it is drawn on
 _TYPE, _SHEET = 96, 256
 
 
 class Letters(Dataset[Batch]):
     """Letters, white on black, 1×32×32, prepared as MNIST's digits were (LeCun et al. 1998).
 
-    Slightly turned and slanted, scaled to fit 20×20 pixels with smooth edges, put into 28×28 by
-    their centre of mass, and padded. Image i depends on the seed and i alone; its label is the
-    place of its letter in :data:`LETTERS`, of which all come equally often.
+    Slightly rotated and slanted, scaled to fit 20×20 pixels with smooth edges, placed in 28×28 by
+    their centre of mass, and padded. Image i depends only on the seed and on i. Its label is the
+    index of its letter in :data:`LETTERS`; all letters are equally frequent.
 
     Args:
         n: how many.
-        seed: of fonts, turns and slants.
+        seed: of fonts, angles and slants.
     """
 
     def __init__(self, n: int = 10_000, seed: int = 0) -> None:
         if n < 0:
-            raise InputError(f"expected a number of letters from 0 on, got {n}")
+            raise InputError(f"expected at least 0 letters, got {n}")
         self.n, self.seed = n, seed
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Letters(Dataset[Batch]):
         u = torch.rand(3, generator=stream(f"letter {index}", self.seed)).tolist()
         letter = index % len(LETTERS)
         font = FONTS[int(u[0] * len(FONTS))]
-        # up to 15 degrees to either side, and up to a slope of 0.2
+        # at most 15 degrees in either direction, and a slant of at most 0.2
         pixels = _drawn(LETTERS[letter], font, math.radians(30 * u[1] - 15), 0.4 * u[2] - 0.2)
         return to_signed(torch.from_numpy(pixels)[None]), torch.tensor(letter)
 
@@ -86,7 +86,7 @@ class Letters(Dataset[Batch]):
 
 @cache
 def _sheet(letter: str, font: str) -> Image.Image:
-    """A large letter in the middle of a sheet."""
+    """A large letter at the centre of a sheet."""
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
     sheet = Image.new("L", (_SHEET, _SHEET))
     middle = (_SHEET / 2, _SHEET / 2)
@@ -98,7 +98,7 @@ def _sheet(letter: str, font: str) -> Image.Image:
 
 def _drawn(letter: str, font: str, angle: float, slant: float) -> Bytes:
     """A letter of 32×32 pixels, 0 to 255."""
-    # where a pixel of the result is on the sheet: turned about the middle, then slanted
+    # from a pixel of the result to its place on the sheet: rotated about the centre, then slanted
     c, s, m = math.cos(angle), math.sin(angle), _SHEET / 2
     a, b, d, e = c + slant * s, -s + slant * c, s, c
     matrix = (a, b, m - a * m - b * m, d, e, m - d * m - e * m)
@@ -111,7 +111,7 @@ def _drawn(letter: str, font: str, angle: float, slant: float) -> Bytes:
     small = np.asarray(glyph.resize((width, height), Image.Resampling.BOX), np.float64)
     rows, columns = np.indices(small.shape)
     weight = small.sum()
-    # the middle of 28 pixels is between the 14th and the 15th; 2 of padding
+    # the centre of 28 pixels is between the 14th and the 15th; plus 2 of padding
     top = round(15.5 - float((rows * small).sum()) / weight)
     left = round(15.5 - float((columns * small).sum()) / weight)
     top, left = min(max(top, 2), 30 - height), min(max(left, 2), 30 - width)

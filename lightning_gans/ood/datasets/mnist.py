@@ -1,4 +1,4 @@
-"""Digits, and twelve sets and letters that are none (thesis, section 4.3.1)."""
+"""Digits, and thirteen OOD sets (thesis, section 4.3.1)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from lightning_gans.ood.datasets.ood_data import OODData
 
 
 class MNISTOOD(OODData):
-    """MNIST's test digits beside ten corruptions of them, clothes, cursive Japanese, letters.
+    """MNIST's test digits, ten corruptions of them, FashionMNIST, KMNIST and letters.
 
-    The corruptions are of the same digits, paired by index, within 28×28 pixels. Clothes and
-    Japanese are the test images of FashionMNIST and KMNIST, in each fold. (The thesis has no
-    letters, and takes other clothes and Japanese in each fold.)
+    The corruptions are of the same digits, paired by index, within 28×28 pixels. FashionMNIST and
+    KMNIST are their test images, the same in each fold. (The thesis has no letters, and takes other
+    images of FashionMNIST and KMNIST in each fold.)
 
     Args:
-        root: folder that has, or gets, ``MNIST/raw``, ``FashionMNIST/raw`` and ``KMNIST/raw``;
-            without the last two, the sets are missing.
-        download: fetch the files if they are not there.
-        fold: of MNIST's 7 folds, the one whose digits are ID, from 0; the publisher's test images
-            without.
+        root: folder with ``MNIST/raw``, ``FashionMNIST/raw`` and ``KMNIST/raw``; a download puts
+            them there. Without one of the last two, its set is missing.
+        download: download the files if they are missing.
+        fold: which of MNIST's 7 folds is ID, 0 to 6; None for the publisher's test images.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -36,6 +35,9 @@ class MNISTOOD(OODData):
 
     image_shape = (1, 32, 32)
     classes = (10,)
+    name = "mnist_ood"
+    padding = MNIST.padding
+    loading_arguments = MNIST.loading_arguments
     name = "mnist_ood"
     padding = MNIST.padding
     loading_arguments = MNIST.loading_arguments
@@ -51,6 +53,7 @@ class MNISTOOD(OODData):
     ) -> None:
         super().__init__(batch_size, workers)
         self.root, self.download, self.fold = root, download, fold
+        self.root, self.download, self.fold = root, download, fold
         self.digits = MNIST(root, download, fold)
         self.others = {
             "fashion_mnist": FashionMNIST(root, download),
@@ -58,7 +61,7 @@ class MNISTOOD(OODData):
         }
 
     def prepare_data(self) -> None:
-        """Download the files if that is allowed and any is missing.
+        """Download the files if ``download`` is set and any is missing.
 
         Raises:
             DataMissing: if the download of the digits fails.
@@ -68,10 +71,10 @@ class MNISTOOD(OODData):
             try:
                 other.prepare_data()
             except DataMissing:
-                continue  # setup says so
+                continue  # setup reports it
 
     def setup(self, stage: str | None = None) -> None:
-        """Read what is there, once.
+        """Read the files, once.
 
         Raises:
             DataMissing: if MNIST is not there.

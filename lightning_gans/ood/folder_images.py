@@ -1,4 +1,4 @@
-"""Any folder of images as a model takes them, and what could not be read."""
+"""Images of any folder, prepared as the images that a model was trained on."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, find_images, 
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 
-# data whose images of SMALL pixels are given black pixels on each side, not resized
-FRAMED = ("MNIST", "FashionMNIST", "KMNIST", "MNIST5k", "MNISTOOD")
-SMALL = (28, 28)
-FRAME: Crop = (-2, -2, -2, -2)
 
-
-class Treated(Dataset[Batch]):
-    """Image files, each cropped in a way of its own.
+class CroppedImages(Dataset[Batch]):
+    """Image files, each with a crop of its own.
 
     Args:
         paths: the files.
-        crops: what is kept of each; pixels that are not there are black.
+        crops: which part of each is kept; pixels outside the image are black.
         resolution: height and width of the result.
         channels: 1 (grey) or 3 (RGB).
     """
@@ -49,23 +44,23 @@ class Treated(Dataset[Batch]):
             channels=channels,
         )
         self.crops = crops
-        self.ways = {crop: files(crop=crop) for crop in set(crops)}
+        self.by_crop = {crop: files(crop=crop) for crop in set(crops)}
 
     def __len__(self) -> int:
         return len(self.crops)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.ways[self.crops[index]][index]
+        return self.by_crop[self.crops[index]][index]
 
 
 @dataclass(frozen=True)
-class OwnImages:
-    """The images of a folder and the folders in it.
+class FolderImages:
+    """The images of a folder and its subfolders.
 
     Attributes:
         names: of all files, relative to the folder, sorted.
         reasons: by name, why a file cannot be scored.
-        images: the others, in the same order.
+        images: the other files, in the same order.
     """
 
     names: list[str]
@@ -79,7 +74,7 @@ class OwnImages:
 
 
 def list_images(root: Path) -> list[str]:
-    """The names of all images of a folder and the folders in it, relative to it, sorted.
+    """The names of all images of a folder and its subfolders, relative to it, sorted.
 
     Raises:
         DataMissing: if there is no such folder, or no image in it.
@@ -88,22 +83,24 @@ def list_images(root: Path) -> list[str]:
         raise DataMissing(f"there is no folder {root}; give images=FOLDER, where your images are")
     names = find_images(root)
     if not names:
-        raise DataMissing(f"no images ({' '.join(SUFFIXES)}) in {root} or the folders in it")
+        raise DataMissing(f"no images ({' '.join(SUFFIXES)}) in {root} or its subfolders")
     return names
 
 
-def own_images(root: Path, names: list[str], shape: tuple[int, ...], data: str) -> OwnImages:
-    """See which images can be read, and treat them as the held-out images are.
+def folder_images(
+    root: Path, names: list[str], shape: tuple[int, ...], description: str
+) -> FolderImages:
+    """Check which images can be read, and prepare them as the held-out images are prepared.
 
-    They are cropped as those are, by default to the largest centred square, and resized. Images of
-    28×28 pixels, for models of MNIST or its siblings, are framed with black as those are: a digit
-    that fills 32 pixels is stranger.
+    They are cropped as those are, by default to the largest centred square, and resized. If those
+    are padded, images of the size before padding are padded too: a digit of MNIST that fills all 32
+    pixels would be more anomalous.
 
     Args:
         root: the folder.
         names: of the images, as :func:`list_images` finds them.
         shape: (channels, height, width) that the model takes.
-        data: of the held-out images, as an ``Origin`` has them.
+        description: of the held-out images, by :meth:`lightning_gans.data.DataModule.describe`.
 
     Raises:
         InputError: if the model takes no square images.
@@ -112,14 +109,17 @@ def own_images(root: Path, names: list[str], shape: tuple[int, ...], data: str) 
         raise InputError(
             f"images=FOLDER is for models of square images, grey or RGB; this one takes {shape}"
         )
-    usual, framed = crop_of(data), json.loads(data)["class_path"].rpartition(".")[2] in FRAMED
+    default_crop, padding = preparation(description)
+    unpadded = shape[1] - 2 * padding
     reasons: dict[str, str] = {}
     crops: list[Crop] = []
     for name, found in zip(names, check_readable(root, names), strict=True):
         if isinstance(found, str):
             reasons[name] = found
             continue
-        crop = FRAME if framed and found == SMALL else usual
+        is_unpadded = padding > 0 and found == (unpadded, unpadded)
+        # a negative margin is padding
+        crop: Crop = (-padding,) * 4 if is_unpadded else default_crop
         try:
             kept(found, crop)
         except ValueError as error:
@@ -127,10 +127,12 @@ def own_images(root: Path, names: list[str], shape: tuple[int, ...], data: str) 
         else:
             crops.append(crop)
     paths = [str(root / name) for name in names if name not in reasons]
-    return OwnImages(names, reasons, Treated(paths, crops, shape[1], 1 if shape[0] == 1 else 3))
+    images = CroppedImages(paths, crops, shape[1], 1 if shape[0] == 1 else 3)
+    return FolderImages(names, reasons, images)
 
 
-def crop_of(data: str) -> Crop:
-    """What held-out images keep, of the data they are from, as an ``Origin`` has them."""
-    crop = (json.loads(data).get("init_args") or {}).get("crop", "center")
-    return cast(Crop, tuple(crop) if isinstance(crop, list) else crop)
+def preparation(description: str) -> tuple[Crop, int]:
+    """The crop and the padding of data, from their description."""
+    described = json.loads(description)
+    crop = (described.get("init_args") or {}).get("crop", "center")
+    return cast(Crop, tuple(crop) if isinstance(crop, list) else crop), described.get("padding", 0)

@@ -1,4 +1,4 @@
-"""Scores of a trained model beside plain formulas of what its networks give."""
+"""Scores of a trained model against plain formulas of the outputs of its networks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_scores_of_codes_are_plain_formulas() -> None:
     torch.testing.assert_close(again["feature_error"], (difference**2).mean(1))
 
 
-def test_the_models_own_verb_gives_the_same_digits() -> None:
+def test_ood_score_of_the_model_is_its_nll() -> None:
     x = images()
     models: list[Model] = [traced(DLSGAN), traced(InfoGAN)]
     for model in models:
@@ -94,7 +94,7 @@ def test_the_models_own_verb_gives_the_same_digits() -> None:
 
 
 @torch.no_grad()
-def test_infogan_has_a_score_of_its_own() -> None:
+def test_infogan_predicts_a_variance() -> None:
     model, x = traced(InfoGAN), images()
     made = scorer(model)
     assert made.names == ("nll", "typicality", "nll_own", "reconstruction")
@@ -118,7 +118,7 @@ def test_models_without_a_traced_variance_reconstruct() -> None:
     codes = {
         auto: auto.encoder(x).code,
         vae: vae.encoder(x).code[:, :6],
-        # its prior holds a v, but of another network's codes
+        # its prior traces a variance, but of another network's codes
         encoder: encoder.encoder(x).code * encoder.prior.scale(),
         untraced: untraced.discriminator(x).code,
     }
@@ -127,7 +127,7 @@ def test_models_without_a_traced_variance_reconstruct() -> None:
         assert made.names == ("reconstruction",)
         expected = ((x - model.generator(code)) ** 2).mean((1, 2, 3))
         torch.testing.assert_close(made(x)["reconstruction"], expected)
-        with pytest.raises(InputError, match=r"gives no score 'nll'; it gives reconstruction"):
+        with pytest.raises(InputError, match=r"has no score 'nll'; it has reconstruction"):
             scorer(model, ("nll",))
 
 
@@ -137,7 +137,7 @@ def test_a_classifier_learns_thresholds_from_training_images() -> None:
     model, x, training = Classifier(SHAPE, (10,), num_features=12).eval(), images(), images(40, 5)
     made = scorer(model)
     plain = ("softmax", "energy(t=1)", "energy(t=10)")
-    assert made.learns
+    assert made.percentiles == (0.85, 0.9, 0.95, 1)
     assert made.names == plain
     features = model.backbone(x).code.relu()
     logits = model.head(features)
@@ -174,7 +174,7 @@ def test_a_classifier_learns_thresholds_from_training_images() -> None:
 def test_logits_of_several_labels_count_label_by_label() -> None:
     torch.manual_seed(4)
     model, x = Classifier(SHAPE, (2, 3), num_features=8).eval(), images()
-    logits = model.read_classes(x)
+    logits = model.class_logits(x)
     first, second = logits[:, :2], logits[:, 2:]
     found = scorer(model)(x)
     energy = -first.exp().sum(1).log() - second.exp().sum(1).log()
@@ -188,9 +188,9 @@ def test_class_conditional_models_score_by_their_logits() -> None:
     model = ACGAN(SHAPE, (10,), latent_dim=4).eval()
     made = scorer(model)
     assert made.names == ("softmax", "energy(t=1)", "energy(t=10)")
-    assert not made.learns
+    assert not made.percentiles
     with torch.no_grad():
-        energy = -model.read_classes(images()).logsumexp(1)
+        energy = -model.class_logits(images()).logsumexp(1)
     torch.testing.assert_close(made(images())["energy(t=1)"], energy)
 
 
@@ -245,8 +245,8 @@ def test_a_model_in_training_is_scored_as_in_evaluation() -> None:
     assert not found["reconstruction"].requires_grad
 
 
-def test_a_model_that_can_tell_nothing_is_named() -> None:
-    with pytest.raises(UserError, match=r"^a GAN cannot tell .* neither encodes nor classifies"):
+def test_a_model_without_scores_is_named() -> None:
+    with pytest.raises(UserError, match=r"^a GAN has no OOD score: it neither encodes nor"):
         scorer(GAN(SHAPE, latent_dim=4))
 
 
