@@ -78,7 +78,7 @@ def energy(z: Tensor, prior: Prior) -> Tensor:
 
 
 def lukaszyk_karmowski(z: Tensor, prior: Prior) -> Tensor:
-    """Łukaszyk-Karmowski distance: E|zᵢ - A|, mean over elements (Cho 2020).
+    """Łukaszyk-Karmowski distance: E|zᵢ - A|, mean over elements (Cho, short paper).
 
     Not a metric on distributions: the minimum is where every element is the prior's median.
 

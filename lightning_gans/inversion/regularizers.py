@@ -2,7 +2,7 @@
 
 They are not weighted here; the weight λ is an argument of
 :func:`~lightning_gans.inversion.recover`. Which priors each one allows follows (Cho 2021, Table 6)
-and (Cho 2020, Table 1).
+and (Cho, short paper, Table 1).
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class NormalRegularizer(Regularizer, ABC):
 
 
 class Bhattacharyya(NormalRegularizer):
-    """-log Σ exp(-tᵢ²/4) of the standardised elements t, as computed in (Cho 2020).
+    """-log Σ exp(-tᵢ²/4) of the standardised elements t, as computed in (Cho, short paper).
 
     The minimum is where every element is the prior's mean.
     """
@@ -196,7 +196,7 @@ class ZScoreSquare(NormalRegularizer):
 
 
 class ZScoreAbsolute(NormalRegularizer):
-    """Mean of the absolute z-scores (Cho 2020)."""
+    """Mean of the absolute z-scores (Cho, short paper)."""
 
     def penalty(self, z: Tensor, y: Tensor, prior: Prior, random: torch.Generator) -> Tensor:
         mean, std = self.standardized(prior)
