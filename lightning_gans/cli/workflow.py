@@ -35,6 +35,7 @@ SYNONYMS = {
     "calibration": "data",
     "score": "scores",
     "fold": "data.fold",
+    "strangest": "most_anomalous",
 }
 
 
@@ -132,7 +133,15 @@ def understand(argv: Sequence[str], parameters: Mapping[str, Parameter], groups:
             request.values.setdefault(key, []).append(given)
         else:
             request.values[key] = [given if dot else named(parameters[head], given)]
+    if "data_changes" in parameters and "data" not in request.sections:
+        # dotted keys are of the run's own data if no others are named
+        request.values = {change_of_data(k): v for k, v in request.values.items()}
     return request
+
+
+def change_of_data(key: str) -> str:
+    """``data_changes.root`` for ``data.root``; other keys as they are."""
+    return f"data_changes.{key.removeprefix('data.')}" if key.startswith("data.") else key
 
 
 def synonym(key: str, parameters: Mapping[str, Parameter]) -> str:
