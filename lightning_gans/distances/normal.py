@@ -15,8 +15,8 @@ from lightning_gans.priors import Prior, normal_element
 def bhattacharyya(z: Tensor, prior: Prior) -> Tensor:
     """-log Σ exp(-tᵢ²/4), t = (z - mean)/std: a code's elements as points of equal mass.
 
-    The Bhattacharyya distance as computed in (Cho, short paper). It sums square roots of the density at the
-    elements, so the minimum is where every element is the mean; it can be negative.
+    The Bhattacharyya distance as computed in (Cho, short paper). It sums square roots of the
+    density at the elements, so the minimum is where every element is the mean; it can be negative.
 
     Args:
         z: codes, (n, L).
