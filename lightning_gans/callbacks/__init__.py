@@ -1,4 +1,4 @@
-"""What happens around training: parts of batches, averages, measures, pictures, checkpoints."""
+"""Callbacks: averaged weights, evaluation, pictures, checkpoints and predictions."""
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.ema import EMA

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the newest, and the best by a metric."""
+"""Saves the newest checkpoints of a run, and the best by a metric."""
 
 from __future__ import annotations
 
@@ -23,40 +23,41 @@ from lightning_gans.runs.checkpoint_format import is_checkpoint_name
 from lightning_gans.runs.folder import FOLDER
 from lightning_gans.runs.scheduler import requeue
 
-# how many files of each kind stay
+# how many files of each kind are kept
 KEPT = {"last": 2, "best": 1, "failed": 1}
-# signals from the one that can wait longest on
-WEIGHT = (*REQUEUE, signal.SIGTERM, signal.SIGINT)
+# signals, the most urgent last
+URGENCY = (*REQUEUE, signal.SIGTERM, signal.SIGINT)
 
 
 class FolderInUse(UserError, FileExistsError):
-    """A new run was about to write where another run keeps its checkpoints."""
+    """A new run would write into another run's folder of checkpoints."""
 
 
 class Requeued(SystemExit):
-    """The run is saved, and its job waits in SLURM's queue to go on."""
+    """The run is saved, and its job is back in SLURM's queue to resume it."""
 
 
 class Checkpoint(stock.Checkpoint):
-    """Saves ``last-step=N.ckpt`` regularly and on every way out, ``best-step=N.ckpt`` on a record.
+    """Saves ``last-step=N.ckpt`` regularly and at every exit, ``best-step=N.ckpt`` on a new best.
 
-    N counts iterations. A file is written under a temporary name and renamed when it is whole. The
-    newest two are kept, so that there is one to go on from if the newest is damaged; older ones
-    that this run wrote are removed, and no other file ever is.
+    N counts iterations. A file is written under a temporary name and renamed when it is complete.
+    The newest two are kept, so that a run can resume even if the newest is damaged; older ones that
+    this run wrote are removed. No other file is ever removed.
 
-    A checkpoint is of whole iterations. Ctrl-C and SIGTERM stop training after the iteration that
-    is being made (a second Ctrl-C at once), in all processes after the same one. Under SLURM,
-    SIGUSR1 does so too and puts the job back into the queue. An error within an iteration, or one
-    after which a weight is no number, leaves ``failed-step=N.ckpt`` beside the last good one.
+    A checkpoint is always between two iterations. Ctrl-C and SIGTERM stop training after the
+    current iteration (a second Ctrl-C at once), which is the same one in all processes. Under
+    SLURM, SIGUSR1 stops it likewise and requeues the job. After an error within an iteration, or if
+    a weight is non-finite, the checkpoint is ``failed-step=N.ckpt``, and the last good one stays.
 
     Args:
         every: iterations between two saves.
         monitor: the metric that decides which is best, or its first part: ``fid`` stands for
             ``fid/digits`` or ``fid/inception``, whichever is measured. If it is not measured,
             there is no best.
-        mode: whether the least or the greatest value is best.
-        minutes: between two saves, if given: whichever is due first. (Lightning's own interval in
-            time saves nothing where optimisers are stepped by hand; Lightning #21699.)
+        mode: whether the smallest or the largest value is best.
+        minutes: between two saves; None counts iterations only. Whichever is due first decides.
+            (Lightning's own time interval saves nothing with manual optimisation; Lightning
+            #21699.)
 
     Raises:
         ValueError: if ``every`` is less than 1, or ``minutes`` is not above 0.
@@ -77,37 +78,37 @@ class Checkpoint(stock.Checkpoint):
             raise ValueError(f'expected mode "min" or "max", got "{mode}"')
         self.every, self.minutes, self.monitor, self.mode = every, minutes, monitor, mode
         self.best: float | None = None
-        self.written: dict[str, list[str]] = {}  # for each kind, this run's files, newest last
+        self.written: dict[str, list[str]] = {}  # this run's files of each kind, newest last
         self.training = False  # whether there is something new to save
-        self.whole = True  # whether all of an iteration is done
-        self.heard = 0  # which signal all processes know of, as _heard tells
+        self.between = True  # whether no iteration is in progress
+        self.agreed = 0  # the signal that all processes know of, as _caught numbers them
         self.saved_at = time.monotonic()
         self.signals: Signals | None = None
 
     # Files
 
     def path(self, trainer: Trainer, kind: str) -> Path:
-        """Where the checkpoint of the iterations made so far goes."""
+        """The file of a checkpoint of the current iteration."""
         name = f"{kind}-step={trainer.global_step}.ckpt"
         return Path(trainer.default_root_dir) / FOLDER / name
 
     def save(self, trainer: Trainer, kind: str) -> None:
-        """Write a checkpoint into the run's folder, then remove those that it makes needless."""
+        """Write a checkpoint into the run's folder, then remove those that it replaces."""
         path = self.path(trainer, kind)
         names = self.written.setdefault(kind, [])
         if path.name not in names:
             names.append(path.name)
-        needless = self._forget(kind)
+        replaced = self._forget(kind)
         temporary = path.with_suffix(".part")
         trainer.save_checkpoint(temporary)
         self.saved_at = time.monotonic()
         if trainer.is_global_zero:
             temporary.replace(path)
-            for name in needless:
+            for name in replaced:
                 (path.parent / name).unlink(missing_ok=True)
 
     def _forget(self, kind: str) -> list[str]:
-        """The files of a kind that are not kept, which this run then knows no more."""
+        """Drop the files of a kind that are not kept from ``written``, and return them."""
         names = self.written[kind]
         self.written[kind] = names[-KEPT[kind] :]
         return names[: -KEPT[kind]]
@@ -124,14 +125,14 @@ class Checkpoint(stock.Checkpoint):
         if not self.written and any(folder.glob("*-step=*.ckpt")):
             raise FolderInUse(
                 f"{folder} holds the checkpoints of another run; give the Trainer a "
-                "default_root_dir of its own, or ckpt_path to go on with that run"
+                "default_root_dir of its own, or ckpt_path to resume that run"
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on there is something to save; signals wait for the end of an iteration."""
-        self.training, self.whole, self.heard = True, True, 0
+        """From here on there is something to save; signals wait until an iteration ends."""
+        self.training, self.between, self.agreed = True, True, 0
         self.saved_at = time.monotonic()
-        # Lightning's own handlers talk to the other processes, or save, within an iteration
+        # Lightning's handlers communicate or save within an iteration
         self.signals = Signals(second=self._interrupt)
 
     def _interrupt(self) -> None:
@@ -140,34 +141,38 @@ class Checkpoint(stock.Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # here what the iteration before logged has been written
-        self._obey(trainer, self.heard)
-        self.whole = False
+        # by now, what the previous iteration logged has been written
+        self._obey(trainer, self.agreed)
+        self.between = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # this callback is the last: averages and all else have seen the iteration
-        self.whole = True
+        # Lightning calls checkpoint callbacks last: the averages have seen the iteration
+        self.between = True
         due = self.minutes is not None and time.monotonic() - self.saved_at >= 60 * self.minutes
-        # what one process hears, and what its clock says, all do
-        heard, late = all_reduce_max([self._heard(), float(due)], pl_module.device)
-        self.heard = int(heard)
+        # a signal or the clock of one process counts for all
+        signal_caught, late = all_reduce_max([self._caught(), float(due)], pl_module.device)
+        self.agreed = int(signal_caught)
         if late or trainer.global_step % self.every == 0:
             self.save(trainer, "last")
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Stop at once; of several processes each has its own number of batches, and goes on."""
+        """Stop at once, unless several processes validate, each with its own number of batches."""
         if trainer.world_size == 1 and self.training:
-            self._obey(trainer, int(self._heard()))
+            self._obey(trainer, int(self._caught()))
 
-    def _heard(self) -> float:
-        """The place of the signal that came, from 1 on, the weightiest last; 0 without."""
+    def _caught(self) -> float:
+        """The position of the caught signal in ``URGENCY``, from 1; 0 without one."""
         caught = self.signals.caught if self.signals else None
-        return float(WEIGHT.index(caught) + 1 if caught in WEIGHT else 0)
+        return float(URGENCY.index(caught) + 1 if caught in URGENCY else 0)
 
-    def _obey(self, trainer: Trainer, heard: int) -> None:
-        """Raise what a signal means, in all processes at the same place.
+    def _obey(self, trainer: Trainer, number: int) -> None:
+        """Raise the exception of a signal, in all processes at the same place.
+
+        Args:
+            trainer: of the run.
+            number: as ``_caught`` returns it.
 
         Raises:
             SIGTERMException: for SIGTERM.
@@ -175,9 +180,9 @@ class Checkpoint(stock.Checkpoint):
             Requeued: if the job was put back into the queue.
             RequeueFailed: if it could not be.
         """
-        if not heard:
+        if not number:
             return
-        caught = WEIGHT[heard - 1]
+        caught = URGENCY[number - 1]
         if caught == signal.SIGTERM:
             raise SIGTERMException
         if caught == signal.SIGINT:
@@ -185,13 +190,13 @@ class Checkpoint(stock.Checkpoint):
         self.save(trainer, "last")
         self.training = False  # nothing is newer than what was just saved
         if trainer.is_global_zero:
-            rank_zero_info(f"job {requeue()} is saved and waits in the queue to go on")
+            rank_zero_info(f"job {requeue()} is saved, and back in the queue to resume")
         raise Requeued(128 + int(caught))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best so far; at the end of a fit it is the last one, under another name."""
+        """Save a new best; after the end of a fit, copy the last checkpoint."""
         if self.training:
-            self._obey(trainer, int(all_reduce_max([self._heard()], pl_module.device)[0]))
+            self._obey(trainer, int(all_reduce_max([self._caught()], pl_module.device)[0]))
         value = self.monitored(trainer)
         if trainer.sanity_checking or value is None or not self.is_record(value):
             return
@@ -210,13 +215,13 @@ class Checkpoint(stock.Checkpoint):
                 (best.parent / name).unlink(missing_ok=True)
 
     def is_record(self, value: float) -> bool:
-        """Whether a value is better than the best so far; what is no number never is."""
+        """Whether a value is better than the best so far; NaN never is."""
         if self.best is None:
             return not math.isnan(value)
         return value < self.best if self.mode == "min" else value > self.best
 
     def monitored(self, trainer: Trainer) -> float | None:
-        """The metric's newest value, if it is measured."""
+        """The newest value of the metric; None if it is not measured."""
         for name, value in trainer.callback_metrics.items():
             if name == self.monitor or name.startswith(f"{self.monitor}/"):
                 return float(value)
@@ -229,27 +234,27 @@ class Checkpoint(stock.Checkpoint):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Save what there is, unless other processes, still training, would wait for ever."""
-        everywhere = isinstance(exception, (SIGTERMException, KeyboardInterrupt, NonFiniteLoss))
-        if self.training and (trainer.world_size == 1 or everywhere):
-            # what cannot be used as input is found before any weight is moved
-            whole = self.whole or isinstance(exception, InputError)
-            good = whole and all(bool(p.isfinite().all()) for p in pl_module.parameters())
+        """Save, unless other processes that still train would wait forever."""
+        in_all = isinstance(exception, (SIGTERMException, KeyboardInterrupt, NonFiniteLoss))
+        if self.training and (trainer.world_size == 1 or in_all):
+            # invalid input is found before any weight is changed
+            consistent = self.between or isinstance(exception, InputError)
+            good = consistent and all(bool(p.isfinite().all()) for p in pl_module.parameters())
             self.save(trainer, "last" if good else "failed")
         self._leave()
 
     def _leave(self) -> None:
         self.training = False
         if self.signals is not None:
-            self.signals.give_back()
+            self.signals.restore()
             self.signals = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far, and which files are this run's."""
+        """The best value so far, and the names of this run's files."""
         return {"best": self.best, "written": {kind: list(n) for kind, n in self.written.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; what is no name of a run's checkpoint is left alone."""
+        """Resume from a checkpoint; names that are not those of a run's checkpoints are ignored."""
         self.best = state_dict["best"]
         self.written = {
             kind: [name for name in names if is_checkpoint_name(name)]

@@ -1,4 +1,4 @@
-"""The latents of evaluations: the same set every time, whoever draws which of them."""
+"""The latents of evaluations: the same every time, whichever process draws them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ BLOCK = 256
 
 
 class FixedDraws:
-    """Latents, and conditions of class-conditional models, that depend on their index alone.
+    """Latents, and conditions of class-conditional models, that depend only on their index.
 
-    They are drawn in blocks, each from a stream of its own, so that neither the size of batches nor
-    the number of processes among which they are shared changes any of them, but for the rounding
-    and the random numbers of other kinds of devices.
+    They are drawn in blocks, each from its own random stream, so that neither the batch size nor
+    the number of processes changes any of them. CPU and GPU draw different numbers.
 
     Args:
-        prior: of the latents.
-        categories: of the conditions; None without.
-        device: where they are drawn.
+        prior: the distribution of the latents.
+        categories: the distribution of the conditions; None if the model has none.
+        device: on which they are drawn.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class FixedDraws:
         self.z = self.c = torch.empty(0)
 
     def take(self, indices: range) -> tuple[Tensor, ...]:
-        """The latents of these indices, (n, latent_dim), and their conditions if there are any."""
+        """The latents of these indices, (n, latent_dim), and any conditions, (n, sum(classes))."""
         found: list[tuple[Tensor, ...]] = []
         position = 0
         while position < len(indices):

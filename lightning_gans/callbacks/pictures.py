@@ -13,35 +13,38 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models.base.capabilities import Decodes, Encodes, Generates, Reconstructs
-from lightning_gans.models.base.model import Batch, Model
+from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
+from lightning_gans.models.base.model import Batch
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
 from lightning_gans.rng import stream
-
-FOLDER = "images"
+from lightning_gans.runs.folder import PICTURES
 
 
 class Pictures(Callback):
     """Draws what the model makes whenever Lightning validates or tests, with averaged weights.
 
-    Files ``images/<name>-step=<iterations>.png`` in the run's folder, and the same as image panels
-    in wandb and TensorBoard:
+    The pictures are files ``images/<name>-step=<iterations>.png`` in the run's folder, and image
+    panels in wandb and TensorBoard:
 
-    - ``samples``: decoded from the same latents every time; of class-conditional models a row for
-      each latent and a column for each category (thesis, Fig. 10 and 43);
-    - ``reconstructions``: held-out images, each above its reconstruction, if there is an encoder;
-    - ``traversals``: the first held-out image's code (without an encoder, a drawn one) while one
-      element goes from -2 to 2, for the elements with the largest scale, which are the most
-      informative ones (thesis, Fig. 23-25).
+    - ``samples``: generated from the same latents every time; for class-conditional models a row
+      for each latent and a column for each category (thesis, Fig. 10 and 43);
+    - ``reconstructions``: validation images, each above its reconstruction, if the model
+      reconstructs;
+    - ``traversals``: images while one element of a code moves from -2 to 2, for the elements with
+      the largest scale, which are the most informative ones (thesis, Fig. 23-25). The code is that
+      of the first validation image, or a sampled one if the model has no encoder.
 
-    Samples and traversals are of models that generate; classifiers leave no pictures.
+    Samples and traversals need a model that generates; classifiers have no pictures.
 
     Args:
-        samples: number of samples, drawn in rows of ``columns``.
+        samples: number of samples, shown in rows of ``columns``.
         columns: images in a row of samples and of reconstructions.
         dimensions: number of elements to traverse.
         steps: images in a traversal.
+
+    Raises:
+        ValueError: if a number is out of its range.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Pictures(Callback):
             )
         self.samples, self.columns = samples, columns
         self.dimensions, self.steps = dimensions, steps
-        self.held_out: Tensor | None = None
+        self.real: Tensor | None = None
 
     def on_validation_batch_end(
         self,
@@ -65,57 +68,62 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first held-out images."""
+        """Keep the first validation images."""
         wanted = self.samples if len(batch[0].shape) < 4 else 2 * self.columns
         if batch_idx == 0:
-            self.held_out = batch[0][:wanted]
-        elif self.held_out is not None and len(self.held_out) < wanted:
-            self.held_out = torch.cat([self.held_out, batch[0]])[:wanted]
+            self.real = batch[0][:wanted]
+        elif self.real is not None and len(self.real) < wanted:
+            self.real = torch.cat([self.real, batch[0]])[:wanted]
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw."""
+        """Draw, save and log the pictures."""
         assert isinstance(pl_module, Model)
-        if trainer.is_global_zero and self.held_out is not None:
-            for name, picture in self.draw(pl_module, self.held_out).items():
+        if trainer.is_global_zero and self.real is not None:
+            for name, picture in self.draw(pl_module, self.real).items():
                 save(trainer, name, picture, pl_module.iterations)
 
-    def draw(self, model: Model, held_out: Tensor) -> dict[str, Tensor]:
-        """The pictures by name, each uint8 (3, height, width)."""
+    def draw(self, model: Model, real: Tensor) -> dict[str, Tensor]:
+        """The pictures by name, each uint8 (3, height, width).
+
+        Args:
+            model: in evaluation mode.
+            real: validation images or points, at least one.
+        """
         if isinstance(model, Generates) and model.categories is not None:
-            return self.draw_categories(model, model.categories, held_out)
+            return self.draw_categories(model, model.categories, real)
         pictures: dict[str, Tensor] = {}
         if len(model.image_shape) == 3 and isinstance(model, Reconstructs):
-            columns = min(self.columns, len(held_out))
-            pictures["reconstructions"] = grid(pairs(held_out, model, columns), columns)
+            columns = min(self.columns, len(real))
+            pictures["reconstructions"] = grid(paired(real, model, columns), columns)
         if not isinstance(model, Generates):
             return pictures
         z = model.prior.sample(self.samples, stream("pictures", device=model.device))
         if len(model.image_shape) != 3:
-            return {"samples": scatter(held_out, model.decode(z))}
+            return {"samples": scatter(real, model.decode(z))}
         pictures["samples"] = grid(model.decode(z), self.columns)
         if self.dimensions:
-            start = model.encode(held_out[:1])[0] if isinstance(model, Encodes) else z[0]
+            start = model.encode(real[:1])[0] if isinstance(model, Encodes) else z[0]
             pictures["traversals"] = grid(self.traverse(model, start), self.steps)
         return pictures
 
     def draw_categories(
-        self, model: Generates, categories: Categories, held_out: Tensor
+        self, model: Generates, categories: Categories, real: Tensor
     ) -> dict[str, Tensor]:
-        """Samples of a class-conditional model: a row for each latent, a column a category.
+        """Samples of a class-conditional model: a row for each latent, a column for each category.
 
-        The columns are the categories of at least 1 %, the likeliest if there is no room for all;
-        of several labels, conditions drawn from P(C).
+        The columns are the categories with a probability of at least 1 %, the most probable ones if
+        there are too many; for several labels, they are conditions drawn from P(C).
         """
         random = stream("pictures", device=categories.probabilities.device)
         if len(model.image_shape) != 3:
             z = model.prior.sample(self.samples, random)
             c = categories.sample(self.samples, random)
             first = c[:, : categories.classes[0]].argmax(1)
-            return {"samples": scatter(held_out, model.decode(z, c), first)}
+            return {"samples": scatter(real, model.decode(z, c), first)}
         p = categories.probabilities
-        likeliest = p.topk(min(self.columns, len(p))).indices
-        # those of at least 1 %; of very many categories none may be
-        used = likeliest[p[likeliest] >= min(0.01, float(p.max()))].sort().values
+        most_probable = p.topk(min(self.columns, len(p))).indices
+        # if there are very many categories, none may have 1 %
+        used = most_probable[p[most_probable] >= min(0.01, float(p.max()))].sort().values
         if len(categories.classes) > 1:
             chosen = categories.sample(self.columns, random)
         else:
@@ -125,7 +133,7 @@ class Pictures(Callback):
         return {"samples": grid(model.decode(z, chosen.repeat(rows, 1)), len(chosen))}
 
     def traverse(self, model: Decodes, z: Tensor) -> Tensor:
-        """Images of z while each of the leading elements goes from -2 to 2, row by row."""
+        """Images of z while one leading element moves from -2 to 2; a row for each element."""
         leading = model.prior.scale().argsort(descending=True)[: self.dimensions]
         line = torch.linspace(-2, 2, self.steps, device=z.device, dtype=z.dtype)
         latents = z.repeat(len(leading), self.steps, 1)
@@ -148,8 +156,8 @@ class Pictures(Callback):
         self.on_validation_epoch_end(trainer, pl_module)
 
 
-def pairs(x: Tensor, model: Reconstructs, columns: int) -> Tensor:
-    """Whole rows of images, each followed by the row of their reconstructions."""
+def paired(x: Tensor, model: Reconstructs, columns: int) -> Tensor:
+    """Rows of images, each above the row of their reconstructions; an incomplete row is dropped."""
     x = x[: len(x) // columns * columns]
     rows = torch.stack([x, model.reconstruct(x)]).view(2, -1, columns, *x.shape[1:])
     return rows.transpose(0, 1).flatten(0, 2)
@@ -162,8 +170,8 @@ def grid(x: Tensor, columns: int) -> Tensor:
 
 
 def save(trainer: Trainer, name: str, picture: Tensor, step: int) -> None:
-    """Write a picture into the run's folder, and hand it to the loggers that show pictures."""
-    folder = Path(trainer.default_root_dir) / FOLDER
+    """Write a picture into the run's folder, and log it where a logger shows pictures."""
+    folder = Path(trainer.default_root_dir) / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(picture.permute(1, 2, 0).numpy())
     image.save(folder / f"{name}-step={step}.png")

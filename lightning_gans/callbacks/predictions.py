@@ -1,4 +1,4 @@
-"""Keeps what ``train.py predict`` computes."""
+"""Saves what ``train.py predict`` computes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from torch import Tensor
 class Predictions(Callback):
     """Writes what ``predict_step`` returns, in order, to ``predictions.safetensors`` in the run.
 
-    Its tensors are ``code`` (n, latent_dim) and ``reconstruction`` (n, *image_shape) in [-1, 1],
-    or ``sample`` for models without encoder, or ``class`` (n,) or (n, labels) and ``logits``
-    (n, sum(classes)) for classifiers. Of N processes, the first writes every N-th image's, from the
-    first on, and the others, likewise from their own, ``predictions-<rank>``.
+    The tensors are those that :meth:`Model.predict_step` names. Of N processes, process r writes
+    those of the images r, r + N, r + 2N, ...; all but the first append ``-<rank>`` to the file's
+    name.
     """
 
     def __init__(self) -> None:
         self.parts: dict[str, list[Tensor]] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an empty file."""
+        """Forget the predictions before."""
         self.parts = {}
 
     def on_predict_batch_end(

@@ -1,4 +1,4 @@
-"""Signals that end a run: noticed when they come, obeyed when an iteration is whole."""
+"""Signals that end a run: recorded when they arrive, acted on between iterations."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from lightning_gans.runs import scheduler
 
 STOP = (signal.SIGINT, signal.SIGTERM)
-# by convention what SLURM is asked to send before a job's time is over; Windows has none
+# by convention, SLURM is asked to send it before a job's time limit; Windows has none
 REQUEUE: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGUSR1",) if hasattr(signal, name)
 )
 
 
 class Signals:
-    """Catches Ctrl-C and SIGTERM, and under SLURM SIGUSR1, until they are given back.
+    """Catches Ctrl-C and SIGTERM, and under SLURM SIGUSR1, until ``restore``.
 
-    A handler that saves or talks to other processes at once may do so within an optimiser's step,
-    or while they talk of something else; so it only takes a note.
+    The handler only records the signal: saving or communicating at once could happen within an
+    optimiser's step, or in the middle of another collective call.
 
     Args:
-        second: what a second Ctrl-C does.
+        second: called on a second Ctrl-C.
 
     Attributes:
-        caught: the first signal that came, if one did.
+        caught: the latest request to stop, otherwise the first SIGUSR1; None if there was neither.
     """
 
     def __init__(self, second: Callable[[], None]) -> None:
@@ -35,19 +35,19 @@ class Signals:
         self.caught: signal.Signals | None = None
         self.replaced: dict[signal.Signals, Any] = {}
         if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread hears signals
+            return  # Python handles signals in the main thread only
         wanted = STOP + (REQUEUE if scheduler.job() is not None else ())
-        self.replaced = {number: signal.signal(number, self._note) for number in wanted}
+        self.replaced = {number: signal.signal(number, self._record) for number in wanted}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.caught == signal.SIGINT:
             self.second()
-        # to be told to stop says more than to be told that there is little time left
+        # a request to stop outranks the warning that time is running out
         if self.caught is None or number in STOP:
             self.caught = signal.Signals(number)
 
-    def give_back(self) -> None:
-        """Restore the handlers that were there before."""
+    def restore(self) -> None:
+        """Reinstall the previous handlers."""
         for number, handler in self.replaced.items():
             signal.signal(number, handler)
         self.replaced = {}

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from lightning_gans.callbacks import EMA, Evaluation, Pictures
-from lightning_gans.callbacks.ema import averaged_of
+from lightning_gans.callbacks.ema import averaged_weights
 from lightning_gans.callbacks.measurements import SampleQuality
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import (
@@ -179,7 +179,7 @@ def test_aiaccel_554_averages_take_batch_norms_statistics_and_no_other_buffer() 
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), norm, DynamicScale(2))
     assert norm.running_mean is not None
     ema = EMA(decay=0.75, warmup=None)
-    ema.average = {name: value.detach().clone() for name, value in averaged_of(model).items()}
+    ema.average = {name: value.detach().clone() for name, value in averaged_weights(model).items()}
     plain = norm.running_mean.clone()
     for step in range(1, 4):
         norm(model[0](torch.randn(8, 3)))
