@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """What a user can mend: says what was expected, what came, and what to do.
+    """What a user can fix: says what was expected, what was given, and what to do.
 
     Mixed into a standard exception where one fits, e.g. ``class DataMissing(UserError,
     FileNotFoundError)``, so that code can catch either.
