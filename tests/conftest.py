@@ -13,11 +13,23 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from lightning_gans.trust import trusting  # noqa: E402
 
 torch.set_num_threads(1)
+
+# the same few examples each time: a test that fails now and then tells little of a change
+settings.register_profile(
+    "few",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the one below, of every test
+)
+settings.load_profile("few")
 
 VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN")
 
