@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -20,6 +20,12 @@ OWN = "lightning_gans"
 # foreign classes that runs of this package have, and what they must be subclasses of
 OPTIMIZERS = "torch.optim"
 LOGGERS = ("TensorBoardLogger", "WandbLogger")
+# modules of version 0.1.0 that have moved to another room
+MOVED = {
+    "lightning_gans.loggers": "lightning_gans.runs.metrics_csv",
+    "lightning_gans.strategies": "lightning_gans.distributed",
+    "lightning_gans.ood.sets": "lightning_gans.ood.datasets",
+}
 
 
 # jsonargparse expects an ImportError or a ValueError of what it imports
@@ -77,7 +83,7 @@ class Trust:
                 "that module, name it too with trust=MODULE"
             )
         if within(path, OWN):
-            found = walk(path, origin, lambda module: within(module, OWN))
+            found = walk_own(path, origin)
             if inspect.isclass(found) and within(str(found.__module__), OWN):
                 return found
         elif within(path, OPTIMIZERS):
@@ -200,6 +206,32 @@ def walk(path: str, origin: str, importable: object) -> object:
                 raise NoSuchClass(f"{origin} names {path}, and there is no such class") from None
         return found
     raise NoSuchClass(f"{origin} names {path}, and there is no such module")
+
+
+def walk_own(path: str, origin: str) -> object:
+    """What an import path of this package names, in this version or in an earlier one.
+
+    A class that is no longer in its old module is looked up by name in the rooms above it, which
+    export their classes.
+
+    Raises:
+        Untrusted: if there is nothing of this name.
+    """
+    moved = path
+    for old, new in MOVED.items():
+        if within(path, old):
+            moved = new + path.removeprefix(old)
+    *modules, name = moved.split(".")
+    rooms = [[*modules[:count], name] for count in range(len(modules) - 1, 1, -1)]
+    for candidate in [moved, *map(".".join, rooms)]:
+        with suppress(NoSuchClass):
+            return walk(candidate, origin, is_own)
+    raise NoSuchClass(f"{origin} names {path}, and there is no such class")
+
+
+def is_own(path: str) -> bool:
+    """Whether a path is of this package."""
+    return within(path, OWN)
 
 
 def within(path: str, module: str) -> bool:

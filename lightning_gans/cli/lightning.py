@@ -40,7 +40,7 @@ from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
-from lightning_gans.models.base.restore import check_resumable, check_weights
+from lightning_gans.models.base.weights import check_resumable, check_weights
 from lightning_gans.runs.checkpoints import read
 from lightning_gans.runs.folder import newest, step_of
 from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run

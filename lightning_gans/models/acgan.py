@@ -12,10 +12,9 @@ from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Classifies, Generates
-from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.mixed_batches import Mixing, MixingFactory, PureBatches, mix, unmix
 from lightning_gans.models.base.model import Batch
-from lightning_gans.models.base.priors_required import require_untraced_prior
+from lightning_gans.models.base.requirements import require_labels, require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,

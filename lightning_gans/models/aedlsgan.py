@@ -10,9 +10,9 @@ from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
 from lightning_gans.models.base.capabilities import Edits, Generates, ScoresOOD, capability
-from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.linear_attributes import LinearAttributes
 from lightning_gans.models.base.model import Batch
+from lightning_gans.models.base.requirements import require_labels
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,

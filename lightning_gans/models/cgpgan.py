@@ -12,7 +12,7 @@ from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Clusters, Generates
 from lightning_gans.models.base.model import Batch
-from lightning_gans.models.base.priors_required import require_untraced_prior
+from lightning_gans.models.base.requirements import require_untraced_prior
 from lightning_gans.networks import (
     ConditionalGeneratorFactory,
     DiscriminatorFactory,

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.models.base.capabilities import ClassifiesByFeatures
-from lightning_gans.models.base.labels_required import require_labels
 from lightning_gans.models.base.model import Batch, Model
+from lightning_gans.models.base.requirements import require_labels
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW
 

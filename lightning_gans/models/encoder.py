@@ -13,8 +13,8 @@ from torch import Tensor
 from lightning_gans.errors import InputError
 from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs
 from lightning_gans.models.base.constructor_spec import constructor_spec
+from lightning_gans.models.base.load import restore
 from lightning_gans.models.base.model import Batch, Model
-from lightning_gans.models.base.restore import restore
 from lightning_gans.networks import DiscriminatorFactory, DiscriminatorOutput, build_discriminator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.runs.checkpoints import find, read

@@ -11,7 +11,7 @@ from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs
 from lightning_gans.models.base.model import Batch
-from lightning_gans.models.base.priors_required import require_standard_normal
+from lightning_gans.models.base.requirements import require_standard_normal
 from lightning_gans.networks import (
     DiscriminatorFactory,
     GeneratorFactory,

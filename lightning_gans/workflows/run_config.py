@@ -21,8 +21,17 @@ from lightning_gans.errors import UserError
 from lightning_gans.metrics import FeatureExtractor
 from lightning_gans.models import Model
 from lightning_gans.models.base.building import Builder, declared, texts
+from lightning_gans.models.base.constructor_spec import path_of
 from lightning_gans.safe_yaml import UnreadableConfig, flaw, read_mapping
-from lightning_gans.trust import Untrusted, current, is_import_path, short, stock_loggers
+from lightning_gans.trust import (
+    OWN,
+    Untrusted,
+    current,
+    is_import_path,
+    short,
+    stock_loggers,
+    within,
+)
 
 # the sections of a run's config, and of which kind the class is that one names
 SECTIONS: dict[str, type | None] = {
@@ -115,8 +124,14 @@ def keep_foreign_measurements(evaluation: dict[str, Any], checker: Checker) -> N
     """Check the classes of further measurements, and drop those of this package.
 
     An evaluation has the package's own anyway, and a second one could be told where to write.
+
+    Raises:
+        UnreadableConfig: if they are not a list.
+        Untrusted: if one is of a class that is not allowed.
     """
     given = evaluation.pop("measurements", None) or []
+    if not isinstance(given, list):
+        raise UnreadableConfig(f"{checker.origin}: expected a list as evaluation.measurements")
     checker.check(given, Measurement)
     paths = [m.get("class_path") if isinstance(m, dict) else m for m in given]
     foreign = [m for m, path in zip(given, paths, strict=True) if not is_own(path)]
@@ -133,11 +148,13 @@ class Checker(Builder):
     """Looks through a config without making anything of it."""
 
     def anywhere(self, value: object) -> None:
-        """Refuse class paths that are not allowed, wherever they stand."""
+        """Refuse class paths that are not allowed, at any depth; update those that have moved."""
         if isinstance(value, dict):
             for key in ("class_path", "_class_path"):
                 if key in value:
-                    self.trust.find(value[key], self.origin)
+                    found = self.trust.find(value[key], self.origin)
+                    if within(value[key], OWN):  # version 0.1.0 may have had it elsewhere
+                        value[key] = path_of(found)
             if "_instantiator" in value:
                 raise Untrusted(f"{self.origin} says by what it is to be made; nothing else may")
         parts: Any = value.values() if isinstance(value, dict) else value

@@ -21,7 +21,7 @@ from lightning_gans.callbacks import Checkpoint, Evaluation, Pictures
 from lightning_gans.data.mnist5k import MNIST5k
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import DigitFeatures, to_uint8
-from lightning_gans.metrics.digit_features import WEIGHTS, digit_weights, trained_digit_classifier
+from lightning_gans.metrics.digit_classifier import WEIGHTS, digit_weights, trained_digit_classifier
 from lightning_gans.models import Classifier
 from lightning_gans.networks import DigitBackbone
 from tests.support.linear_networks import LinearDiscriminator

@@ -21,7 +21,6 @@ from PIL import Image
 import lightning_gans
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.cli import main
-from lightning_gans.cli.ood import main as ood
 from lightning_gans.data.images import open_image
 from lightning_gans.errors import UserError
 from lightning_gans.models import DLSGAN
@@ -387,12 +386,12 @@ def test_a_checkpoint_tells_its_format_and_a_changed_weight(tmp_path: Path) -> N
 
 
 def test_probabilities_are_probabilities() -> None:
-    from lightning_gans.models.base.domains import out_of_domain
+    from lightning_gans.models.base.weights import out_of_range
 
     prior = Categorical((3,))
-    assert out_of_domain(prior) is None
+    assert out_of_range(prior) is None
     prior.p[0] = -0.2
-    assert "probabilities" in str(out_of_domain(prior))
+    assert "probabilities" in str(out_of_range(prior))
 
 
 # Run folders
@@ -467,7 +466,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line in which a command ends."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        ood(words) if words[0] == "score" else main(words)
+        main(["ood", *words] if words[0] == "score" else words)
     assert end.value.code in (1, 2)
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
@@ -498,6 +497,8 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "profiler": lambda c: c["trainer"].update(profiler="strange_evil.make"),
     "strategy": lambda c: c["trainer"].update(strategy=spec("strange_evil.make")),
     "features": lambda c: c["evaluation"].update(features="strange_evil.make"),
+    "measurements": lambda c: c["evaluation"].update(measurements=["strange_evil.make"]),
+    "a measurement": lambda c: c["evaluation"].update(measurements=[spec("strange_evil.make")]),
     "wandb settings": lambda c: c["trainer"].update(
         logger=[{"class_path": WANDB, "dict_kwargs": {"settings": {"_executable": "x"}}}]
     ),
@@ -599,13 +600,19 @@ def test_a_config_does_not_say_where_is_written(run: Path, tmp_path: Path) -> No
 
     def change(config: dict[str, Any]) -> None:
         config["evaluation"]["cache"] = str(tmp_path / "victim")
+        config["evaluation"]["measurements"] = [
+            spec(
+                "lightning_gans.callbacks.measurements.SampleQuality",
+                cache=str(tmp_path / "victim"),
+            )
+        ]
         config["trainer"]["default_root_dir"] = str(tmp_path / "victim")
         config["ckpt_path"] = "other.ckpt"
         config["data"] = spec("lightning_gans.data.MNIST", root="x", download=True)
 
     change_config(run, change)
     config = vetted(run / "config.yaml")
-    assert "cache" not in config["evaluation"]
+    assert not {"cache", "measurements"} & config["evaluation"].keys()
     assert "default_root_dir" not in config["trainer"]
     assert "ckpt_path" not in config
     assert config["data"]["init_args"] == {"root": "x"}

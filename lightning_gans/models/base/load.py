@@ -1,16 +1,24 @@
-"""Trained models back from their checkpoints."""
+"""Trained models from their checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from lightning_gans.compat import Bounded
+from lightning_gans.errors import UserError
+from lightning_gans.models.base.building import Builder
 from lightning_gans.models.base.model import Model
-from lightning_gans.models.base.restore import restore
-from lightning_gans.runs.checkpoints import find, read
-from lightning_gans.trust import trusting
+from lightning_gans.models.base.weights import check_weights, out_of_range
+from lightning_gans.runs.checkpoints import UnreadableCheckpoint, averaged, find, read
+from lightning_gans.trust import NoSuchClass, Untrusted, current, trusting
+
+# while it is built, a model may allocate SHARE times the elements of its weights, LEAST at least
+SHARE, LEAST = 8, 50_000_000
+CALLS = 1_000_000
 
 
 def load(
@@ -20,21 +28,21 @@ def load(
     trust: str | Sequence[str] = (),
     **arguments: object,
 ) -> Model:
-    """A trained model, in eval mode, with the averaged weights.
+    """Load a trained model, in eval mode, with the averaged weights.
 
-    The file is read as data: no code in it is run. Of the classes that it names only this package's
-    own are built, and those of modules that you trust by name.
+    The file is read as data: no code in it is run. It may name only classes of this package and of
+    modules that you trust.
 
     Args:
-        path: a checkpoint, or a run's folder, whose newest checkpoint is taken.
-        device: where to put the model.
-        trust: modules of your own whose classes the checkpoint may name, with their submodules,
-            such as "my.networks".
-        arguments: constructor arguments to use instead of the saved ones; needed for what could
+        path: a checkpoint, or a run's folder; its newest checkpoint is loaded.
+        device: the model's device.
+        trust: your modules whose classes the checkpoint may name, with their submodules, such as
+            "my.networks".
+        arguments: constructor arguments that replace the saved ones; needed for those that could
             not be saved, such as a network given as a lambda.
 
     Raises:
-        UserError: if something could not be saved and is not given.
+        UserError: if an argument could not be saved and is not given.
         Untrusted: if the file names a class of a module that is not trusted.
         CheckpointMissing: if there is no such file, or no checkpoint in the folder.
         UnreadableCheckpoint: if the file is damaged or holds no model of this package.
@@ -48,3 +56,69 @@ def load(
     file = find(Path(path))
     with trusting(trust):
         return restore(read(file), file, **arguments).eval().to(device)
+
+
+def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> Model:
+    """Build a trained model from a checkpoint, with the averaged weights, on the CPU.
+
+    Args:
+        checkpoint: the content of ``file``.
+        file: its path, for messages.
+        arguments: constructor arguments that replace the saved ones.
+
+    Raises:
+        UserError: if an argument could not be saved and is not given.
+        Untrusted: if the file names a class that is not allowed.
+        UnreadableCheckpoint: if the model cannot be built, or its weights are of another model,
+            non-finite or out of range.
+    """
+    missing = [name for name in checkpoint.get("not_saved", []) if name not in arguments]
+    if missing:
+        raise UserError(
+            f"{file} could not save {', '.join(missing)}, which has no import path; give it "
+            f"again: load(path, {missing[0]}=...)"
+        )
+    weights = averaged(checkpoint)
+    elements = max(LEAST, SHARE * sum(value.numel() for value in weights.values()))
+    model = build(checkpoint["hyper_parameters"], str(file), arguments, elements)
+    check_weights(model, checkpoint["state_dict"], file)
+    check_weights(model, weights, file)
+    model.load_state_dict(weights)
+    reason = out_of_range(model)
+    if reason is not None:
+        raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")
+    return model
+
+
+def build(
+    spec: Mapping[str, object],
+    origin: str,
+    given: Mapping[str, object] | None = None,
+    elements: int = 1 << 40,
+) -> Model:
+    """Build a model, with the weights that its constructor gives it.
+
+    Only this package's modules and trusted ones are imported.
+
+    Args:
+        spec: a class and its constructor's arguments, as a checkpoint holds them. An argument that
+            is such a spec itself stands for a model, which is built first.
+        origin: the source of the spec, for messages.
+        given: arguments that replace those of the spec; they may be objects.
+        elements: how many elements of tensors may be allocated.
+
+    Raises:
+        Untrusted: if the spec names a class that is not allowed.
+        UnreadableCheckpoint: if there is no such class, or it does not take these arguments.
+    """
+    try:
+        with Bounded(elements, CALLS):
+            return Builder(origin, current()).model(spec, given or {})
+    except NoSuchClass as error:
+        raise UnreadableCheckpoint(f"{error}; its model cannot be built") from None
+    except (Untrusted, UnreadableCheckpoint):
+        raise
+    # a constructor may raise anything on unexpected arguments
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableCheckpoint(f"{origin}: its model cannot be built: {reason}") from error
