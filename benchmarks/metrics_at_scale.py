@@ -23,7 +23,7 @@ from torch import Tensor
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from lightning_gans.metrics import FrechetDistance, KernelDistance, PrecisionRecall
-from lightning_gans.metrics.samples import SampleMetric
+from lightning_gans.metrics.pairwise import PairwiseMetric
 
 Values = dict[str, float]
 
@@ -39,7 +39,7 @@ def features(samples: int, width: int, seed: int) -> Tensor:
     return found.relu_().mul_(scale / 10)
 
 
-def compared(metric: SampleMetric, real: Tensor, fake: Tensor) -> SampleMetric:
+def compared(metric: PairwiseMetric, real: Tensor, fake: Tensor) -> PairwiseMetric:
     for sample, side in ((real, True), (fake, False)):
         # batches are views: the features are there once, as they are in an evaluation
         for batch in torch.split(sample, 50):

@@ -18,14 +18,14 @@ import torch
 from jsonargparse import _typehints, _util
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, distributions
-from torch.nn.modules.batchnorm import (
-    # without it batch norm of one, two and three dimensions would have to be listed
-    _BatchNorm as BatchNorm,
-)
+from torch.nn.modules.batchnorm import _BatchNorm
 
 # without it an allocation could not be refused before it is made: a checkpoint that declares a
 # network of a terabyte would be built
 from torch.utils._python_dispatch import TorchDispatchMode
+
+# without it batch norm of one, two and three dimensions would have to be listed
+BatchNorm = _BatchNorm
 
 # without it a config's class path could not be stopped before its module runs
 _IMPORT_OBJECT = "import_object"

@@ -38,7 +38,7 @@ from lightning_gans.inversion import (
 )
 from lightning_gans.inversion.evaluation import as_dict, measure
 from lightning_gans.losses import LeastSquares
-from lightning_gans.metrics.digit_features import trained_digit_classifier
+from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Model
 
 FOLDER = Path("runs/inversion")

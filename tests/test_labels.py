@@ -26,7 +26,7 @@ from lightning_gans.labels import (
     softmax,
 )
 from lightning_gans.losses import SoftLabels
-from lightning_gans.metrics.accuracy import Accuracy, Purity
+from lightning_gans.metrics.label_agreement import Accuracy, Purity
 from lightning_gans.models import (
     ACGAN,
     CAGAN,
@@ -232,7 +232,7 @@ def test_purity_is_the_share_of_the_commonest_labels() -> None:
     pairs = itertools.product((found, found // 2), (labels, labels // 2))
     each = [contingency_matrix(b, a).max(0).sum() / 90 for a, b in pairs]
     np.testing.assert_allclose(several.compute(), np.mean(each))
-    with pytest.raises(ValueError, match="Purity was given nothing"):
+    with pytest.raises(ValueError, match="Purity has no values"):
         Purity().compute()
 
 

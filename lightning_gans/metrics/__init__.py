@@ -1,8 +1,7 @@
-"""What a model is measured by: torchmetrics, and the features of images that they compare."""
+"""Metrics of images, latents and labels, and the features of images that some of them compare."""
 
 from __future__ import annotations
 
-from lightning_gans.metrics.accuracy import Accuracy, Purity
 from lightning_gans.metrics.features import (
     DigitFeatures,
     FeatureExtractor,
@@ -12,10 +11,11 @@ from lightning_gans.metrics.features import (
 from lightning_gans.metrics.fingerprint import fingerprint
 from lightning_gans.metrics.frechet import FrechetDistance
 from lightning_gans.metrics.kernel import KernelDistance, SubsetKernelDistance
+from lightning_gans.metrics.label_agreement import Accuracy, Purity
 from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8
-from lightning_gans.metrics.real_statistics import RealSided, RealStatistics
+from lightning_gans.metrics.real_statistics import RealStatistics
 from lightning_gans.metrics.reconstruction import PSNR, SSIM
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "LatentLoss",
     "PrecisionRecall",
     "Purity",
-    "RealSided",
     "RealStatistics",
     "SubsetKernelDistance",
     "active_dimensions",

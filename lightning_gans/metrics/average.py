@@ -1,19 +1,17 @@
-"""A mean over everything that was given, summed in float64: what several measures are."""
+"""The base of metrics that are a mean, summed in float64."""
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 
-from lightning_gans.metrics.states import device_only
+from lightning_gans.metrics.float64_states import Float64Metric
 
 
-class Average(Metric, ABC):
-    """Sum and count, reduced over processes; a subclass adds to them in ``update``."""
+class Average(Float64Metric, ABC):
+    """The mean of all values of all processes; a subclass calls ``add`` in ``update``."""
 
     is_differentiable = False
     full_state_update = False
@@ -27,7 +25,7 @@ class Average(Metric, ABC):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def add(self, values: Tensor) -> None:
-        """Take in values of any shape and precision."""
+        """Add values of any shape and precision."""
         self.total += values.to(self.total.device).double().sum()
         self.count += values.numel()
 
@@ -35,13 +33,8 @@ class Average(Metric, ABC):
         """The mean, float64 scalar.
 
         Raises:
-            ValueError: if nothing was given.
+            ValueError: if there are no values.
         """
         if self.count == 0:
-            raise ValueError(f"{type(self).__name__} was given nothing: update before compute")
+            raise ValueError(f"{type(self).__name__} has no values: call update before compute")
         return self.total / self.count
-
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
-    ) -> nn.Module:
-        return super()._apply(device_only(fn), exclude_state)

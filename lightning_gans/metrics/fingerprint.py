@@ -1,4 +1,4 @@
-"""What a data set is known by: a hash of what it says of itself and of some of its pixels."""
+"""Fingerprints of data sets: hashes of their attributes and of some of their pixels."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from torch.utils.data import Dataset
 
 from lightning_gans.errors import InputError
 
-# examples that are looked at
-_SPREAD = 64
+# how many examples are read
+_EXAMPLES = 64
 
 
 class Hash(Protocol):
-    """What ``hashlib`` makes."""
+    """A hash of ``hashlib``."""
 
     def update(self, data: bytes | memoryview, /) -> None:
-        """Take in bytes."""
+        """Add bytes."""
 
 
 def fingerprint(dataset: Dataset[Any]) -> str:
-    """A hash that differs if the data set does, without reading the whole of it.
+    """A hash that differs between data sets, without reading them completely.
 
-    It depends on the class, the number of examples, the public attributes (numbers, words, tensors,
-    lists of them, data sets within: resolution, channels, crop, labels ...), the names and sizes of
-    the files that are listed, and every bit of 64 examples spread over the whole. Of listed files
-    that all exist, names are taken from the folder they share, so that data may move. It does not
-    see a change to some few images that leaves the sizes of their files as they were.
+    It depends on the class, the number of examples, the public attributes (numbers, strings,
+    tensors, lists of them, nested data sets: resolution, channels, crop, labels ...), the names and
+    sizes of listed files, and every bit of 64 evenly spaced examples. The names of files are
+    relative to the folder that they share, so that data can be moved. A change to a few images
+    that keeps the sizes of their files can go unnoticed.
 
     Args:
         dataset: with a length; an example is a tensor, or a tuple of which the first is.
@@ -42,23 +42,23 @@ def fingerprint(dataset: Dataset[Any]) -> str:
         64 hexadecimal digits.
 
     Raises:
-        InputError: if an example is not the same when it is read again (random augmentation).
+        InputError: if an example differs when it is read again (random augmentation).
     """
     found = hashlib.sha256()
     _describe(dataset, found)
     length = len(cast(Sequence[Any], dataset))
     if length and not torch.equal(_image(dataset, 0), _image(dataset, 0)):
         raise InputError(
-            f"examples of {type(dataset).__name__} change from one reading to the next: statistics"
-            " of them cannot be kept; leave random augmentation out"
+            f"examples of {type(dataset).__name__} differ when they are read again: statistics"
+            " of them cannot be stored; leave random augmentation out"
         )
-    for index in np.unique(np.linspace(0, length - 1, _SPREAD, dtype=int)) if length else ():
+    for index in np.unique(np.linspace(0, length - 1, _EXAMPLES, dtype=int)) if length else ():
         hash_tensor(_image(dataset, int(index)), found)
     return found.hexdigest()
 
 
 def hash_tensor(tensor: Tensor, into: Hash) -> None:
-    """Take a tensor's type, shape and bits into a hash."""
+    """Add a tensor's type, shape and bits to a hash."""
     into.update(f"{tensor.dtype} {tuple(tensor.shape)}\0".encode())
     bits = tensor.detach().cpu().contiguous().reshape(-1)
     if bits.numel():
@@ -90,11 +90,11 @@ def _describe(value: object, into: Hash) -> None:
         into.update(f"{len(cast(Sequence[Any], value))}\0".encode())
         public = {name: item for name, item in vars(value).items() if not name.startswith("_")}
         _describe(dict(sorted(public.items())), into)
-    # of anything else (a transform), the class: what it does shows in the pixels
+    # anything else (a transform) adds its class: its effect shows in the pixels
 
 
 def _without_folder(values: Sequence[object]) -> Sequence[object]:
-    """Files by their names below the folder they share, and their sizes; others as they are."""
+    """Existing files as (name below the folder they share, size); other values unchanged."""
     paths = [Path(value) for value in values if isinstance(value, str | Path)]
     if not paths or len(paths) < len(values):
         return values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.moments import (
     count_of,
     empty_moments,
@@ -13,22 +12,23 @@ from lightning_gans.metrics.moments import (
     merge_moments,
     with_vectors,
 )
-from lightning_gans.metrics.two_samples import TwoSamples, check_features
+from lightning_gans.metrics.two_sample import TwoSampleMetric, check_features
+from lightning_gans.metrics.work_sharing import Team
 
 
-class FrechetDistance(TwoSamples):
+class FrechetDistance(TwoSampleMetric):
     """Squared Fréchet distance between the Gaussians with the moments of two samples.
 
     |m₁ - m₂|² + tr S₁ + tr S₂ - 2 tr (S₁^½ S₂ S₁^½)^½, all in float64, with the unbiased
-    covariances (divided by N - 1). With Inception features it is the FID. It shrinks with the
-    number of samples: report that number with the value.
+    covariances (divided by N - 1). With Inception features it is the FID. It is biased: it falls as
+    the number of samples grows, so report that number with the value.
 
     Source: Heusel et al. 2017, Eq. 6.
 
     Args:
         num_features: width F of the features.
-        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
-            is collected once in a run.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it is
+            collected once in a run.
 
     Raises:
         ValueError: if num_features is not positive.
@@ -57,11 +57,11 @@ class FrechetDistance(TwoSamples):
             real: whether they are of real images.
 
         Raises:
-            ValueError: if the shape is another one or a value is not finite.
+            ValueError: if the shape is wrong or a value is not finite.
         """
         check_features(features, self.num_features)
         seen = self.real if real else self.fake
-        # first to where the sums are, then to float64, which not every device has
+        # moved to the state's device before the cast: not every device has float64
         both = with_vectors(seen, features.detach().to(seen.device))
         if real:
             self.real = both
@@ -83,21 +83,19 @@ class FrechetDistance(TwoSamples):
         m1, s1 = mean_and_covariance(self.real)
         m2, s2 = mean_and_covariance(self.fake)
         distance = (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * _trace_of_root(s1, s2)
-        return distance.clamp(min=0)  # rounding can take equal samples below zero
+        return distance.clamp(min=0)  # rounding can make it negative for equal samples
 
     def real_statistic(self) -> Tensor:
-        """Moments of the real sample of all processes, which all of them call together."""
         return merge_moments(Team.of_all().stack(self.real))
 
     def load_real(self, statistic: Tensor) -> None:
-        """Take moments for the whole real sample; one process alone is to be given them."""
         self.real = statistic.to(self.real.device)
         self._computed = None
 
 
 def _trace_of_root(s1: Tensor, s2: Tensor) -> Tensor:
-    # (S₁ S₂)^½ has the trace of (S₁^½ S₂ S₁^½)^½, which is symmetric: its eigenvalues are real by
-    # construction, and negative ones are rounding
+    # (S₁ S₂)^½ has the trace of (S₁^½ S₂ S₁^½)^½, which is symmetric: its eigenvalues are real, and
+    # negative ones are rounding errors
     values, vectors = torch.linalg.eigh(s1)
     half = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     product: Tensor = torch.linalg.eigvalsh(half @ s2 @ half)

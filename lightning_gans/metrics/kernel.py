@@ -1,4 +1,4 @@
-"""The kernel distance between two samples of features: KID with those of Inception."""
+"""The kernel distance between two samples of features; KID, with Inception features."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.distributed_rows import Team
-from lightning_gans.metrics.samples import SampleMetric
+from lightning_gans.metrics.pairwise import PairwiseMetric
 from lightning_gans.metrics.tiles import (
     Sample,
     count_between,
@@ -17,25 +16,26 @@ from lightning_gans.metrics.tiles import (
     tiles_between,
     tiles_within,
 )
+from lightning_gans.metrics.work_sharing import Team
 
 
-class KernelDistance(SampleMetric):
+class KernelDistance(PairwiseMetric):
     """Squared maximum mean discrepancy under the kernel (x·y / F + 1)³, over all pairs.
 
-    This is the estimate without bias, mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all
-    pairs of different vectors: the expectation does not depend on the number of samples, and the
-    value can be a little below zero. It estimates what the mean over random subsets does
-    (``SubsetKernelDistance``), and with less variance: no pair is left out, nothing is drawn.
+    This is the unbiased estimate mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over all pairs of
+    different vectors: its expectation does not depend on the number of samples, and it can be
+    slightly negative. :class:`SubsetKernelDistance` estimates the same quantity; this has less
+    variance, since it uses all pairs.
 
-    Several processes share the pairs; the result is that of one.
+    Several processes share the pairs, and their result is that of one process.
 
     Source: Bińkowski et al. 2018, section 4; Gretton et al. 2012, Eq. 3.
 
     Args:
-        block: how many vectors of a sample are compared with as many of another at a time; takes
-            some four times ``block * (block + F)`` numbers of float64.
-        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
-            is collected once in a run.
+        block: how many vectors of one sample are compared with as many of another at a time; this
+            takes about ``4 * block * (block + F)`` float64 numbers.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it is
+            collected once in a run.
 
     Raises:
         ValueError: if block is not positive.
@@ -61,7 +61,7 @@ class KernelDistance(SampleMetric):
 
 
 class Spread(NamedTuple):
-    """The distance in random subsets.
+    """The distances of random subsets.
 
     Attributes:
         mean: over the subsets, float64 scalar.
@@ -72,21 +72,21 @@ class Spread(NamedTuple):
     deviation: Tensor
 
 
-class SubsetKernelDistance(SampleMetric):
+class SubsetKernelDistance(PairwiseMetric):
     """The mean of :class:`KernelDistance` over random subsets: the protocol of published KIDs.
 
-    The subsets are those that torch-fidelity draws: for each, first fakes and then reals, without
-    replacement. They depend on the order of the vectors; that of several processes is one process
-    after the other.
+    The subsets are those of torch-fidelity: for each, it draws fakes and then reals, without
+    replacement. They depend on the order of the vectors; with several processes, the vectors of one
+    process follow those of another.
 
     Source: Bińkowski et al. 2018, section 4; Obukhov et al. 2020 (torch-fidelity).
 
     Args:
         subsets: how many, at least 1.
         size: vectors in each, at least 2.
-        seed: chooses them.
-        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
-            is collected once in a run.
+        seed: of the subsets.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it is
+            collected once in a run.
 
     Raises:
         ValueError: if subsets or size is out of its range.
@@ -146,7 +146,7 @@ def _off_diagonal(kernel: Tensor) -> Tensor:
 
 
 def _sum_between(first: Sample, second: Sample, team: Team) -> Tensor:
-    # one number a tile, added up in one order: whoever computed it, the sum is the same
+    # one number for each tile, summed in a fixed order, so that every number of processes agrees
     sums = torch.zeros(count_between(first, second), dtype=torch.float64, device=first.device)
     for tile in tiles_between(first, second, team):
         sums[tile.number] = _kernel(tile.left, tile.right).sum()
@@ -154,7 +154,7 @@ def _sum_between(first: Sample, second: Sample, team: Team) -> Tensor:
 
 
 def _sum_within(sample: Sample, team: Team) -> Tensor:
-    """Over all pairs of different vectors, each in both orders."""
+    """The sum over all ordered pairs of different vectors."""
     sums = torch.zeros(count_within(sample), dtype=torch.float64, device=sample.device)
     for tile in tiles_within(sample, team):
         kernel = _kernel(tile.left, tile.right)

@@ -1,4 +1,4 @@
-"""How well codes are recovered, and how much of a latent is in use."""
+"""How well latents are recovered, and how much of the latent is used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from lightning_gans.metrics.average import Average
 
 
 class LatentLoss(Average):
-    """Mean over samples and dimensions of ((z - z′) s)²: the error of recovered codes."""
+    """Mean over samples and dimensions of ((z - z′) s)², the error of recovered codes."""
 
     higher_is_better = False
 
     def update(self, code: Tensor, recovered: Tensor, scale: Tensor) -> None:
-        """Add codes and what was recovered of them.
+        """Add codes and their recovered values.
 
         Args:
             code: z, (N, L).
@@ -21,7 +21,7 @@ class LatentLoss(Average):
             scale: s, (L,).
 
         Raises:
-            ValueError: if the shapes are others.
+            ValueError: if the shapes are wrong.
         """
         if code.ndim != 2 or code.shape != recovered.shape or scale.shape != code.shape[1:]:
             raise ValueError(
@@ -36,7 +36,7 @@ def latent_entropy(entropy: Tensor | float, scale: Tensor) -> Tensor:
     """Differential entropy of the scaled latent Z s, in nats: Σᵢ (log sᵢ + h(Zᵢ)).
 
     Args:
-        entropy: h of one element of the prior in nats, a number or (L,); ½ log 2πe for the
+        entropy: h(Zᵢ) of the prior's elements in nats, one number or (L,); ½ log 2πe for the
             standard normal.
         scale: s, (L,), positive.
 
@@ -61,18 +61,18 @@ def latent_entropy(entropy: Tensor | float, scale: Tensor) -> Tensor:
 def active_dimensions(variance: Tensor) -> Tensor:
     """How many dimensions of the latent are in use.
 
-    A dimension is in use if its recovered variance is at least a tenth of the largest. Being
-    relative, this has a meaning before the variances have converged; converged ones are either
-    near 1 or near 0.03.
+    A dimension is in use if its recovered variance is at least a tenth of the largest. A relative
+    threshold also works before the variances have converged; converged ones are near 1 or near
+    0.03.
 
     Args:
-        variance: v, recovered variance of each dimension, (L,), not negative.
+        variance: v, the recovered variance of each dimension, (L,), not negative.
 
     Returns:
         int64 scalar; 0 if nothing was recovered at all.
 
     Raises:
-        ValueError: if variance is not a vector of numbers that are not negative.
+        ValueError: if it is not a vector of non-negative numbers.
 
     >>> import torch
     >>> active_dimensions(torch.tensor([0.9, 0.1, 0.03, 0.02]))

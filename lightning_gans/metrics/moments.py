@@ -1,13 +1,13 @@
-"""Count, mean and scatter of a sample of vectors, kept in one tensor that merges exactly.
+"""Count, mean and scatter of a sample of vectors, in one tensor that merges exactly.
 
 The tensor is symmetric, (F + 1, F + 1), float64::
 
     [ count   meanᵀ   ]
     [ mean    scatter ]      scatter = Σ (f - mean)(f - mean)ᵀ
 
-Being one tensor, it travels between processes whole and merges by the formula of Chan et al.
-1979. Plain sums of f fᵀ would lose the digits of a small variance under a large mean. All zeros
-is the empty sample.
+One tensor can be sent between processes as a whole, and merges by the formula of Chan et al. 1979.
+Plain sums of f fᵀ would lose the digits of a small variance next to a large mean. The empty sample
+is all zeros.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ def empty_moments(num_features: int) -> Tensor:
 
 
 def with_vectors(moments: Tensor, features: Tensor) -> Tensor:
-    """Moments of the sample and of vectors (N, F) besides, (F + 1, F + 1); N may be 0."""
+    """Moments of the sample with vectors (N, F) added, (F + 1, F + 1); N may be 0."""
     if len(features) == 0:
         return moments
     features = features.double()
     before, added = moments[0, 0], len(features)
     total = before + added
     mean = features.mean(0)
-    apart = mean - moments[0, 1:]
-    # the way between the means enters the scatter as one more vector would
-    rows = torch.cat([features - mean, (before * added / total).sqrt() * apart.unsqueeze(0)])
-    both = moments.clone()
-    both[0, 0] = total
-    both[0, 1:] += apart * (added / total)
-    both[1:, 0] = both[0, 1:]
-    both[1:, 1:].addmm_(rows.T, rows)
-    return both
+    difference = mean - moments[0, 1:]
+    # the difference of the means enters the scatter like one more vector
+    rows = torch.cat([features - mean, (before * added / total).sqrt() * difference.unsqueeze(0)])
+    updated = moments.clone()
+    updated[0, 0] = total
+    updated[0, 1:] += difference * (added / total)
+    updated[1:, 0] = updated[0, 1:]
+    updated[1:, 1:].addmm_(rows.T, rows)
+    return updated
 
 
 def merge_moments(stacked: Tensor) -> Tensor:
@@ -45,16 +45,16 @@ def merge_moments(stacked: Tensor) -> Tensor:
     counts, means = stacked[:, 0, 0], stacked[:, 0, 1:]
     total = counts.sum()
     mean = (counts / total.clamp(min=1)) @ means
-    apart = means - mean
+    differences = means - mean
     merged = torch.empty_like(stacked[0])
     merged[0, 0] = total
     merged[0, 1:] = merged[1:, 0] = mean
-    merged[1:, 1:] = stacked[:, 1:, 1:].sum(0) + apart.T @ (counts.unsqueeze(1) * apart)
+    merged[1:, 1:] = stacked[:, 1:, 1:].sum(0) + differences.T @ (counts.unsqueeze(1) * differences)
     return merged
 
 
 def count_of(moments: Tensor) -> int:
-    """How many vectors the moments are of."""
+    """The number of vectors."""
     return int(moments[0, 0].item())
 
 

@@ -1,40 +1,41 @@
-"""Which images lie on the other sample's manifold: precision, recall, density and coverage."""
+"""Precision, recall, density and coverage: which images lie on the other sample's manifold."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.distributed_rows import Team
-from lightning_gans.metrics.samples import SampleMetric
+from lightning_gans.metrics.pairwise import PairwiseMetric
 from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
+from lightning_gans.metrics.work_sharing import Team
 
-# two ways to the same distance differ by about the rounding of the squared lengths
+# two computations of one distance differ by about the rounding error of the squared lengths
 _ROUNDING = 1e-13
 
 
-class PrecisionRecall(SampleMetric):
+class PrecisionRecall(PairwiseMetric):
     """Precision, recall, density and coverage of fakes, from one pass over all distances.
 
-    The manifold of a sample is the union of balls about its vectors, each of which reaches its
-    vector's k-th neighbour (itself not counted), boundary included.
+    The manifold of a sample is the union of closed balls around its vectors, each with the distance
+    to the vector's k-th nearest neighbour (not counting itself) as its radius.
 
-    Precision is the share of fakes on the real manifold, recall that of reals on the fake one.
-    Density is the mean number of real balls that a fake lies in, divided by their k; coverage the
-    share of real balls that hold a fake. All are 1 at best, but density can be above.
+    Precision is the share of fakes on the real manifold, recall the share of reals on the fake
+    manifold. Density is the mean number of real balls that a fake lies in, divided by k; coverage
+    is the share of real balls that contain a fake. The ideal value of all four is 1; density can
+    exceed it.
 
-    Several processes share the distances; the result is that of one.
+    Several processes share the distances, and their result is that of one process.
 
-    Source: Kynkäänniemi et al. 2019, Eq. 1 and 2; Naeem et al. 2020, Eq. 5 and 6, whose code
-    leaves the boundary out.
+    Source: Kynkäänniemi et al. 2019, Eq. 1 and 2; Naeem et al. 2020, Eq. 5 and 6, whose code uses
+    open balls.
 
     Args:
-        k: which neighbour gives the radius for precision and recall, at least 1.
+        k: which nearest neighbour gives the radius for precision and recall, at least 1.
         density_k: the same for density and coverage.
-        block: how many vectors of a sample are compared with as many of another at a time; takes
-            some four times ``block * (block + F)`` numbers of float64.
-        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
-            is collected once in a run.
+        block: how many vectors of one sample are compared with as many of another at a time; this
+            takes about ``4 * block * (block + F)`` float64 numbers.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it is
+            collected once in a run.
 
     Raises:
         ValueError: if a k or block is not positive.
@@ -55,8 +56,8 @@ class PrecisionRecall(SampleMetric):
         """``precision``, ``recall``, ``density`` and ``coverage``, float64 scalars.
 
         Raises:
-            ValueError: if a sample has no more vectors than the k of its balls, or the widths
-                of the two differ.
+            ValueError: if a sample has no more vectors than its k, or the widths of the two
+                differ.
         """
         real, fake, team = self.samples()
         most = max(self.k, self.density_k)
@@ -66,7 +67,7 @@ class PrecisionRecall(SampleMetric):
                 f" least {self.k + 1} fake and {most + 1} real samples, got {len(real)} real and"
                 f" {len(fake)} fake"
             )
-        # distances come from products: about a common centre they lose the fewest digits
+        # distances come from products, which lose the fewest digits around a common centre
         real.origin = fake.origin = (real.mean() + fake.mean()) / 2
         near = _nearest(real, most, team)
         real_radii, dense_radii = near[:, self.k - 1, None], near[:, self.density_k - 1, None]
@@ -107,7 +108,7 @@ def _nearest(sample: Sample, k: int, team: Team) -> Tensor:
                 torch.cat([near[tile.columns], _least(distances, k, 0).T], 1), k
             )
         near[tile.rows] = _least(torch.cat([near[tile.rows], _least(distances, k)], 1), k)
-    # the nearest of all are among the nearest of each process's share
+    # the nearest neighbours are among those found by each process
     return _least(torch.cat(list(team.stack(near)), 1), k)
 
 

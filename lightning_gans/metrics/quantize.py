@@ -1,4 +1,4 @@
-"""The one way from images in [-1, 1] to the 256 levels of a picture, and back."""
+"""Conversion between images in [-1, 1] and 8-bit pixels, the same everywhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def to_uint8(x: Tensor) -> Tensor:
-    """Round images to the nearest of 256 levels, values beyond the range to its ends.
+    """Round images to 256 levels; values outside of [-1, 1] are clamped.
 
-    Training pictures, saved files and every metric go through this one function: a plain cast
-    wraps around (1.005 would become black), and two roundings would be two sets of results.
+    Training pictures, saved files and every metric use this function: a plain cast wraps around
+    (1.005 would become black), and another rounding would give other results.
 
     Args:
         x: images in [-1, 1], floating point, any shape.
@@ -19,7 +19,7 @@ def to_uint8(x: Tensor) -> Tensor:
         floor(127.5 x + 128) clamped to [0, 255], uint8, same shape.
 
     Raises:
-        ValueError: if x is not floating point or holds NaN.
+        ValueError: if x is not floating point or contains NaN.
 
     Source: the rule of Karras et al. 2018 (progressive growing) and its successors.
 
@@ -29,15 +29,15 @@ def to_uint8(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         raise ValueError(f"expected floating point images in [-1, 1], got {x.dtype}")
     if x.isnan().any():
-        raise ValueError("the images hold NaN; a diverged generator has no picture")
+        raise ValueError("the images contain NaN; the generator has diverged")
     x = x.detach()
-    if x.itemsize < 4:  # half precision cannot tell neighbouring levels apart near 255
+    if x.itemsize < 4:  # half precision cannot represent all levels near 255
         x = x.float()
     return (x * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
 def from_uint8(levels: Tensor) -> Tensor:
-    """Turn the 256 levels of a picture into float32 in [-1, 1]: level / 127.5 - 1.
+    """Convert 256 levels to float32 in [-1, 1]: level / 127.5 - 1.
 
     Args:
         levels: uint8, any shape.

@@ -1,4 +1,4 @@
-"""How close reconstructions are to their images: PSNR and SSIM, averaged over images."""
+"""PSNR and SSIM of reconstructions, averaged over images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchmetrics.functional.image import (
 
 from lightning_gans.metrics.average import Average
 
-_RANGE = (-1.0, 1.0)  # both inputs are clamped to it, so the data range is 2
+_RANGE = (-1.0, 1.0)  # inputs are clamped to it, so the data range is 2
 _LEAST_ERROR = 1e-10
 _WINDOW = 11
 
@@ -21,18 +21,18 @@ _WINDOW = 11
 class PSNR(Average):
     """Peak signal-to-noise ratio 10 log₁₀(4 / MSE) in decibels, mean over images.
 
-    The mean squared error of an image is taken as at least 1e-10, which is 106.02 dB: one
-    perfect reconstruction must not make the mean infinite. Quantised images that differ at all
-    stay far below it.
+    The mean squared error of an image is clamped to at least 1e-10, which is 106.02 dB, so that one
+    perfect reconstruction does not make the mean infinite. Quantised images that differ at all are
+    far below it.
     """
 
     higher_is_better = True
 
     def update(self, images: Tensor, reconstructions: Tensor) -> None:
-        """Add pairs (N, C, H, W) in [-1, 1]; values beyond are clamped.
+        """Add pairs (N, C, H, W) in [-1, 1]; values outside are clamped.
 
         Raises:
-            ValueError: if the shapes differ, are not (N, C, H, W), or the type is not floating.
+            ValueError: if the shapes differ or are not (N, C, H, W), or the type is not floating.
         """
         images, reconstructions = _pair(images, reconstructions)
         each = peak_signal_noise_ratio(
@@ -45,8 +45,8 @@ class PSNR(Average):
 class SSIM(Average):
     """Structural similarity, at most 1, mean over images.
 
-    Gaussian window of 11x11 with σ = 1.5, K₁ = 0.01, K₂ = 0.03, data range 2, averaged over the
-    positions at which the window lies within the image.
+    It has a Gaussian window of 11x11 with σ = 1.5, K₁ = 0.01, K₂ = 0.03 and data range 2, and is
+    averaged over the positions at which the whole window is within the image.
 
     Source: Wang et al. 2004.
     """
@@ -54,11 +54,11 @@ class SSIM(Average):
     higher_is_better = True
 
     def update(self, images: Tensor, reconstructions: Tensor) -> None:
-        """Add pairs (N, C, H, W) in [-1, 1]; values beyond are clamped.
+        """Add pairs (N, C, H, W) in [-1, 1]; values outside are clamped.
 
         Raises:
-            ValueError: if the shapes differ, are not (N, C, H, W), the type is not floating, or
-                a side is shorter than 11 pixels.
+            ValueError: if the shapes differ or are not (N, C, H, W), the type is not floating, or a
+                side is shorter than 11 pixels.
         """
         images, reconstructions = _pair(images, reconstructions)
         if min(images.shape[2:]) < _WINDOW:
@@ -66,7 +66,9 @@ class SSIM(Average):
                 f"SSIM needs images of at least {_WINDOW}x{_WINDOW} pixels, got"
                 f" {images.shape[2]}x{images.shape[3]}"
             )
-        with torch.autocast(images.device.type, enabled=False):  # it would halve the convolutions
+        with torch.autocast(
+            images.device.type, enabled=False
+        ):  # it would run convolutions in half precision
             _, maps = structural_similarity_index_measure(
                 reconstructions,
                 images,
@@ -79,7 +81,7 @@ class SSIM(Average):
                 k2=0.03,
                 return_full_image=True,
             )
-        edge = _WINDOW // 2  # the maps come with a border computed from reflected pixels
+        edge = _WINDOW // 2  # the border of the maps is computed from reflected pixels
         each = maps[:, :, edge:-edge, edge:-edge].mean(dim=(1, 2, 3))
         self.add(each)
 

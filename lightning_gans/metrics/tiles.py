@@ -1,7 +1,7 @@
-"""Pairs of vectors of large samples, a tile of rows and columns at a time.
+"""All pairs of vectors of large samples, one tile of rows and columns at a time.
 
-All N x M pairs of two samples do not fit into memory; a tile of a few thousand rows and columns
-does, and a product of two blocks is as fast as one of the whole.
+All N x M pairs of two samples do not fit into memory, but a tile of a few thousand rows and columns
+does, and multiplying block by block is as fast.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.distributed_rows import Team
+from lightning_gans.metrics.work_sharing import Team
 
 
 class Sample:
-    """Vectors kept as they came, without a copy, and given out in float64 a block at a time.
+    """Vectors stored without a copy, and returned in float64 one block at a time.
 
     Args:
-        parts: (n, F) each, floating point, of one F; empty ones may have another.
+        parts: (n, F) each, floating point; F is the same in all but empty ones.
         block: how many vectors a block has, at least 1.
     """
 
@@ -37,12 +37,12 @@ class Sample:
 
     @property
     def width(self) -> int:
-        """F, 0 of no vectors."""
+        """F; 0 if there are no vectors."""
         return self.parts[0].shape[1] if self.parts else 0
 
     @property
     def device(self) -> torch.device:
-        """Where the vectors are given out."""
+        """The device on which vectors are returned."""
         here = self.parts[0].device if self.parts else torch.device("cpu")
         return torch.device("cpu") if here.type == "mps" else here
 
@@ -53,7 +53,7 @@ class Sample:
         return [slice(max(0, i * self.block), end) for i, end in enumerate(ends)]
 
     def rows(self, where: slice) -> Tensor:
-        """Vectors from ``where.start`` to ``where.stop``, (n, F), less the origin."""
+        """Vectors from ``where.start`` to ``where.stop``, (n, F), minus any origin."""
         cut = [
             part[max(0, where.start - start) : where.stop - start]
             for start, part in zip(self._starts, self.parts, strict=False)
@@ -63,7 +63,7 @@ class Sample:
         return rows if self.origin is None else rows.sub_(self.origin)
 
     def chosen(self, indices: Tensor) -> Tensor:
-        """Vectors of these indices (n,), in their order, (n, F); the origin is left out."""
+        """Vectors of these indices (n,), in their order, (n, F); no origin is subtracted."""
         found = torch.empty(len(indices), self.width, dtype=torch.float64, device=self.device)
         part_of = torch.bucketize(indices, torch.tensor(self._starts), right=True) - 1
         for number in sorted(set(part_of.tolist())):
@@ -74,19 +74,19 @@ class Sample:
         return found
 
     def mean(self) -> Tensor:
-        """Of all vectors, at least one, (F,)."""
+        """The mean of all vectors, at least one, (F,)."""
         return torch.stack([self.rows(where).sum(0) for where in self.blocks]).sum(0) / len(self)
 
 
 class Tile(NamedTuple):
-    """Some rows of one sample against some columns of another.
+    """Some vectors of one sample, as rows, and some of another, as columns.
 
     Attributes:
-        number: of this tile among all, whichever process has it.
+        number: of this tile among those of all processes.
         rows: which vectors of the first sample.
         columns: which of the second.
-        left: the first, (rows, F), float64.
-        right: the second, (columns, F), float64.
+        left: the vectors of the rows, (rows, F), float64.
+        right: the vectors of the columns, (columns, F), float64.
     """
 
     number: int
@@ -97,15 +97,16 @@ class Tile(NamedTuple):
 
 
 def tiles_between(first: Sample, second: Sample, team: Team) -> Iterator[Tile]:
-    """This process's share of the tiles that hold every pair of two samples once."""
+    """This process's share of the tiles that cover every pair of two samples once."""
     places = [(rows, columns) for rows in first.blocks for columns in second.blocks]
     return _tiles(places, first, second, team)
 
 
 def tiles_within(sample: Sample, team: Team) -> Iterator[Tile]:
-    """This process's share of the tiles of a sample with itself, those on and above the diagonal.
+    """This process's share of the tiles of a sample with itself, on and above the diagonal.
 
-    A tile whose rows are its columns is on the diagonal; any other stands for its mirror image too.
+    A tile with ``rows == columns`` is on the diagonal; each other one also stands for its mirror
+    image.
     """
     blocks = sample.blocks
     places = [(rows, columns) for i, rows in enumerate(blocks) for columns in blocks[i:]]
@@ -113,12 +114,12 @@ def tiles_within(sample: Sample, team: Team) -> Iterator[Tile]:
 
 
 def count_between(first: Sample, second: Sample) -> int:
-    """How many tiles all processes have together between two samples."""
+    """The number of tiles between two samples, of all processes."""
     return len(first.blocks) * len(second.blocks)
 
 
 def count_within(sample: Sample) -> int:
-    """How many tiles all processes have together within a sample."""
+    """The number of tiles within a sample, of all processes."""
     return len(sample.blocks) * (len(sample.blocks) + 1) // 2
 
 
@@ -127,7 +128,7 @@ def _tiles(
 ) -> Iterator[Tile]:
     loaded: tuple[slice, Tensor] | None = None
     for number, (rows, columns) in team.share(list(enumerate(places))):
-        if loaded is None or loaded[0] != rows:  # neighbours have their rows in common
+        if loaded is None or loaded[0] != rows:  # consecutive tiles share their rows
             loaded = rows, first.rows(rows)
         yield Tile(number, rows, columns, loaded[1], second.rows(columns))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lightning_gans.errors import UsageError
-from lightning_gans.metrics.digit_features import trained_digit_classifier
+from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Classifies
 from lightning_gans.models.base.load import load

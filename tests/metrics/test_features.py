@@ -20,7 +20,11 @@ from lightning_gans.metrics import (
     InceptionFeatures,
     features,
 )
-from lightning_gans.metrics.digit_features import WEIGHTS, DigitClassifier, trained_digit_classifier
+from lightning_gans.metrics.digit_classifier import (
+    WEIGHTS,
+    DigitClassifier,
+    trained_digit_classifier,
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def test_features_are_taken_in_full_precision_and_without_gradients(
 def test_digit_features_refuse_other_shapes(shape: tuple[int, ...]) -> None:
     extractor = DigitFeatures()
     extractor.prepare("cpu")
-    with pytest.raises(ValueError, match=r"^the digit classifier sees .*got \(2, .*\)$"):
+    with pytest.raises(ValueError, match=r"^the digit classifier takes .*got \(2, .*\)$"):
         extractor(torch.zeros(shape, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"expected images \(N, 1, 32, 32\)"):
         DigitClassifier()(torch.zeros(shape))
@@ -128,7 +132,7 @@ def test_digit_features_refuse_other_shapes(shape: tuple[int, ...]) -> None:
 
 def test_missing_digit_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        "lightning_gans.metrics.digit_features.WEIGHTS", tmp_path / "digits.safetensors"
+        "lightning_gans.metrics.digit_classifier.WEIGHTS", tmp_path / "digits.safetensors"
     )
     with pytest.raises(FeaturesUnavailable, match="reinstall lightning_gans"):
         DigitFeatures().prepare("cpu")
@@ -229,7 +233,7 @@ def test_wrong_weights_are_one_line_and_run_no_code(tmp_path: Path) -> None:
     with pytest.raises(FeaturesUnavailable, match=f"no Inception weights at {absent}"):
         InceptionFeatures(str(absent)).prepare("cpu")
     for path in (text, other, trojan):
-        with pytest.raises(FeaturesUnavailable, match=f"{path} does not hold") as caught:
+        with pytest.raises(FeaturesUnavailable, match=f"{path} does not contain") as caught:
             InceptionFeatures(str(path)).prepare("cpu")
         assert "\n" not in str(caught.value)
         assert caught.value.__suppress_context__

@@ -30,7 +30,7 @@ class Noisy(Dataset[Tensor]):
 
 
 def test_random_data_are_refused() -> None:
-    with pytest.raises(InputError, match="examples of Noisy change from one reading to the next"):
+    with pytest.raises(InputError, match="examples of Noisy differ when they are read again"):
         fingerprint(Noisy())
 
 

@@ -16,7 +16,7 @@ from lightning_gans.metrics import (
     PrecisionRecall,
     SubsetKernelDistance,
 )
-from lightning_gans.metrics.distributed_rows import gather_rows
+from lightning_gans.metrics.work_sharing import gather_rows
 from tests.support.processes import several
 
 REAL, FAKE, WIDTH = 101, 77, 12

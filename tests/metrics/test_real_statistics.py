@@ -155,7 +155,7 @@ def test_a_file_under_another_s_name_is_not_used(kept: RealStatistics, tmp_path:
     other = RealStatistics(random_images(seed=1), prepared(), COUNT, tmp_path / "kept")
     kept.path("features").rename(other.path("features"))
     kept.path("moments").rename(other.path("moments"))
-    with pytest.warns(UserWarning, match="it is of something else"):
+    with pytest.warns(UserWarning, match="it belongs to other data"):
         assert not other.load(*measures())
 
 
@@ -170,7 +170,7 @@ def test_another_number_of_samples_is_not_kept(kept: RealStatistics) -> None:
 def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     kept = RealStatistics(random_images(), prepared(), COUNT, tmp_path / "file" / "below")
-    with pytest.warns(UserWarning, match="cannot be kept in .*/file/below") as caught:
+    with pytest.warns(UserWarning, match="cannot be stored in .*/file/below") as caught:
         known, values = evaluated(kept, prepared())
     assert not known
     assert len(values) == 3

@@ -21,8 +21,8 @@ from lightning_gans.metrics import (
     PrecisionRecall,
     SubsetKernelDistance,
 )
-from lightning_gans.metrics.distributed_rows import Team
 from lightning_gans.metrics.tiles import Sample, count_within, tiles_between, tiles_within
+from lightning_gans.metrics.work_sharing import Team
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -1,4 +1,4 @@
-"""How predicted labels and found categories agree with the labels of the data."""
+"""Accuracy of predicted labels, and purity of categories that were found without labels."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lightning_gans.metrics.average import Average
 
 
 class Accuracy(Average):
-    """Share of labels that are predicted right, in [0, 1]; of several labels the mean share."""
+    """Share of labels that are predicted correctly, in [0, 1], over all images and labels."""
 
     higher_is_better = True
 
     def update(self, predicted: Tensor, labels: Tensor) -> None:
-        """Take in class indices, (n,) or (n, labels), and the true ones.
+        """Add predicted class indices, (n,) or (n, labels), and the true ones.
 
         Raises:
-            ValueError: if they are not as many.
+            ValueError: if their numbers differ.
         """
         if predicted.numel() != labels.numel():
             raise ValueError(
@@ -29,10 +29,10 @@ class Accuracy(Average):
 
 
 class Purity(Metric):
-    """Share of images whose label is the commonest one of their category, in (0, 1].
+    """Share of images whose label is the most common one of their category, in (0, 1].
 
-    It is 1 if no category mixes labels, however many categories there are. For several kinds of
-    categories or labels, the mean over all pairs of a kind of each.
+    It is 1 if no category mixes labels, however many categories there are. For several categorical
+    variables or labels, it is the mean over all pairs of one variable and one label.
     """
 
     is_differentiable = False
@@ -48,10 +48,10 @@ class Purity(Metric):
         self.add_state("labels", [], dist_reduce_fx="cat")
 
     def update(self, found: Tensor, labels: Tensor) -> None:
-        """Take in categories, (n,) or (n, kinds), and labels, (n,) or (n, kinds).
+        """Add categories, (n,) or (n, variables), and labels, (n,) or (n, labels).
 
         Raises:
-            ValueError: if they are not of as many images.
+            ValueError: if they are of different numbers of images.
         """
         if len(found) != len(labels):
             raise ValueError(
@@ -65,10 +65,10 @@ class Purity(Metric):
         """The purity, float64 scalar.
 
         Raises:
-            ValueError: if nothing was given.
+            ValueError: if there are no values.
         """
         if not len(self.found):
-            raise ValueError("Purity was given nothing: update before compute")
+            raise ValueError("Purity has no values: call update before compute")
         found, labels = _joined(self.found), _joined(self.labels)
         pairs = [_purity(a, b) for a in found.unbind(1) for b in labels.unbind(1)]
         return torch.stack(pairs).mean()
@@ -83,5 +83,5 @@ def _purity(found: Tensor, labels: Tensor) -> Tensor:
 
 
 def _joined(parts: list[Tensor] | Tensor) -> Tensor:
-    # after a reduction over processes it is one tensor already
+    # after a sync of processes, it is one tensor
     return parts if isinstance(parts, Tensor) else torch.cat(parts)

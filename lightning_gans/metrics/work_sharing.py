@@ -1,6 +1,6 @@
-"""The processes that compute one result together, and what they send each other.
+"""How several processes share the computation of one result.
 
-Every method is called by all processes at the same place, or by none.
+All processes call each method here together, or none does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Team:
-    """Shares work out, and puts the parts together; the default is one process, alone.
+    """Divides work among processes and combines their parts; by default, a single process.
 
     Attributes:
         rank: of this process.
@@ -31,24 +31,24 @@ class Team:
 
     @classmethod
     def of_all(cls) -> Team:
-        """All processes that train together."""
+        """All processes of this training."""
         return (
             cls(distributed.get_rank(), distributed.get_world_size()) if is_distributed() else cls()
         )
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """The part of the items that is this process's to do; every item is someone's."""
+        """The items of this process; every item is some process's."""
         return items[self.rank :: self.size]
 
     def sum(self, values: Tensor) -> Tensor:
-        """Element by element over the processes, in all of them; the shapes are the same."""
+        """The elementwise sum over all processes, returned to each; the shapes must be equal."""
         if self.size > 1:
             values = values.contiguous()
             distributed.all_reduce(values)
         return values
 
     def stack(self, values: Tensor) -> Tensor:
-        """(size, *shape), in the order of the ranks, in all of them; the shapes are the same."""
+        """The values of all ranks, (size, *shape), returned to each; the shapes must be equal."""
         if self.size == 1:
             return values.unsqueeze(0)
         found = [torch.empty_like(values) for _ in range(self.size)]
@@ -57,17 +57,17 @@ class Team:
 
 
 def gather_rows(rows: Tensor, group: distributed.ProcessGroup | None = None) -> list[Tensor]:
-    """The rows (n, F) of every process in the order of the ranks, n of each its own.
+    """The rows (n, F) of every process, in the order of the ranks; each may have its own n.
 
-    One process after the other sends its own, so that nothing is padded and nothing is there
-    twice. A process without rows may give any F.
+    Each process broadcasts its rows in turn, so that nothing is padded or stored twice. A process
+    without rows may give any F.
 
     Args:
-        rows: floating point.
-        group: none but all processes; torchmetrics hands one down.
+        rows: of this process, floating point.
+        group: None, for all processes; torchmetrics passes this argument.
 
     Raises:
-        ValueError: if a group is given, or the widths of those who have rows differ.
+        ValueError: if a group is given, or the processes that have rows differ in their F.
     """
     if group is not None:
         raise ValueError("the samples of all processes are joined: leave process_group out")
@@ -76,7 +76,7 @@ def gather_rows(rows: Tensor, group: distributed.ProcessGroup | None = None) -> 
     forms = all_gather_object((len(rows), rows.shape[1], rows.dtype))
     widths = sorted({width for count, width, _ in forms if count})
     if len(widths) > 1:
-        raise ValueError(f"the processes have features of different widths {widths}: use the same")
+        raise ValueError(f"the processes have features of different widths {widths}")
     found: list[Tensor] = []
     for rank, (count, width, dtype) in enumerate(forms):
         mine = rank == distributed.get_rank()

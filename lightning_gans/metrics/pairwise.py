@@ -1,4 +1,4 @@
-"""What the measures that compare every vector of two samples have in common."""
+"""The base of metrics that compare every pair of vectors of two samples."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from abc import ABC
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.distributed_rows import Team, gather_rows
 from lightning_gans.metrics.tiles import Sample
-from lightning_gans.metrics.two_samples import TwoSamples, check_features
+from lightning_gans.metrics.two_sample import TwoSampleMetric, check_features
+from lightning_gans.metrics.work_sharing import Team, gather_rows
 
 
-class SampleMetric(TwoSamples, ABC):
-    """Keeps the features of both samples; a subclass compares ``samples()`` in ``compute``.
+class PairwiseMetric(TwoSampleMetric, ABC):
+    """Stores the features of both samples; a subclass compares ``samples()`` in ``compute``.
 
-    The features are kept as they are given, not copied: several measures that are given the same
-    batches hold them once. Every process keeps its own until ``compute``, which joins them for as
-    long as it lasts.
+    The features are not copied, so several metrics that are given the same batches share their
+    memory. Every process keeps its own features; ``compute`` joins them while it runs.
 
     Args:
-        block: how many vectors of a sample are compared with as many of another at a time; takes
-            some four times ``block * (block + F)`` numbers of float64.
-        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it
-            is collected once in a run.
+        block: how many vectors of one sample are compared with as many of another at a time; this
+            takes about ``4 * block * (block + F)`` float64 numbers.
+        reset_real: whether ``reset`` also forgets the real sample; False keeps it, so that it is
+            collected once in a run.
 
     Raises:
         ValueError: if block is not positive.
@@ -32,7 +31,7 @@ class SampleMetric(TwoSamples, ABC):
     statistic = "features"
 
     def __init__(self, block: int = 2048, reset_real: bool = True) -> None:
-        # torchmetrics' own way would hold every sample three times while it joins them
+        # torchmetrics' own sync would store every sample three times while it joins them
         super().__init__(sync_on_compute=False, dist_sync_fn=gather_rows)
         if block < 1:
             raise ValueError(f"block must be at least 1, got {block}")
@@ -45,11 +44,11 @@ class SampleMetric(TwoSamples, ABC):
         """Add a batch to one of the two samples.
 
         Args:
-            features: (N, F), finite; F is the same in every batch. Not to be changed afterwards.
+            features: (N, F), finite; F is the same in every batch. Must not be modified afterwards.
             real: whether they are of real images.
 
         Raises:
-            ValueError: if features is not such a matrix or a value is not finite.
+            ValueError: if they are not such a matrix, or a value is not finite.
         """
         check_features(features)
         sample = self.real if real else self.fake
@@ -65,7 +64,7 @@ class SampleMetric(TwoSamples, ABC):
             sample.append(features.float() if features.itemsize < 4 else features)
 
     def samples(self) -> tuple[Sample, Sample, Team]:
-        """The real and the fake sample of all processes, and those who are to share the work.
+        """The real and the fake sample of all processes, and the team that shares the work.
 
         Raises:
             ValueError: if the widths differ.
@@ -81,12 +80,10 @@ class SampleMetric(TwoSamples, ABC):
         return real, fake, Team.of_all() if joins else Team()
 
     def real_statistic(self) -> Tensor:
-        """Features of the real sample of all processes, (N, F); all of them call it together."""
         parts = self._joined(self.real) if self._several() else _parts(self.real)
         return torch.cat(parts) if parts else torch.empty(0, 0, device=self.device)
 
     def load_real(self, statistic: Tensor) -> None:
-        """Take features (N, F) for the whole real sample; one process alone is to be given them."""
         self.real = [statistic.to(self.device)]
         self._computed = None
 

@@ -1,4 +1,4 @@
-"""A small classifier of handwritten digits: the eye of the metrics on MNIST."""
+"""A small classifier of handwritten digits, whose features the metrics on MNIST use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from lightning_gans.networks import DigitBackbone
 
 WEIGHTS = resources.files("lightning_gans.metrics") / "weights" / "digits.safetensors"
 
-# the file is older than the heads: there, the code was one more layer of the backbone
+# when the file was written, the code was one more layer of the backbone
 _RENAMED = {f"backbone.15.{part}": f"backbone.15.code.{part}" for part in ("weight", "bias")}
 
 
 class DigitClassifier(nn.Module):
-    """The networks of a ``Classifier`` on ``DigitBackbone``, without its training.
+    """The networks of a ``Classifier`` with ``DigitBackbone``, without the training code.
 
-    Images (N, 1, 32, 32) in [-1, 1] to 10 logits. Its weights have the names they have there.
+    Maps images (N, 1, 32, 32) in [-1, 1] to 10 logits. Its weights have the names of the
+    ``Classifier``'s.
 
     Attributes:
         num_features: width of the layer before the logits.
@@ -32,7 +33,7 @@ class DigitClassifier(nn.Module):
         self.head = nn.Linear(self.num_features, 10)
 
     def features(self, x: Tensor) -> Tensor:
-        """Activations before the logits, (N, num_features), not negative.
+        """Activations before the logits, (N, num_features), at least 0.
 
         Raises:
             ValueError: if x is not (N, 1, 32, 32).
@@ -49,7 +50,7 @@ class DigitClassifier(nn.Module):
 
 
 def digit_weights() -> dict[str, Tensor]:
-    """The weights that the package ships, in half precision.
+    """The weights in the package, in half precision.
 
     They are those of ``Classifier(image_shape=(1, 32, 32), classes=(10,), num_features=128,
     discriminator=DigitBackbone)``, which can load them.
@@ -62,12 +63,12 @@ def digit_weights() -> dict[str, Tensor]:
 
 
 def trained_digit_classifier() -> DigitClassifier:
-    """The classifier with the weights that the package ships, in evaluation mode, on the CPU.
+    """The classifier with the weights in the package, in evaluation mode, on the CPU.
 
     Raises:
         FileNotFoundError: if the package was installed without its weights.
     """
     classifier = DigitClassifier()
-    # stored in half precision, used in single: load_state_dict copies into float32 parameters
+    # load_state_dict converts the stored float16 to the parameters' float32
     classifier.load_state_dict(digit_weights())
     return classifier.eval().requires_grad_(False)
