@@ -58,6 +58,12 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
         name = kind.rpartition(".")[2]
         kind = RANGES[name] if name[:1].isupper() and name in RANGES else kind
         return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
+    restricted = re.search(r"Not of type (\w+): (?:(.*) )?does not conform", message)
+    restricted = restricted or re.search(r"Not of type (\w+): .*'(.*)'", message)
+    if restricted:
+        given = restricted[2] or message.rpartition("Given value: ")[2]
+        kind = RANGES.get(restricted[1], restricted[1])
+        return UsageError(f"{where}: expected {kind}, got {given}")
     # what a constructor said of its own argument stands between jsonargparse's lines
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
     lines = [line.strip(" -") for line in message.splitlines()]

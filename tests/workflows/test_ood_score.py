@@ -1,9 +1,8 @@
-"""``python -m lightning_gans.ood score`` from the first word to its folder."""
+"""``ood score`` from the command line to its folder."""
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from functools import partial
@@ -16,17 +15,21 @@ from PIL import Image
 from torch import Tensor
 
 import lightning_gans
-from lightning_gans.runs.checkpoint_format import stamp
-from lightning_gans.cli import CONFIGS, main, one_line_errors
-from lightning_gans.cli.ood import main as ood
-from lightning_gans.cli.ood_score import score
-from lightning_gans.cli.ood_score_words import describe, parse, score_usage, understand_score
+from lightning_gans.cli import CONFIGS, main
+from lightning_gans.cli.grammar import Groups
+from lightning_gans.cli.workflow import understand, workflows
+from lightning_gans.data import Folder
+from lightning_gans.errors import UsageError
 from lightning_gans.models import DLSGAN, GAN, Classifier, Model
 from lightning_gans.networks import BatchStdDiscriminator, ConvDiscriminator, ConvGenerator
 from lightning_gans.ood.calibration import Calibration
+from lightning_gans.runs.checkpoint_format import stamp
+from lightning_gans.workflows.ood_score import ood_score
+from lightning_gans.workflows.run_data import run_data
 from tests.support.rounds import trainer
 
 SIDE = 16
+QUICK = "most_anomalous=0"
 STORED = "last-step=1.ood.safetensors"
 
 
@@ -63,7 +66,7 @@ def train(model: str, folder: Path, *words: str) -> Path:
     return run.resolve()
 
 
-def write(name: str, beside: Path, model: Model) -> None:
+def write(name: str, other: Path, model: Model) -> None:
     """A run of another model on the same data, without training."""
     torch.manual_seed(0)
     for parameter in model.parameters():
@@ -72,7 +75,7 @@ def write(name: str, beside: Path, model: Model) -> None:
     made = trainer()
     made.strategy.connect(model)
     made.save_checkpoint(run / "checkpoints" / "last-step=1.ckpt")
-    shutil.copy(beside / "config.yaml", run)
+    shutil.copy(other / "config.yaml", run)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(home: Path, tmp_path: Path) -> Path:
-    """A copy of the runs, for each test leaves something beside the checkpoints."""
+    """A copy of the runs: each test writes next to the checkpoints."""
     for model in ("dlsgan", "gan", "classifier"):
         (run,) = (home / "runs" / model / "folder").iterdir()
         shutil.copytree(run, tmp_path / model)
@@ -116,7 +119,7 @@ def column(found: list[dict[str, str]], name: str) -> Tensor:
 
 
 def look(root: Path, names: list[str]) -> Tensor:
-    """Pictures of the right size as a model takes them."""
+    """Pictures of the right size as a model's input."""
     pixels = [np.asarray(Image.open(root / name)).astype(np.float32) for name in names]
     return torch.from_numpy(np.stack(pixels)).unsqueeze(1) / 127.5 - 1
 
@@ -125,27 +128,33 @@ def names_of(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
 
 
-QUICK = "strangest=0"
+def score(argv: list[str]) -> int:
+    """The exit status of the command."""
+    try:
+        main(["ood", "score", *argv])
+    except SystemExit as exit_:
+        return int(str(exit_.code))
+    return 0
 
 
-def fail(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def fail(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """The status and the one line of an error."""
     capsys.readouterr()
-    with pytest.raises(SystemExit) as caught, one_line_errors():
-        score(words)
+    with pytest.raises(SystemExit) as caught:
+        main(["ood", "score", *argv])
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
     return int(str(caught.value.code)), err
 
 
-def test_every_file_gets_the_scores_of_the_model_beside_held_out_ones(
+def test_every_file_gets_scores_compared_with_held_out_ones(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert score([f"ckpt={place / 'dlsgan'}", "images=others", "false_alarms=0.1"]) == 0
     (run,) = (place / "runs" / "dlsgan" / "others").iterdir()
     assert run.name.endswith("_ood_score")
-    assert {p.name for p in run.iterdir()} == {"scores.csv", "strangest.png", "config.yaml"}
+    assert {p.name for p in run.iterdir()} == {"scores.csv", "most_anomalous.png", "config.yaml"}
     assert "LIGHTNING_GANS_RUN" not in os.environ
     found = rows(run)
     assert list(found[0]) == ["file", "score", "pvalue", "verdict", "reason"]
@@ -164,12 +173,12 @@ def test_every_file_gets_the_scores_of_the_model_beside_held_out_ones(
     assert {row["reason"] for row in found} == {""}
 
     said = capsys.readouterr().out
-    assert f"computing {STORED}: there is none yet" in said
-    assert "24 of 24 images scored by nll, beside 60 held-out images of Folder" in said
+    assert f"computing {STORED}: it does not exist yet" in said
+    assert "24 of 24 images scored by nll, compared with 60 held-out images of Folder" in said
     assert f"{verdicts.count('OOD')} called OOD, with p ≤ 0.1" in said
     assert "2.4 expected if all were ID" in said
-    strangest = files[int(expected.argmax())]
-    assert f"strangest: {strangest} ({expected.max():.4g}, p {min(loop):.2g}), " in said
+    first = files[int(expected.argmax())]
+    assert f"most anomalous: {first} ({expected.max():.4g}, p {min(loop):.2g}), " in said
 
     # what is stored serves again, and gives the same
     stored = (place / "dlsgan" / "checkpoints" / STORED).stat().st_mtime_ns
@@ -220,10 +229,10 @@ def test_images_are_scored_alone_where_a_batch_would_matter(
     torch.testing.assert_close(stored.scores["reconstruction"][0], error, rtol=1e-5, atol=1e-5)
 
 
-def test_joined_scores_have_columns_of_their_own(place: Path) -> None:
+def test_combined_scores_have_columns_of_their_own(place: Path) -> None:
     words = [f"ckpt={place / 'dlsgan'}", "images=others", "score=reconstruction+nll", QUICK]
-    assert score([*words, "false_alarms=0.1", "out=joined"]) == 0
-    found = rows(Path("joined"))
+    assert score([*words, "false_alarms=0.1", "out=combined"]) == 0
+    found = rows(Path("combined"))
     assert list(found[0])[:4] == ["file", "reconstruction", "nll", "score"]
     files = names_of(place / "others")
     model = lightning_gans.load(place / "dlsgan")
@@ -241,7 +250,7 @@ def test_joined_scores_have_columns_of_their_own(place: Path) -> None:
 
 
 def odd_images(folder: Path) -> dict[str, Image.Image | None]:
-    """One picture in many forms, and files that are none."""
+    """One picture in many formats, and files that are no images."""
     folder.mkdir()
     random = torch.Generator().manual_seed(7)
     grey = torch.randint(0, 256, (SIDE, SIDE), generator=random).numpy()
@@ -272,9 +281,7 @@ def test_unreadable_files_are_rows_with_a_reason_and_the_others_are_scored(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forms = odd_images(place / "odd")
-    with pytest.raises(SystemExit) as caught:
-        ood(["score", f"ckpt={place / 'dlsgan'}", "images=odd", "out=x"])
-    assert caught.value.code == 3
+    assert score([f"ckpt={place / 'dlsgan'}", "images=odd", "out=x"]) == 3
     found = {row["file"]: row for row in rows(Path("x"))}
     assert list(found) == sorted(forms)
     for name, image in forms.items():
@@ -309,7 +316,7 @@ def test_none_that_can_be_read_is_a_table_and_one_line(
     assert rows(Path("y"))[0]["verdict"] == "unreadable"
 
 
-def test_results_are_never_written_over(
+def test_results_are_never_overwritten(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"ckpt={place / 'dlsgan'}", "images=others", QUICK]
@@ -323,12 +330,12 @@ def test_results_are_never_written_over(
     assert os.environ["LIGHTNING_GANS_RUN"] == "job"
 
 
-def test_a_changed_checkpoint_is_calibrated_anew(
+def test_a_changed_checkpoint_is_calibrated_again(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"ckpt={place / 'dlsgan'}", "images=others", "strangest=0"]
+    words = [f"ckpt={place / 'dlsgan'}", "images=others", "most_anomalous=0"]
     assert score([*words, "out=1"]) == 0
-    assert not Path("1/strangest.png").exists()
+    assert not Path("1/most_anomalous.png").exists()
     file = place / "dlsgan" / "checkpoints" / "last-step=1.ckpt"
     content = torch.load(file, weights_only=True)
     content["state_dict"]["prior.v"] *= 4
@@ -358,15 +365,15 @@ def test_a_checkpoint_alone_needs_data_once(
     assert "data.root: of which data?" in line
     held_out = ["data=folder", "data.root=pictures", f"data.resolution={SIDE}", "data.channels=1"]
     assert score([*words, *held_out, "data.validation=0", "held_out=50", "out=1"]) == 0
-    assert "beside 50 held-out images of Folder" in capsys.readouterr().out
-    # what a person says is held out may be a whole folder; it is known from now on
+    assert "compared with 50 held-out images of Folder" in capsys.readouterr().out
+    # held-out images that a person names may be a whole folder; they are stored
     assert score([*words, "out=2"]) == 0
     assert "computing" not in capsys.readouterr().out
     assert rows(Path("1")) == rows(Path("2"))
-    # with the run's config beside it, it needs nothing
+    # with the run's config next to it, it needs nothing
     shutil.copy(place / "dlsgan" / "config.yaml", alone.parent)
     assert score([*words, "out=3"]) == 0
-    assert "beside 60 held-out images of Folder" in capsys.readouterr().out
+    assert "compared with 60 held-out images of Folder" in capsys.readouterr().out
 
 
 def test_training_images_are_not_held_out(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -378,10 +385,10 @@ def test_training_images_are_not_held_out(place: Path, capsys: pytest.CaptureFix
         assert status == 1
         assert "trained on all images of its data" in line
     assert score([*words, "calibration.validation=40", "out=x"]) == 0
-    assert "beside 40 held-out images" in capsys.readouterr().out
+    assert "compared with 40 held-out images" in capsys.readouterr().out
 
 
-def test_a_read_only_place_is_said(
+def test_a_read_only_folder_is_logged(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_bytes = Path.write_bytes
@@ -426,20 +433,25 @@ def test_scores_by_clipped_features_remember_the_thresholds(
 @pytest.mark.parametrize(
     ("words", "expected", "status"),
     [
-        (["images=others"], "no ckpt named; give ckpt=RUN", 2),
-        (["ckpt=dlsgan"], "no images named; give images=FOLDER", 2),
+        (["images=others"], "no ckpt is named; give ckpt=VALUE", 2),
+        (["ckpt=dlsgan"], "no images is named; give images=VALUE", 2),
         (["ckpt=nowhere", "images=others"], "no checkpoint at nowhere", 1),
         (["ckpt=dlsgan", "images=nowhere"], "there is no folder nowhere", 1),
         (["ckpt=dlsgan", "images=empty"], "no images (.png", 1),
-        (["ckpt=gan", "images=others"], "a GAN cannot tell how strange", 1),
-        (["ckpt=dlsgan", "images=others", "score=nnl"], "gives no score 'nnl'; it gives nll", 2),
+        (["ckpt=gan", "images=others"], "a GAN has no OOD score", 1),
+        (["ckpt=dlsgan", "images=others", "score=nnl"], "has no score 'nnl'; it has nll", 2),
         (["ckpt=dlsgan", "images=others", "score=nll+nll"], "expected different scores", 2),
-        (["ckpt=dlsgan", "images=others", "false_alarms=1"], "a share between 0 and 1", 2),
-        (["ckpt=dlsgan", "images=others", "false_alarms=few"], "false_alarms: expected float", 2),
+        (
+            ["ckpt=dlsgan", "images=others", "false_alarms=1"],
+            "false_alarms: expected number between 0 and 1, got 1",
+            2,
+        ),
+        (["ckpt=dlsgan", "images=others", "false_alarms=few"], "false_alarms: expected number", 2),
         (["ckpt=dlsgan", "images=others", "false_alarms=0.01"], "at least 99 held-out", 1),
-        (["ckpt=dlsgan", "images=others", "strangest=-1"], "expected 0 to 400", 2),
-        (["ckpt=dlsgan", "images=others", "batch_size=0"], "expected 1 to", 2),
-        (["ckpt=dlsgan", "images=others", "strange=4"], "did you mean 'strangest'", 2),
+        (["ckpt=dlsgan", "images=others", "most_anomalous=-1"], "whole number ≥ 0, got -1", 2),
+        (["ckpt=dlsgan", "images=others", "most_anomalous=401"], "expected at most 400", 2),
+        (["ckpt=dlsgan", "images=others", "batch_size=0"], "whole number ≥ 1, got 0", 2),
+        (["ckpt=dlsgan", "images=others", "most_anomolous=4"], "did you mean 'most_anomalous'", 2),
         (["ckpt=dlsgan", "images=others", "data=mnist6k"], "did you mean 'mnist5k'", 2),
         (["ckpt=dlsgan", "images=others", "data=mnist5k"], "images of shape (1, 16, 16)", 1),
         (["ckpt=dlsgan", "images=others", "data.rot=x"], "no option 'data.rot'", 2),
@@ -447,7 +459,6 @@ def test_scores_by_clipped_features_remember_the_thresholds(
         (["ckpt=dlsgan", "images=others", "data.resolution=0"], "at least 1, got 0", 2),
         (["ckpt=dlsgan", "images=others", "out=full"], "there is a scores.csv already", 2),
         (["ckpt=dlsgan", "images=others", "device=tpus"], "device=tpus: expected auto", 2),
-        (["ckpt=dlsgan", "images=others", "quick"], "expected key=value", 2),
         (["ckpt=dlsgan", "--images"], "--images has no value", 2),
     ],
 )
@@ -467,22 +478,41 @@ def test_a_mistake_is_one_line(
     assert not Path("runs").exists()
 
 
-def test_help_and_spellings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_synonyms(capsys: pytest.CaptureFixture[str]) -> None:
     assert score(["--help"]) == 0
-    assert capsys.readouterr().out == score_usage(CONFIGS) + "\n"
-    a = understand_score(["--ckpt", "x", "calibration=mnist", "calibration.root=y"], CONFIGS)
-    b = understand_score(["data.root=y", "--data=mnist", "ckpt_path=x"], CONFIGS)
-    assert a == b
-    assert a.options == {"ckpt": "x", "data.root": "y"}
-    assert a.given
-    assert not understand_score(["ckpt=x"], CONFIGS).given
+    text = capsys.readouterr().out
+    known = workflows()["ood score"].parameters
+    assert all(f"  {name}=" in text for name in known)
+    groups = Groups([CONFIGS])
+    a = understand(["--ckpt", "x", "calibration=mnist", "calibration.root=y"], known, groups)
+    b = understand(["data.root=y", "--data=mnist", "ckpt_path=x"], known, groups)
+    assert (a.values, a.sections) == (b.values, b.sections)
+    assert a.values == {"ckpt": ["x"], "data.root": ["y"]}
+    moved = understand(["x", "data.root=y", "strangest=4"], known, groups)
+    assert moved.values == {"ckpt": ["x"], "data_changes.root": ["y"], "most_anomalous": ["4"]}
 
 
-def test_data_are_the_same_whatever_loads_them() -> None:
-    def described(*words: str) -> str | None:
-        return describe(parse(understand_score(["data=mnist", *words], CONFIGS), None)[1])
+def test_python_users_get_scores_and_verdicts(place: Path) -> None:
+    found = ood_score("dlsgan", "others", false_alarms=0.1, most_anomalous=0, out="x")
+    assert found.exit_status == 0
+    assert found.results is not None
+    table = rows(found.folder)
+    assert [row["file"] for row in table] == list(found.names)
+    torch.testing.assert_close(
+        column(table, "pvalue"), found.results.verdicts.pvalues, rtol=1e-6, atol=1e-8
+    )
+    with pytest.raises(UsageError, match="both given"):
+        ood_score("dlsgan", "others", run_data("dlsgan"), {"root": "pictures"})
 
-    assert described() == described("data.batch_size=3", "data.workers=1", "data.download=true")
-    assert described() != described("data.root=elsewhere")
-    assert json.loads(described("data.root=a") or "")["init_args"] == {"root": "a"}
-    assert describe(parse(understand_score([], CONFIGS), None)[1]) is None
+
+def test_the_data_of_a_run_can_be_changed(place: Path) -> None:
+    data = run_data("dlsgan")
+    assert isinstance(data, Folder)
+    assert (data.validation, data.resolution) == (60, SIDE)
+    moved = run_data("dlsgan", {"root": "elsewhere", "validation": 0.5})
+    assert isinstance(moved, Folder)
+    assert (moved.root, moved.validation, moved.resolution) == (Path("elsewhere"), 0.5, SIDE)
+    with pytest.raises(UsageError, match=r"no option 'data\.rot' \(did you mean 'data\.root'\?\)"):
+        run_data("dlsgan", {"rot": "x"})
+    Path("dlsgan/config.yaml").unlink()
+    assert run_data("dlsgan") is None

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 import lightning_gans
-from lightning_gans.cli.ood import main
+from lightning_gans.cli import main
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 from lightning_gans.models import DLSGAN, GAN, Classifier, Model
@@ -61,22 +61,22 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("decimals", [1, 9])
 def test_samples_are_those_of_the_plain_bootstrap(decimals: int) -> None:
     numbers = np.random.default_rng(0)
-    ordinary = np.sort(numbers.normal(size=90).round(decimals))
-    strange = np.sort((numbers.normal(size=70) + 0.7).round(decimals))
-    found = samples(ordinary, strange, 40, seed=3)
+    id_scores = np.sort(numbers.normal(size=90).round(decimals))
+    ood_scores = np.sort((numbers.normal(size=70) + 0.7).round(decimals))
+    found = samples(id_scores, ood_scores, 40, seed=3)
     assert found.shape == (41, 3)
     measures = (auroc, aupr, fpr_at_tpr)
-    np.testing.assert_allclose(found[0], [m(ordinary, strange) for m in measures], atol=1e-12)
+    np.testing.assert_allclose(found[0], [m(id_scores, ood_scores) for m in measures], atol=1e-12)
     intervals = estimates([found])
     for name, measure in zip(MEASURES, measures, strict=True):
-        expected = bootstrap(measure, ordinary, strange, 40, seed=3)
+        expected = bootstrap(measure, id_scores, ood_scores, 40, seed=3)
         np.testing.assert_allclose(intervals[name][1:], expected, atol=1e-12)
-    rough = samples(ordinary, strange, 40, seed=3, area=coarse)
-    assert rough[0, 0] == pytest.approx(auroc_coarse(ordinary, strange))
-    expected = bootstrap(auroc_coarse, ordinary, strange, 40, seed=3)
+    rough = samples(id_scores, ood_scores, 40, seed=3, area=coarse)
+    assert rough[0, 0] == pytest.approx(auroc_coarse(id_scores, ood_scores))
+    expected = bootstrap(auroc_coarse, id_scores, ood_scores, 40, seed=3)
     np.testing.assert_allclose(estimates([rough])["auroc"][1:], expected, atol=1e-12)
     # the order of images decides what is drawn, not what is measured
-    np.testing.assert_allclose(samples(ordinary[::-1], strange, 0), found[:1])
+    np.testing.assert_allclose(samples(id_scores[::-1], ood_scores, 0), found[:1])
 
 
 def test_folds_are_averaged_with_students_interval() -> None:
@@ -122,20 +122,20 @@ def test_near_images_are_paired_by_index(root: Path) -> None:
     data.sets = {**data.sets, "short": Singles(short)}
     found = score_sets({"m": scorer(model)}, data, n=11, near=0.25, batch_size=4)["m"]
     x = torch.stack([data.validation_set[i][0] for i in range(11)])
-    torch.testing.assert_close(found.ordinary["nll"], model.ood_score(x), rtol=1e-4, atol=1e-3)
-    assert set(found.strange) == {(kind, name) for kind in ("near", "far") for name in data.sets}
+    torch.testing.assert_close(found.id_scores["nll"], model.ood_score(x), rtol=1e-4, atol=1e-3)
+    assert set(found.ood_scores) == {(kind, name) for kind in ("near", "far") for name in data.sets}
     expected = {
         "stripe": torch.stack([data.sets["stripe"][i][0] for i in range(11)]),
         "short": short,
     }
     inner = corrupt(x[:, :, 2:-2, 2:-2], "stripe")
     torch.testing.assert_close(expected["stripe"][:, :, 2:-2, 2:-2], inner, atol=0.004, rtol=0)
-    for name, strange in expected.items():
-        far, near = found.strange["far", name], found.strange["near", name]
-        torch.testing.assert_close(far["nll"], model.ood_score(strange), rtol=1e-4, atol=1e-3)
-        paired = mix(x[: len(strange)], strange, 0.25)
+    for name, ood_scores in expected.items():
+        far, near = found.ood_scores["far", name], found.ood_scores["near", name]
+        torch.testing.assert_close(far["nll"], model.ood_score(ood_scores), rtol=1e-4, atol=1e-3)
+        paired = mix(x[: len(ood_scores)], ood_scores, 0.25)
         torch.testing.assert_close(near["nll"], model.ood_score(paired), rtol=1e-4, atol=1e-3)
-        assert far["reconstruction"].shape == (len(strange),)
+        assert far["reconstruction"].shape == (len(ood_scores),)
     for few in (9, 3):
         with pytest.raises(InputError, match=f"at least 10 ID images, got {few}"):
             score_sets({"m": scorer(model)}, data, few, 0.1)
@@ -163,21 +163,23 @@ def test_rows_are_scikit_learns_numbers(root: Path) -> None:
         if name == "mean":
             expected = np.mean(means.pop((score, kind)), axis=0)
         else:
-            ordinary, strange = scored["m"].ordinary, scored["m"].strange[kind, name]
+            id_scores, ood_scores = scored["m"].id_scores, scored["m"].ood_scores[kind, name]
             if score == "typicality(held out)":
-                middle = ordinary["nll"][10:].min()  # torch's median of two is the lower one
-                negative, positive = ((of["nll"][:10] - middle).abs() for of in (ordinary, strange))
+                middle = id_scores["nll"][10:].min()  # torch's median of two is the lower one
+                negative, positive = (
+                    (of["nll"][:10] - middle).abs() for of in (id_scores, ood_scores)
+                )
             elif score == "nll+reconstruction":
                 # the last two of twelve rank; the first ten are ranked
                 parts = ("nll", "reconstruction")
-                known = [ordinary[p][10:] for p in parts]
+                known = [id_scores[p][10:] for p in parts]
                 negative, positive = (
-                    fisher([of[p][:10] for p in parts], known) for of in (ordinary, strange)
+                    fisher([of[p][:10] for p in parts], known) for of in (id_scores, ood_scores)
                 )
             else:
                 # as many of either
-                positive = strange[score]
-                negative = ordinary[score][: len(positive)]
+                positive = ood_scores[score]
+                negative = id_scores[score][: len(positive)]
             assert row.images == len(positive)
             truth = np.repeat([0, 1], [len(negative), len(positive)])
             values = torch.cat([negative, positive]).numpy()
@@ -236,6 +238,7 @@ def test_the_command_leaves_tables_of_all_models(
     one, two = save(small(), tmp_path / "one"), save(small(1), tmp_path / "two")
     main(
         [
+            "ood",
             "table",
             f"ckpt={one}",
             f"ckpt={two}",
@@ -262,7 +265,7 @@ def test_the_command_leaves_tables_of_all_models(
     assert "without kmnist: KMNIST is not complete" in told
     assert "last 2 ID images, which are held out" in text
     assert "0.2 OOD image + 0.8 ID image" in text
-    assert f"# ckpt={one}\n# ckpt={two}\n" in (folder / "config.yaml").read_text()
+    assert f"ckpt:\n- {one}\n- {two}\n" in (folder / "config.yaml").read_text()
     models = {name: lightning_gans.load(run) for name, run in (("one", one), ("two", two))}
     scorers = {name: scorer(model, ("nll", "reconstruction")) for name, model in models.items()}
     expected = rows([score_sets(scorers, opened(root), 12, 0.2)], repetitions=20)
@@ -276,8 +279,8 @@ def test_folds_are_averaged_each_with_its_own_digits(
     write_digits(root, "MNIST", 0, train=65)  # 77 digits, 11 a fold
     for fold in range(3):
         save(small(fold), tmp_path / f"run-{fold}")
-    words = ["table", "data=mnist_ood", f"data.root={root}", "scores=nll", "device=cpu"]
-    main([*words, f"ckpt={tmp_path}/run-{{fold}}", "folds=3", f"out={tmp_path}/out", "seed=5"])
+    argv = ["ood", "table", "data=mnist_ood", f"data.root={root}", "scores=nll", "device=cpu"]
+    main([*argv, f"ckpt={tmp_path}/run-{{fold}}", "folds=3", f"out={tmp_path}/out", "seed=5"])
     folds = []
     for fold in range(3):
         data = MNISTOOD(str(root), fold=fold)
@@ -286,7 +289,7 @@ def test_folds_are_averaged_each_with_its_own_digits(
     write_csv(rows(folds), tmp_path / "expected.csv")
     assert (tmp_path / "out" / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
     assert "means over 3 folds" in capsys.readouterr().out
-    main([*words, f"ckpt={tmp_path}/run-1", "data.fold=1", f"out={tmp_path}/alone", "bootstrap=0"])
+    main([*argv, f"ckpt={tmp_path}/run-1", "data.fold=1", f"out={tmp_path}/alone", "bootstrap=0"])
     write_csv(rows(folds[1:2], repetitions=0), tmp_path / "alone.csv")
     alone = (tmp_path / "alone" / "table.csv").read_text()
     assert alone == (tmp_path / "alone.csv").read_text().replace("run,", "run-1,")
@@ -297,18 +300,18 @@ def test_a_classifier_is_fitted_if_training_images_are_there(
 ) -> None:
     torch.manual_seed(0)
     run = save(Classifier(SHAPE, (10,), num_features=8), tmp_path / "classifier")
-    words = ["table", f"ckpt={run}", "data=mnist_ood", f"data.root={root}", "bootstrap=0"]
-    main([*words, f"out={tmp_path}/all", "auroc=coarse"])
+    argv = ["ood", "table", f"ckpt={run}", "data=mnist_ood", f"data.root={root}", "bootstrap=0"]
+    main([*argv, f"out={tmp_path}/all", "auroc=coarse"])
     text = capsys.readouterr().out
     assert "classifier energy(t=1,p=0.85)" in text
     assert "AUROC is coarse" in text
     assert "held out" not in text
     (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").unlink()
-    main([*words, f"out={tmp_path}/some"])
+    main([*argv, f"out={tmp_path}/some"])
     text, told = capsys.readouterr()
     assert "p=0.85" not in text
     assert "energy(t=10)" in text
-    assert "without scores that learn from training images, as ReAct: MNIST is not" in told
+    assert "without scores that need training images, such as ReAct: MNIST is not" in told
 
 
 def test_mistakes_end_in_one_line(
@@ -322,16 +325,16 @@ def test_mistakes_end_in_one_line(
     data = ("data=mnist_ood", f"data.root={root}")
     model = f"ckpt={run}"
     cases = [
-        (["tabel"], 2, "there is no command 'tabel' (did you mean 'table'?)"),
-        (["table", *data], 2, "no model is named; give ckpt=RUN"),
-        (["table", model], 2, "no data are named; give data=mnist_ood"),
+        (["tabel"], 2, "ood what? There are"),
+        (["table", *data], 2, "no ckpt is named"),
+        (["table", model], 2, "no data is named"),
         (["table", f"ckpt={tmp_path}/none", *data], 1, "no checkpoint at"),
-        (["table", f"ckpt={gan}", *data], 1, "a GAN cannot tell how strange images are"),
+        (["table", f"ckpt={gan}", *data], 1, "a GAN has no OOD score"),
         (["table", f"ckpt={other}", *data], 1, "expected images of shape (1, 16, 16), as other"),
         (["table", model, "data=mnist5k"], 2, "data=mnist5k has no OOD sets"),
         (["table", model, *data, "n=5"], 2, "n=5: expected at least 10"),
-        (["table", model, *data, "near=2"], 2, "near=2.0: expected a share"),
-        (["table", model, *data, "scores=softmax"], 2, "DLSGAN gives none of them; it gives nll"),
+        (["table", model, *data, "near=2"], 2, "near: expected number from 0 to 1, got 2"),
+        (["table", model, *data, "scores=softmax"], 2, "DLSGAN has none of them; it has nll"),
         (["table", model, *data, "bootstrp=3"], 2, "no option 'bootstrp' (did you mean"),
         (["table", model, *data, "auroc=rough"], 2, "auroc"),
         (["table", model, *data, "folds=7"], 2, "{fold} in a path stands for"),
@@ -342,11 +345,11 @@ def test_mistakes_end_in_one_line(
         (["table", model, "data=mnist_ood", "data.root=nowhere"], 1, "MNIST is not complete"),
         (["table", model, "data=mnist_odo"], 2, "no data 'mnist_odo' (did you mean 'mnist_ood'?)"),
     ]
-    for words, status, message in cases:
+    for argv, status, message in cases:
         with pytest.raises(SystemExit) as caught:
-            main(words)
+            main(["ood", *argv])
         text, told = capsys.readouterr()
-        assert caught.value.code == status, (words, told)
+        assert caught.value.code == status, (argv, told)
         assert not text
         assert told.startswith("error: "), told
         assert message in told, told
@@ -355,11 +358,7 @@ def test_mistakes_end_in_one_line(
 
 
 def test_help_names_the_data_and_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["table", "--help"])
+    main(["ood", "table", "--help"])
     text = capsys.readouterr().out
     assert "mnist_ood" in text
     assert "celeba_ood" in text
-    main(["--help"])
-    text = capsys.readouterr().out
-    assert "table" in text
-    assert "score" in text
