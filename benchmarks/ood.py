@@ -21,7 +21,7 @@ from torch import Tensor
 
 import lightning_gans
 from lightning_gans.models import DLSGAN, Model
-from lightning_gans.ood.scoring import scorer
+from lightning_gans.ood import scorer
 
 
 class Took(NamedTuple):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 import lightning_gans
+from lightning_gans.app.page import serve
 from lightning_gans.callbacks import Checkpoint, Evaluation, Pictures
 from lightning_gans.data.mnist5k import MNIST5k
 from lightning_gans.errors import UserError
@@ -211,8 +212,6 @@ def test_is_measured_by_its_accuracy_alone_and_draws_nothing(tmp_path: Path) -> 
 
 
 def test_saves_and_loads_and_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightning_gans.app.page import main
-
     model = tiny((2, 3))
     options = {"enable_checkpointing": True, "callbacks": [Checkpoint()]}
     trainer(default_root_dir=tmp_path, **options).fit(model, one_by_one(pairs(images(2), (2, 3))))
@@ -222,6 +221,5 @@ def test_saves_and_loads_and_has_no_page(tmp_path: Path, monkeypatch: pytest.Mon
     x = images(1)[0]
     torch.testing.assert_close(loaded.logits(x), model.eval().logits(x))
     monkeypatch.setitem(sys.modules, "gradio", types.ModuleType("gradio"))
-    monkeypatch.setattr(sys, "argv", ["app", str(tmp_path)])
-    with pytest.raises(SystemExit, match="error: expected a model that makes images, this is a Cl"):
-        main()
+    with pytest.raises(UserError, match="expected a model that generates images, got a Classifier"):
+        serve(loaded)
