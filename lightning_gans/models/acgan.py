@@ -25,8 +25,8 @@ from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
 
 
-class Judged(NamedTuple):
-    """What the discriminator said of one kind of data: scores (n,), logits (n, sum(classes))."""
+class Predicted(NamedTuple):
+    """The discriminator's scores (n,) and logits (n, sum(classes)) of real data or of fakes."""
 
     score: Tensor
     logits: Tensor
@@ -36,20 +36,20 @@ class ACGAN(AdversarialModule, Generates, Classifies):
     """Class-conditional GAN whose discriminator also classifies (Odena et al. 2017).
 
     The three classification losses have weights of their own (thesis, Eq. 1-8): all 1 is ACGAN,
-    (λ, 0, λ) is the revised ACGAN, which does not teach its classifier on fakes.
+    (λ, 0, λ) is the revised ACGAN, whose classifier is not trained on fakes.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         classes: how many classes each label of the data has.
         latent_dim: size of the continuous latent.
-        generator: makes the generator from (latent_dim, image_shape, classes); without,
+        generator: makes the generator from (latent_dim, image_shape, classes); by default
             convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise. Its
             code is the logits.
         prior: makes the prior of the continuous latent from its size.
-        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform without.
+        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform by default.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         mixing: makes the schedule of mixed batches, e.g. ``MixedBatches``.
         r1: weight of the squared gradient norm of the score at real data (no factor of a half).
@@ -57,11 +57,11 @@ class ACGAN(AdversarialModule, Generates, Classifies):
         classification_real: weight of the discriminator's cross-entropy on real data.
         classification_fake: weight of the discriminator's cross-entropy on fakes.
         classification: weight of the generator's cross-entropy.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
 
     Raises:
-        ValueError: if the data have no labels, or ``probabilities`` are not such.
+        ValueError: if the data have no labels, or ``probabilities`` are invalid.
     """
 
     categories: Categorical
@@ -115,12 +115,12 @@ class ACGAN(AdversarialModule, Generates, Classifies):
         with self.turn("discriminator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
-            real, fake = self.judge(x, y, exchanged)
-            together = real.score + fake.score
+            real, fake = self.discriminate(x, y, exchanged)
+            score = real.score + fake.score
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
-                r1=gradient_penalty(together, x, weight=self.lazy_weight(self.r1)),
-                r2=gradient_penalty(together, y, weight=self.lazy_weight(self.r2)),
+                r1=gradient_penalty(score, x, weight=self.lazy_weight(self.r1)),
+                r2=gradient_penalty(score, y, weight=self.lazy_weight(self.r2)),
                 classification_real=self.classification_real
                 * cross_entropy(real.logits, c_r, self.classes).mean(),
                 classification_fake=self.classification_fake
@@ -131,27 +131,27 @@ class ACGAN(AdversarialModule, Generates, Classifies):
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             y = self.generator(z, c_f)
             if exchanged:
-                _, fake = self.judge(x.detach(), y, exchanged)
-            else:  # real data have no part in it
-                fake = Judged(*self.discriminator(y)[:2])
+                _, fake = self.discriminate(x.detach(), y, exchanged)
+            else:  # the loss does not depend on real data
+                fake = Predicted(*self.discriminator(y)[:2])
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 classification=self.classification
                 * cross_entropy(fake.logits, c_f, self.classes).mean(),
             )
 
-    def judge(self, x: Tensor, y: Tensor, exchanged: int) -> tuple[Judged, Judged]:
-        """What is said of real data and of fakes, seen in mixed batches."""
+    def discriminate(self, x: Tensor, y: Tensor, exchanged: int) -> tuple[Predicted, Predicted]:
+        """The discriminator's output for real data and for fakes, computed on mixed batches."""
         first, second = (self.discriminator(part) for part in mix(x, y, exchanged))
         scores = unmix(first.score, second.score, exchanged)
         logits = unmix(first.code, second.code, exchanged)
-        return Judged(scores[0], logits[0]), Judged(scores[1], logits[1])
+        return Predicted(scores[0], logits[0]), Predicted(scores[1], logits[1])
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Logits of the classes of x, (n, sum(classes)); unchecked.
 
-        With a discriminator that looks at the whole batch they depend on the other rows; trained on
-        mixed batches, it expects both kinds of them.
+        With a discriminator that sees the whole batch they depend on the other rows; trained on
+        mixed batches, it expects real data and fakes among them.
         """
         logits: Tensor = self.discriminator(x).code
         return logits

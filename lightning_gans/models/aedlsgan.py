@@ -1,4 +1,4 @@
-"""Attribute editing DLSGAN: a fixed linear classifier of the latent, which the game obeys."""
+"""Attribute editing DLSGAN: a fixed linear classifier of the latent defines the attributes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from lightning_gans.validation import clip
 class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscriminator):
     """DLSGAN in which attributes are half-spaces of the latent (thesis, Algorithm 3).
 
-    A linear classifier of the scaled latent is drawn at random and never changes. It says which
-    attributes a fake shall have, and a CAGAN makes it so; the latent of an image is then moved
-    along a weight vector to give the image an attribute.
+    A linear classifier of the scaled latent is drawn at random and never changes. It determines the
+    attributes of each fake, and a CAGAN trains the generator to show them. The latent of an image
+    can then be moved along a weight vector to give the image an attribute.
 
     A label of two classes (has Bangs, has not) is one weight vector w, and present where
     (z∘s)·w > 0; a label of more classes has one weight vector for each, of which the largest wins
@@ -46,18 +46,18 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         image_shape: of one image (channels, height, width), or (2,) for points.
         classes: how many classes each label of the data has.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         activation: makes what the scores of several labels become, ``PerLabel`` or ``Summed``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
 
     Raises:
         ValueError: if the data have no labels.
@@ -93,7 +93,7 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Thesis, Algorithm 3."""
         x, c_r = batch[0], one_hot(batch[1], self.classes, batch[0].dtype)
-        s = self.prior.scale()  # held for the whole iteration
+        s = self.prior.scale()  # constant within an iteration
 
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()

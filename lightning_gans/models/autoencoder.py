@@ -21,14 +21,14 @@ from lightning_gans.priors import Normal
 class Autoencoder(Model, Reconstructs):
     """Encoder and decoder that minimise the squared error of each pixel (thesis, section 4.3.1).
 
-    A baseline of reconstruction and of its error as an OOD score. Nothing is known of how its
-    codes are distributed, so that it generates nothing.
+    A baseline of reconstruction and of its error as an OOD score. The
+    distribution of its codes is unknown, so it cannot generate.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the code.
-        generator: makes the decoder from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the decoder from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the encoder from (image_shape, scores, code_dim), with no scores;
             likewise.
         optimizer: makes an optimiser from parameters.
@@ -49,7 +49,7 @@ class Autoencoder(Model, Reconstructs):
         super().__init__(optimizer)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.reconstruction = tuple(image_shape), reconstruction
-        self.prior = Normal(latent_dim)  # for its size and its scale of ones: nothing is drawn
+        self.prior = Normal(latent_dim)  # for its size and scale of ones; never sampled
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.encoder = build_discriminator(
             discriminator, self.image_shape, scores=0, code_dim=latent_dim
@@ -60,8 +60,8 @@ class Autoencoder(Model, Reconstructs):
         x, _ = batch
 
         with self.turn("autoencoder") as minimize:
-            again = self.generator(self.encoding(x).code)
-            minimize(reconstruction=self.reconstruction * (x - again).square().mean())
+            reconstructed = self.generator(self.encoding(x).code)
+            minimize(reconstruction=self.reconstruction * (x - reconstructed).square().mean())
 
     def encoding(self, x: Tensor) -> Encoding:
         """The encoder's output for x, (n, *image_shape); unchecked, gradients flow."""

@@ -1,4 +1,4 @@
-"""Conditional activation GAN: a discriminator for each class, on mixed layers."""
+"""Conditional activation GAN: a discriminator for each class, with shared layers."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ class CAGAN(AdversarialModule, Generates):
     """Class-conditional GAN without a classifier (thesis, section 3.1).
 
     The discriminator has a score for each class, and a condition selects one of them for each
-    label: the activation a·c (Eq. 29-30). Every class is a GAN of its own, so that no
-    classification loss pulls the fakes away from a decision boundary.
+    label: the activation a·c (Eq. 29-30). Every class is a GAN of its own; no
+    classification loss pushes the fakes away from a decision boundary.
 
     The penalties r1 and r2 are of the mean selected activation, at real data and at fakes. With a
-    discriminator that looks at the whole batch they include what a row does to the others' scores.
+    discriminator that sees the whole batch they include the derivatives of other rows' scores.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         classes: how many classes each label of the data has.
         latent_dim: size of the continuous latent.
-        generator: makes the generator from (latent_dim, image_shape, classes); without,
+        generator: makes the generator from (latent_dim, image_shape, classes); by default
             convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior of the continuous latent from its size.
-        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform without.
+        probabilities: P(C) of the fakes' labels, (sum(classes),); uniform by default.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         activation: makes what the scores of several labels become, ``PerLabel`` or ``Summed``.
         mixing: makes the schedule of mixed batches, e.g. ``MixedBatches``.
         r1: weight of the squared gradient norm at real data (no factor of a half).
         r2: weight of the squared gradient norm at fakes.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
 
     Raises:
-        ValueError: if the data have no labels, or ``probabilities`` are not such.
+        ValueError: if the data have no labels, or ``probabilities`` are invalid.
     """
 
     categories: Categorical
@@ -101,27 +101,27 @@ class CAGAN(AdversarialModule, Generates):
         with self.turn("discriminator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             x, y = x.requires_grad_(), self.generator(z, c_f).requires_grad_()
-            real, fake = self.judge(x, y, c_r, c_f, exchanged)
-            together = real.mean(1) + fake.mean(1)
+            real, fake = self.discriminate(x, y, c_r, c_f, exchanged)
+            activation = real.mean(1) + fake.mean(1)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r1=gradient_penalty(together, x, weight=self.lazy_weight(self.r1)),
-                r2=gradient_penalty(together, y, weight=self.lazy_weight(self.r2)),
+                r1=gradient_penalty(activation, x, weight=self.lazy_weight(self.r1)),
+                r2=gradient_penalty(activation, y, weight=self.lazy_weight(self.r2)),
             )
 
         with self.turn("generator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             y = self.generator(z, c_f)
             if exchanged:
-                _, fake = self.judge(x.detach(), y, c_r, c_f, exchanged)
-            else:  # real data have no part in it
+                _, fake = self.discriminate(x.detach(), y, c_r, c_f, exchanged)
+            else:  # the loss does not depend on real data
                 fake = self.activation(self.discriminator(y).score, c_f, self.classes)
             minimize(adversarial=self.loss.generator(fake).mean())
 
-    def judge(
+    def discriminate(
         self, x: Tensor, y: Tensor, c_r: Tensor, c_f: Tensor, exchanged: int
     ) -> tuple[Tensor, Tensor]:
-        """The activations, (n, labels), of real data and of fakes, seen in mixed batches."""
+        """The activations, (n, labels), of real data and of fakes, computed on mixed batches."""
         first, second = (self.discriminator(part).score for part in mix(x, y, exchanged))
         real, fake = unmix(first, second, exchanged)
         return (

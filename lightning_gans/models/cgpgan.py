@@ -26,15 +26,15 @@ from lightning_gans.priors import Categorical, Normal, PriorFactory
 class CGPGAN(AdversarialModule, Generates, Clusters):
     """Self-supervised class-conditional GAN (thesis, section 3.5, Algorithm 5).
 
-    A classifier Q learns the categories of the fakes, which are known, and tells those of real
-    data; a CAGAN is trained with them. Q alone minimises the classification loss, so that no
-    decision boundary pushes the fakes. A penalty on Q's slope at the fakes widens the region in
-    which a boundary looks for sparse data: the larger, the fewer categories are told apart. P(C)
-    follows what Q finds in real data.
+    A classifier Q learns the categories of the fakes, which are known, and predicts those of real
+    data; a CAGAN is trained with them. Only Q minimises the classification loss, so no decision
+    boundary pushes the fakes. A penalty on Q's gradient at the fakes widens the region in which a
+    boundary seeks sparse data: the larger the penalty, the fewer categories are found. P(C)
+    follows Q's predictions for real data.
 
     At first, for ``warmup`` iterations, Q's probabilities of a real batch are shifted to a uniform
-    mean (Eq. 48), lest all data end in one category; P(C), which follows the shifted ones, then
-    stays uniform.
+    mean (Eq. 48), so that the data do not collapse into one category. P(C) follows the shifted
+    probabilities and stays uniform during this time.
 
     With several labels the losses are means over labels, and the penalties are of the mean
     activation and of the mean probability, as in the published code of the codebook.
@@ -42,7 +42,7 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the continuous latent.
-        num_categories: how many categories a label may have, d_c.
+        num_categories: the maximum number of categories of a label, d_c.
         num_labels: how many labels, d_l.
         generator: makes the generator from (latent_dim, image_shape, classes), e.g. a
             ``CodebookGenerator``; without, convolutions for images and fully connected layers for
@@ -52,15 +52,15 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
         prior: makes the prior of the continuous latent from its size.
         decay: of P(C)'s running mean, in [0, 1).
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's and the classifier's own.
+        discriminator_optimizer: makes the discriminator's and classifier's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
-        r2: weight of the squared gradient norm at fakes, λ_r2 (no factor of a half). Not r1: of
-            fakes the category is certain.
+        r2: weight of the squared gradient norm at fakes, λ_r2 (no factor of a half). No r1:
+            only the categories of fakes are certain.
         classification: weight of the classifier's cross-entropy, λ_cls.
         classifier_penalty: weight of the classifier's gradient penalty, λ_cgp (Eq. 45).
         warmup: iterations in which Q's probabilities are normalised.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
     """
 
     categories: Categorical
@@ -136,7 +136,7 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
         self.categories.update(found)
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
+        """Logits of the categories of x, (n, sum(classes)); unchecked, gradients flow."""
         logits: Tensor = self.discriminator.encoder(x).code
         return logits
 

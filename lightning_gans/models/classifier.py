@@ -1,4 +1,4 @@
-"""Classifier: the discriminator's network, taught labels."""
+"""Classifier: the discriminator's network, trained on labels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lightning_gans.optimizers import AdamW
 class Classifier(Model, ClassifiesByFeatures):
     """Backbone, rectifier, linear layer; minimises the cross-entropy (thesis, section 4.3).
 
-    The baseline whose logits give an energy score, and whose features ReAct clips. Several labels
-    are classified at once, binary ones as pairs; the loss is the mean over labels. The digit
-    classifier that the metrics look through is one of these, on ``DigitBackbone``.
+    The baseline for OOD scores: the energy of its logits, with features that ReAct clips. Several
+    labels are classified at once, binary ones as two classes; the loss is the mean over labels.
+    The digit classifier of the metrics is a ``Classifier`` on ``DigitBackbone``.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
@@ -59,7 +59,7 @@ class Classifier(Model, ClassifiesByFeatures):
             minimize(classification=cross_entropy(self.class_logits(x), c, self.classes).mean())
 
     def activations(self, x: Tensor) -> Tensor:
-        """The features of x, (n, num_features); unchecked, and gradients flow."""
+        """The features of x, (n, num_features); unchecked, gradients flow."""
         code: Tensor = self.backbone(x).code
         return code.relu()
 

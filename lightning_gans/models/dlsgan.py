@@ -22,31 +22,31 @@ from lightning_gans.priors import DynamicScale, PriorFactory
 class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDiscriminator):
     """GAN whose latent scale s follows what its encoder can recover (thesis, section 3.2).
 
-    An encoder that is trained to recover every element of an i.i.d. latent never converges, for
-    the generator loses some of them. Here each element is scaled by how well it is recovered:
-    what the generator ignores shrinks, and the encoder is asked for the rest.
+    An encoder that is trained to recover every element of an i.i.d. latent never converges,
+    because the generator loses some of them. Here each element is scaled by how well it is
+    recovered: elements that the generator ignores shrink, and the encoder recovers the rest.
 
     Discriminator and encoder are one network with two heads. Both players minimise
-    L_enc = mean(((z - z')∘s)²) (Eq. 33) beside their adversarial losses. s is constant within an
-    iteration and takes no gradient; v is learnt from the fakes' codes of both turns. The thesis
-    leaves the first value of v open; see :class:`~lightning_gans.priors.DynamicScale`.
+    L_enc = mean(((z - z')∘s)²) (Eq. 33) in addition to their adversarial losses. s is constant
+    within an iteration and takes no gradient; v is estimated from the fakes' codes of both turns.
+    The thesis leaves the initial value of v open; see :class:`~lightning_gans.priors.DynamicScale`.
 
     With a fixed prior instead of a dynamic scale it is MSEGAN.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Thesis, Algorithm 2."""
         x, _ = batch
-        s = self.prior.scale()  # held for the whole iteration
+        s = self.prior.scale()  # constant within an iteration
 
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""An encoder for a generator that is trained already: the baseline of inversion."""
+"""An encoder for a trained generator: the baseline of inversion."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lightning_gans.runs.checkpoints import find, read
 class Encoder(Model, Generates, Reconstructs):
     """Encoder that learns to invert a frozen generator (baseline of the thesis, section 4.2.1).
 
-    A fresh network minimises L_enc = mean((z - E(G(z∘s)))²) (Eq. 15) on fakes alone; of the data
-    only the batch size is looked at. Generator (averaged weights) and prior are the trained
+    A fresh network minimises L_enc = mean((z - E(G(z∘s)))²) (Eq. 15) on fakes alone; of the data,
+    only the batch size is used. Generator (averaged weights) and prior are the trained
     model's; neither is changed, batch norm and buffers included.
 
     Args:
         checkpoint: of a model that generates without conditions: a file, or its run's folder, whose
-            newest is taken; or the trained model itself, which is copied. An encoder's own
-            checkpoint holds all that it needs of it.
+            newest is loaded; or the trained model itself, which is copied. An encoder's own
+            checkpoint contains what it needs of that model.
         image_shape: of one image of the data, the same as the generator's.
         discriminator: makes the encoder from (image_shape, scores, code_dim), with no scores;
             without, convolutions for images and fully connected layers for points.
@@ -40,7 +40,8 @@ class Encoder(Model, Generates, Reconstructs):
     Raises:
         CheckpointMissing: if there is no checkpoint.
         UnreadableCheckpoint: if the file is damaged or holds no model of this package.
-        ValueError: if the model is not such, or its images have another shape.
+        ValueError: if the model does not generate images from latents alone, or its images have
+            another shape.
     """
 
     players = ("encoder",)
@@ -63,7 +64,7 @@ class Encoder(Model, Generates, Reconstructs):
                 f"{tuple(image_shape)}; choose the data that its model was trained on"
             )
         if described is not None:
-            # in place of a path, at which there may be nothing when this model is loaded
+            # instead of a path, which may be gone when this model is loaded
             self.hparams["checkpoint"] = described
         self.image_shape, self.latent = source.image_shape, latent
         self.prior = deepcopy(source.prior).requires_grad_(False)
@@ -74,7 +75,7 @@ class Encoder(Model, Generates, Reconstructs):
         self.train()
 
     def train(self, mode: bool = True) -> Encoder:
-        """As always, but for what is frozen: that stays in evaluation mode."""
+        """Set the mode; the frozen networks stay in evaluation mode."""
         super().train(mode)
         self.prior.eval()
         self.generator.eval()
@@ -97,7 +98,7 @@ class Encoder(Model, Generates, Reconstructs):
 
 
 def opened(checkpoint: str | Model) -> tuple[Model, dict[str, Any] | None]:
-    """A trained model, and how to build it again, unless that cannot be written."""
+    """A trained model and the spec of its constructor; None if that cannot be written."""
     if isinstance(checkpoint, Model):
         described, unwritten = constructor_spec(checkpoint)
         return checkpoint, None if unwritten else described

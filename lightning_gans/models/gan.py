@@ -30,20 +30,20 @@ class GAN(AdversarialModule, Generates):
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data (no factor of a half).
         r2: weight of the squared gradient norm at fakes.
         penalty: weight of WGAN-GP's (‖∇‖ - 1)² between real data and fakes; usually 10.
-        critic_steps: discriminator updates for one of the generator. The batch is cut into as
-            many parts, so that each update sees data of its own.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        critic_steps: discriminator updates for each of the generator. The batch is cut into as
+            many parts, so that each update sees different data.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class GAN(AdversarialModule, Generates):
             minimize(adversarial=self.loss.generator(self.discriminator(y).score).mean())
 
     def parts(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Cut a batch into ``critic_steps`` parts that differ by one row at most.
+        """Cut a batch into ``critic_steps`` parts, which differ by at most one row.
 
         Raises:
             ValueError: if there are fewer rows.

@@ -29,23 +29,23 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
 
     which is twice the negative log likelihood without constants. It has no lower bound as σ² falls
     to 0, so the variance has a floor: σ² = exp(h) + ``floor``, h being the head's output, in both
-    terms. (The published code adds 1e-7 in the denominator alone, and so bounds nothing.)
+    terms. (The published code adds 1e-7 to the denominator only, which does not bound the loss.)
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
-        floor: the least variance, positive, in squared units of the latent.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        floor: the minimum variance, positive, in squared units of the latent.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
 
     Raises:
         ValueError: if ``floor`` is not positive.

@@ -29,30 +29,30 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
     Generator and classifier both minimise the classification loss. P(C) must be known:
     ``Categorical`` with its ``probabilities``. With ``GumbelSoftmax`` the probabilities are learnt
     by gradient descent, and it is Elastic InfoGAN (Ojha et al. 2020) without the contrastive loss,
-    which takes transformations known to keep a category. Its conditions are soft, and are also
-    what the classifier is to predict, so that the gradient reaches P(C) on both ways.
+    which needs transformations that are known to preserve the category. Its conditions are soft
+    and are also the classifier's targets, so the gradient reaches P(C) both ways.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the continuous latent.
         num_categories: how many categories a label has.
         num_labels: how many labels.
-        generator: makes the generator from (latent_dim, image_shape, classes); without,
+        generator: makes the generator from (latent_dim, image_shape, classes); by default
             convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator, and the classifier, which share nothing, from
             (image_shape, scores, code_dim); likewise.
         prior: makes the prior of the continuous latent from its size.
         categories: makes P(C) from the classes, ``Categorical`` or ``GumbelSoftmax``.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's and the classifier's own.
+        discriminator_optimizer: makes the discriminator's and classifier's, if not the same.
         categories_lr: learning rate of P(C)'s logits, if they are learnt; the generator's without.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data (no factor of a half).
         r2: weight of the squared gradient norm at fakes.
         classification: weight of both players' cross-entropy, λ_cls.
         warmup: iterations in which P(C) is not learnt.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
     """
 
     categories: Categories
@@ -94,15 +94,15 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         )
         if categories_lr is not None and not list(self.categories.parameters()):
             raise ValueError(
-                f"categories_lr={categories_lr} is a rate for probabilities that are learnt, and "
-                f"those of {type(self.categories).__name__} are not; leave it out, or choose "
+                f"categories_lr={categories_lr} is a rate for learnt probabilities, and those of "
+                f"{type(self.categories).__name__} are not learnt; leave it out, or choose "
                 "GumbelSoftmax"
             )
         self.generator = build_generator(generator, latent_dim, self.image_shape, self.classes)
         self.discriminator = Separate(self.image_shape, 1, sum(self.classes), trunk=discriminator)
 
     def parameter_groups(self, player: str) -> list[dict[str, Any]]:
-        """As always, but for P(C)'s logits, which have a rate of their own."""
+        """The player's parameters; P(C)'s logits are a group with its own rate."""
         (group,) = super().parameter_groups(player)
         logits = list(self.categories.parameters())
         if player == "discriminator" or not logits or self.categories_lr is None:
@@ -141,6 +141,6 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
             )
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Logits of the categories of x, (n, sum(classes)); unchecked, and gradients flow."""
+        """Logits of the categories of x, (n, sum(classes)); unchecked, gradients flow."""
         logits: Tensor = self.discriminator.encoder(x).code
         return logits

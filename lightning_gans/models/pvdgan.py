@@ -1,4 +1,4 @@
-"""Perceptual VAE in a dynamic latent scale GAN, at no further pass through a network."""
+"""Perceptual VAE in a dynamic latent scale GAN (DLSGAN), without extra forward passes."""
 
 from __future__ import annotations
 
@@ -26,31 +26,30 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
 
     Half of the generator's latents are codes of real images, with the noise that brings them to
     the prior's variance: z_x = E(x) + Z·√max(1 - v, 0) for a prior of variance 1 (Eq. 38). Their
-    fakes play the game as all others do, and shall have the features of the images they came from
-    (Eq. 39). The features are the discriminator's, so everything is computed already.
+    fakes take part in the game like all others, and their features are pulled towards those of the
+    images they came from (Eq. 39). The features are the discriminator's, which are known already.
 
     Codes and features of real images are those of the discriminator's turn, as constants: the
     reconstruction loss trains the generator alone, and compares features of before and after the
-    discriminator's step. (The thesis leaves both open; it is what the
-    published code does.)
+    discriminator's step. (The thesis leaves both open; the published code does this.)
 
     While v is far below 1, at the start, z_x has more variance than the prior.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size; it must trace v.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         latent: weight of L_enc for both players, λ_enc.
         reconstruction: weight of L_rec for the generator, λ_rec.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
 
     Raises:
         ValueError: if the prior traces no variance.
@@ -91,7 +90,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Thesis, Algorithm 4."""
         x, half = batch[0], halves(batch[0])
-        s = self.prior.scale()  # held for the whole iteration
+        s = self.prior.scale()  # constant within an iteration
 
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()
@@ -120,10 +119,10 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
 
 
 def halves(x: Tensor) -> int:
-    """Where a batch is cut in two.
+    """The size of the first half of a batch.
 
     Raises:
-        InputError: if it cannot be.
+        InputError: if the batch has fewer than 2 rows.
     """
     if len(x) < 2:
         raise InputError(

@@ -34,19 +34,19 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
         latent_dim: size of the latent.
-        generator: makes the generator from (latent_dim, image_shape); without, convolutions for
-            images and fully connected layers for points.
+        generator: makes the generator from (latent_dim, image_shape); by default
+            convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator, and the encoder, which share nothing, from
             (image_shape, scores, code_dim); likewise.
         prior: makes the prior from its size.
         optimizer: makes an optimiser from parameters.
-        discriminator_optimizer: if given, the discriminator's own.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
         reconstruction: weight of L_rec for generator and encoder, λ_rec.
         regularization: weight of the prior loss L_prr, λ_prr; 0, 1 and 10 in the thesis.
-        penalty_interval: iterations between penalties of the discriminator's gradients, each of
-            which then counts as often (lazy regularisation, Karras et al. 2020); 1 in the thesis.
+        penalty_interval: iterations between penalties of the discriminator's gradients, which also
+            multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A discriminator that sees how much its batch varies (the thesis's mixed batches)."""
+"""A discriminator that sees how much its batch varies, for mixed batches (thesis, 3.1.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .layers import EqualizedLinear
 
 
 class BatchStdLinear(nn.Module):
-    """Linear layer that reads each row, and the standard deviation of every feature in the batch.
+    """Linear layer on each row and on the standard deviation of every feature in the batch.
 
     y = (W₁·x + W₂·std(x)) / √2 + b, with std(x) = sqrt(variance over the batch + 1e-8), the same
     for all rows (thesis, section 4.1.2). W₁ and W₂ have an equalised learning rate. The published
@@ -34,24 +34,24 @@ class BatchStdLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a batch (N, in_features) to (N, out_features)."""
-        # never the root of zero, whose gradient is infinite
+        # the gradient of the square root is infinite at 0
         std = (x.var(0, correction=0, keepdim=True) + 1e-8).sqrt()
         y: Tensor = (self.each(x) + self.spread(std)) / math.sqrt(2) + self.bias
         return y
 
 
 class BatchStdDiscriminator(nn.Module):
-    """Any discriminator, its heads replaced by a ``BatchStdLinear`` and heads of its own.
+    """Any discriminator, with its heads replaced by a ``BatchStdLinear`` and new heads.
 
-    What it says of a sample depends on the rest of the batch: it sees the batch of its own process
-    only, and a gradient penalty includes how one sample's score moves with another's pixels.
+    Its output for a sample depends on the rest of the batch, of this process only. A gradient
+    penalty therefore includes the derivatives of a sample's score by the others' pixels.
 
     Args:
         image_shape: shape of one sample.
         scores: number of scores.
         code_dim: width of the code.
-        trunk: makes the discriminator whose features are read; None for the standard one.
-        width: units of the layer that reads them; the width of the features.
+        trunk: makes the discriminator that computes the features; None for the default.
+        width: units of the ``BatchStdLinear``; the width of the features.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class BatchStdDiscriminator(nn.Module):
         self.heads = Heads(width, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge a batch of samples (N, *image_shape)."""
+        """Scores, codes and features of samples (N, *image_shape)."""
         features = self.layer(self.trunk(x).features)
         output: DiscriminatorOutput = self.heads(functional.leaky_relu(features, 0.2))
         return output
@@ -77,7 +77,7 @@ class BatchStdDiscriminator(nn.Module):
 
 @torch.no_grad()
 def _count_features(discriminator: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Width of a discriminator's features, as it gives them; leaves no trace in its buffers."""
+    """Measure the width of a discriminator's features, without a change of its buffers."""
     training = [module for module in discriminator.modules() if module.training]
     output: DiscriminatorOutput = discriminator.eval()(torch.zeros(2, *image_shape))
     for module in training:

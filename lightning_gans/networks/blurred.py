@@ -1,6 +1,6 @@
-"""Residual convolutions between blurred changes of resolution (the thesis's for reconstruction).
+"""Residual convolutions between blurred changes of resolution (thesis, section 4.4).
 
-Defaults give the networks of the thesis, section 4.4, for 256x256 images. Layers have an equalised
+Defaults give the networks of the thesis for 256x256 images. Layers have an equalised
 learning rate; the image is a linear output.
 """
 
@@ -28,10 +28,10 @@ class BlurredGenerator(nn.Module):
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving
             down to 8x8.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class BlurredDiscriminator(nn.Module):
         code_dim: width of the code.
         channels: width of the feature maps at the image's resolution; doubles at every halving
             down to 8x8.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class BlurredDiscriminator(nn.Module):
         self.heads = Heads(widths[-1] * BOTTOM**2, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         x = self.read(x)
         for block in self.blocks:
             x = self.blur.down(block(x))

@@ -1,4 +1,4 @@
-"""How a model makes its networks: those that the user chose, or the standard ones."""
+"""How a model makes its networks: those that the user chose, or the defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def build_generator(
     image_shape: tuple[int, ...],
     classes: tuple[int, ...] = (),
 ) -> nn.Module:
-    """Make a generator; with labels if there are ``classes``.
+    """Make a generator, class-conditional if there are ``classes``.
 
     Args:
         factory: makes it; called by name, with ``classes`` only if there are any. None chooses
@@ -27,7 +27,7 @@ def build_generator(
         classes: number of classes of each label.
 
     Raises:
-        ValueError: if None is to choose for samples that are neither images nor points.
+        ValueError: if ``factory`` is None and samples are neither images nor points.
         TypeError: if there are ``classes`` and the factory does not take them.
     """
     if factory is None:
@@ -54,7 +54,7 @@ def build_discriminator(
         code_dim: width of the code.
 
     Raises:
-        ValueError: if None is to choose for samples that are neither images nor points.
+        ValueError: if ``factory`` is None and samples are neither images nor points.
     """
     if factory is None:
         factory = ConvDiscriminator if _are_images(image_shape) else MLPDiscriminator
@@ -64,7 +64,7 @@ def build_discriminator(
 def _are_images(image_shape: tuple[int, ...]) -> bool:
     if len(image_shape) not in {1, 3}:
         raise ValueError(
-            "no standard network for this image_shape: expected (channels, height, width) or "
+            "no default network for this image_shape: expected (channels, height, width) or "
             f"(elements,), got {tuple(image_shape)}; choose the networks yourself"
         )
     return len(image_shape) == 3

@@ -1,7 +1,7 @@
-"""Labels as a generator's input, beside its latent.
+"""Labels as input of a generator, in addition to its latent.
 
 A label of k classes is a row of k numbers: one-hot, or probabilities, through which gradients flow.
-Several labels stand side by side: ``classes`` of (2, 3) makes rows of 5.
+Several labels are concatenated: with ``classes`` (2, 3), rows have 5 elements.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def input_dim(latent_dim: int, classes: tuple[int, ...]) -> int:
 def standardize(c: Tensor, classes: tuple[int, ...]) -> Tensor:
     """Give every element zero mean and unit variance under uniform classes.
 
-    A label c of k classes becomes (c·k - 1) / sqrt(k - 1), so that a network meets it as it meets
-    a latent. A label of a single class says nothing and becomes 0. The published code does so for
-    every network with labels; the thesis does not mention it.
+    A label c of k classes becomes (c·k - 1) / sqrt(k - 1), so that it has the moments of a latent.
+    A label with a single class carries no information and becomes 0. The published code does this
+    for every network with labels; the thesis does not mention it.
 
     Args:
-        c: labels side by side, (N, sum(classes)).
+        c: concatenated labels, (N, sum(classes)).
         classes: number of classes of each label, each at least 1.
     """
     return torch.cat(
@@ -48,7 +48,7 @@ def with_classes(z: Tensor, c: Tensor | None, classes: tuple[int, ...]) -> Tenso
 
     Args:
         z: latents, (N, latent_dim).
-        c: labels side by side, (N, sum(classes)); None if there are none.
+        c: concatenated labels, (N, sum(classes)); None if there are none.
         classes: number of classes of each label.
 
     Raises:
@@ -60,7 +60,7 @@ def with_classes(z: Tensor, c: Tensor | None, classes: tuple[int, ...]) -> Tenso
 
 
 def required(c: Tensor | None, rows: int, classes: tuple[int, ...]) -> Tensor:
-    """The labels, if they are those that a generator of ``classes`` expects with ``rows`` latents.
+    """The labels, if a generator of ``classes`` can take them with ``rows`` latents.
 
     Raises:
         ValueError: if not.

@@ -26,13 +26,13 @@ class CodebookGenerator(nn.Module):
         classes: number of classes of each label, the same for all of them.
         channels: width of the feature maps at the image's resolution; doubles at every halving
             down to 8x8.
-        max_channels: the greatest width; twice as many maps, half of them pages, are at 4x4.
+        max_channels: the maximum width; twice as many maps, half of them pages, are at 4x4.
 
     Attributes:
         pages: (labels, classes, elements of a page), N(0, 1) at the start.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, the labels differ in their number of
+        ValueError: if ``image_shape`` is not supported, the labels differ in their number of
             classes, or the feature maps cannot be shared out evenly among the labels.
     """
 

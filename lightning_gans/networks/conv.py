@@ -16,18 +16,18 @@ _SLOPE = 0.2
 
 
 class ConvGenerator(nn.Module):
-    """Generator of transposed convolutions 4x4, each doubling the resolution; tanh output.
+    """Transposed 4x4 convolutions, each of which doubles the resolution; tanh output.
 
     Args:
         latent_dim: width of the latent.
         image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
         hidden: width of the layer between the latent and the first feature maps.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those.
+        ValueError: if ``image_shape`` is not supported.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class ConvDiscriminator(nn.Module):
         code_dim: width of the code.
         channels: half the width of the feature maps at half the image's resolution; doubles at
             every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
         hidden: width of the layer before the heads.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class ConvDiscriminator(nn.Module):
         self.heads = Heads(hidden, scores, code_dim)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output
 

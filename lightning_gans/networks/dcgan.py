@@ -2,7 +2,7 @@
 
 Defaults give the networks of Egan et al. for 64x64 images and a latent of 100 elements. Weights
 start at N(0, 0.02), gains of the batch norm at N(1, 0.02). Batch norm makes a sample depend on its
-batch in training; a discriminator with it does not go with a gradient penalty of each sample.
+batch in training; a gradient penalty of each sample is then not defined for the discriminator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .pyramid import BOTTOM, SIDES, pyramid
 
 
 class DCGANGenerator(nn.Module):
-    """Transposed convolutions 4x4 from the latent to a tanh image, each but the first doubling it.
+    """Transposed 4x4 convolutions from the latent to a tanh image; all but the first double it.
 
     Args:
         latent_dim: width of the latent.
@@ -26,10 +26,10 @@ class DCGANGenerator(nn.Module):
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the last hidden layer, at half the image's resolution; doubles at every
             halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class DCGANGenerator(nn.Module):
 
 
 class PixelShuffleGenerator(nn.Module):
-    """``DCGANGenerator`` whose last hidden layer is a convolution 3x3 and a shuffle of pixels.
+    """``DCGANGenerator`` whose last hidden layer is a 3x3 convolution and a pixel shuffle.
 
-    The convolution makes four maps for each one that follows; they are interleaved at twice the
-    resolution (Shi et al. 2016), where a transposed convolution would meet inserted zeros (Egan
+    The convolution makes four feature maps for each output map; they are interleaved at twice the
+    resolution (Shi et al. 2016), where a transposed convolution would see inserted zeros (Egan
     et al., section 4.1.3, who do not state the kernel; the other layers keep their widths).
 
     Args:
@@ -70,10 +70,10 @@ class PixelShuffleGenerator(nn.Module):
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the last hidden layer, at half the image's resolution; doubles at every
             halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
     def __init__(
@@ -111,19 +111,19 @@ class PixelShuffleGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """The mirror of ``DCGANGenerator``: convolutions 4x4, each halving the resolution.
+    """The mirror of ``DCGANGenerator``: 4x4 convolutions, each of which halves the resolution.
 
-    The first has no batch norm. The heads are convolutions of the whole 4x4 without bias.
+    The first has no batch norm. The heads are convolutions over whole 4x4 maps, without bias.
 
     Args:
         image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
         scores: number of scores.
         code_dim: width of the code.
         channels: width at half the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class DCGANDiscriminator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output
 

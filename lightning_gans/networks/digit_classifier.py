@@ -1,4 +1,4 @@
-"""Convolutions that learn to read digits within minutes."""
+"""Convolutions that learn to classify digits within minutes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .discriminator_output import Heads
 
 
 class DigitBackbone(nn.Sequential):
-    """Four convolutions with batch norm, the first of stride 2, and twice a pooling; then heads.
+    """Four convolutions with batch norm, the first of stride 2, and two poolings; then heads.
 
-    With a code of 128 it is what the shipped digit classifier stands on. Maps images
+    With a code of 128 elements it is the backbone of the shipped digit classifier. Maps images
     (N, *image_shape) to a ``DiscriminatorOutput``.
 
     Args:
@@ -19,7 +19,7 @@ class DigitBackbone(nn.Sequential):
         code_dim: width of the code.
 
     Raises:
-        ValueError: if ``image_shape`` is not such, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(self, image_shape: tuple[int, ...], scores: int = 0, code_dim: int = 128) -> None:

@@ -1,4 +1,4 @@
-"""What a discriminator says of a batch, and the heads that say it."""
+"""The output of a discriminator, and the heads that compute it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class DiscriminatorOutput(NamedTuple):
-    """The one result of every discriminator: ``discriminator(x) -> Judgement``.
+    """The output of every discriminator: ``discriminator(x) -> DiscriminatorOutput``.
 
-    A head that the method does not use does not exist; its entry is then empty, of width 0.
+    A head that a method does not use is not built, and its entry is empty, of width 0.
 
     Attributes:
         score: real (high) or fake (low), any real number. (N,) for one score, else (N, scores).
-        code: what the encoder reads of the latent, (N, code_dim).
+        code: the predicted latent, or logits of classes, (N, code_dim).
         features: the layer before the heads, flattened, (N, num_features).
     """
 
@@ -32,7 +32,7 @@ class Heads(nn.Module):
         num_features: width of the features.
         scores: how many scores; 0 builds no score head.
         code_dim: width of the code; 0 builds no code head.
-        linear: makes a layer from (inputs, outputs); the backbone's own kind of linear layer.
+        linear: makes a layer from (inputs, outputs), of the same kind as the backbone's.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Heads(nn.Module):
         self._one_score = scores == 1
 
     def forward(self, features: Tensor) -> DiscriminatorOutput:
-        """Judge flattened features (N, num_features)."""
-        nothing = features.new_zeros(len(features), 0)
-        score = self.score(features) if self.score is not None else nothing
-        code = self.code(features) if self.code is not None else nothing
-        score, code = full(score), full(code)
+        """Map flattened features (N, num_features) to scores and codes."""
+        empty = features.new_zeros(len(features), 0)
+        score = self.score(features) if self.score is not None else empty
+        code = self.code(features) if self.code is not None else empty
+        score, code = at_least_float32(score), at_least_float32(code)
         return DiscriminatorOutput(score.squeeze(1) if self._one_score else score, code, features)
 
 
-def full(values: Tensor) -> Tensor:
-    """Values in at least float32: probabilities and losses of half precision are too coarse."""
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values in float32 or more: probabilities and losses are too coarse in half precision."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

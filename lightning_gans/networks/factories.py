@@ -1,4 +1,4 @@
-"""What a model asks of its networks: something that makes them once the shapes are known."""
+"""The factories that a model takes, which make its networks once the shapes are known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class GeneratorFactory(Protocol):
-    """Makes a generator: a network class itself, or one whose other arguments are filled in.
+    """Makes a generator: a network class, or a partial of one with its other arguments.
 
     The network maps latents (N, latent_dim) to images (N, *image_shape).
     """
@@ -19,21 +19,21 @@ class GeneratorFactory(Protocol):
 
 
 class ConditionalGeneratorFactory(Protocol):
-    """Makes a generator with labels, if there are ``classes``.
+    """Makes a class-conditional generator.
 
-    The network maps latents (N, latent_dim) and labels (N, sum(classes)), one-hot or probabilities
-    side by side, to images (N, *image_shape): ``generator(z, c)``.
+    The network maps latents (N, latent_dim) and labels (N, sum(classes)), concatenated one-hot
+    vectors or probabilities, to images (N, *image_shape): ``generator(z, c)``.
     """
 
     def __call__(
         self, latent_dim: int, image_shape: tuple[int, ...], classes: tuple[int, ...]
     ) -> nn.Module:
-        """Make a generator whose labels have so many ``classes`` each, such as (10,)."""
+        """Make a generator whose labels have ``classes`` classes each, such as (10,)."""
         ...
 
 
 class DiscriminatorFactory(Protocol):
-    """Makes a discriminator: a network class itself, or one whose other arguments are filled in.
+    """Makes a discriminator: a network class, or a partial of one with its other arguments.
 
     The network maps images (N, *image_shape) to a ``DiscriminatorOutput``.
     """

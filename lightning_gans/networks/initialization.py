@@ -1,4 +1,4 @@
-"""First values that several networks share; apply with ``network.apply``."""
+"""Initial weights that several networks share; use with ``network.apply``."""
 
 from __future__ import annotations
 

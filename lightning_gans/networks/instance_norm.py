@@ -1,8 +1,8 @@
-"""Convolutions with instance norm for images of digits, whose latents are to be recovered.
+"""Convolutions with instance norm, for digits whose latents are recovered.
 
 Defaults give the networks of Cho, "Statistical Distance Latent Regulation Loss for Latent Vector
-Recovery", for 28x28 digits. Convolutions 3x3 are without bias, their rectifier before their norm.
-Initialisation after Glorot & Bengio 2010.
+Recovery", for 28x28 digits. 3x3 convolutions have no bias, and their rectifier precedes their norm.
+Initialisation of Glorot & Bengio 2010.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .pyramid import quarter
 
 
 class InstanceNormGenerator(nn.Module):
-    """A dense layer, then twice a nearest-neighbour doubling and three convolutions 3x3; tanh.
+    """A dense layer, then twice: nearest-neighbour upsampling and three 3x3 convolutions; tanh.
 
     Args:
         latent_dim: width of the latent.
@@ -25,7 +25,8 @@ class InstanceNormGenerator(nn.Module):
         channels: width of the feature maps at the image's resolution; doubles at every halving.
 
     Raises:
-        ValueError: if ``image_shape`` is not such, a width is below 1, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, a width is below 1, or a label
+            has no class.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class InstanceNormGenerator(nn.Module):
 
 
 class InstanceNormDiscriminator(nn.Module):
-    """The mirror of ``InstanceNormGenerator``: it halves the resolution by averages of 2x2 pixels.
+    """The mirror of ``InstanceNormGenerator``, with 2x2 average pooling.
 
     Args:
         image_shape: (image channels, height, width), height and width multiples of 4.
@@ -70,7 +71,7 @@ class InstanceNormDiscriminator(nn.Module):
         channels: width of the feature maps at the image's resolution; doubles at every halving.
 
     Raises:
-        ValueError: if ``image_shape`` is not such, or a width is below 1 (of a head, below 0).
+        ValueError: if ``image_shape`` is not supported, or a width is below 1 (of a head, below 0).
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class InstanceNormDiscriminator(nn.Module):
         self.apply(glorot)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output
 

@@ -1,7 +1,7 @@
 """Layers with an equalised learning rate, and changes of resolution that do not alias.
 
 Feature maps are (N, channels, height, width) throughout. No layer depends on the rest of the
-batch or keeps a running state, so gradient penalties and averaged weights see one function.
+batch or has running statistics, so the networks are fixed functions of their input and weights.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class EqualizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_features) to (N, out_features)."""
-        # on the input, which is smaller than the weights: that is far quicker
+        # scale the input, which is smaller than the weights: that is far faster
         return functional.linear(x * self.multiplier, self.weight, self.bias)
 
 
 class EqualizedConvolution(nn.Module, ABC):
-    """Abstract: a convolution whose weights are N(0, 1), as those of ``EqualizedLinear``.
+    """A convolution whose weights are N(0, 1), as in ``EqualizedLinear``.
 
     Args:
         in_channels: channels of the input.
@@ -53,7 +53,7 @@ class EqualizedConvolution(nn.Module, ABC):
         gain: as for ``EqualizedLinear``; the fan-in is in_channels · kernel_size².
     """
 
-    # dimensions of the bias behind that of the channels
+    # dimensions of the bias after that of the channels
     bias_shape: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
@@ -75,7 +75,7 @@ class EqualizedConvolution(nn.Module, ABC):
 
 
 class EqualizedConv2d(EqualizedConvolution):
-    """Keeps the resolution; an even kernel reaches one pixel further right and down."""
+    """Keeps the resolution; an even kernel extends one pixel further right and down."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
@@ -107,7 +107,7 @@ class Blur(nn.Module):
 
     def up(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W) to (N, C, 2H, 2W)."""
-        kernel = 4 * self._each_channel(x)  # three in four of the samples it meets are zeros
+        kernel = 4 * self._each_channel(x)  # three quarters of its inputs are zeros
         return functional.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
 
     def _each_channel(self, x: Tensor) -> Tensor:
@@ -115,9 +115,9 @@ class Blur(nn.Module):
 
 
 class BlurredConvolution(EqualizedConvolution):
-    """Abstract: changes the resolution with a kernel, widened by a 2x2 box, and with ``Blur``.
+    """Changes the resolution with a kernel that is widened by a 2x2 box, and with ``Blur``.
 
-    The box saves a step and its cost (Karras et al. 2018, "fused scale"); the blur is that of
+    The box saves a separate step (Karras et al. 2018, "fused scale"); the blur is that of
     Karras et al. 2019. ``kernel_size`` is the side before the kernel is widened.
     """
 
@@ -134,12 +134,12 @@ class BlurredConvolution(EqualizedConvolution):
 
 
 class UpConv2d(BlurredConvolution):
-    """Doubles the resolution: the kernel, widened by ones, at stride 2; a blur; then the bias.
+    """Doubles the resolution: the widened kernel at stride 2, a blur, then the bias.
 
-    It is nearest-neighbour upsampling, the kernel itself, and the blur.
+    This equals nearest-neighbour upsampling, the kernel itself, and the blur.
     """
 
-    bias_shape = (1, 1)  # added by itself, to whole feature maps
+    bias_shape = (1, 1)  # added separately, to whole feature maps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
@@ -152,9 +152,9 @@ class UpConv2d(BlurredConvolution):
 
 
 class DownConv2d(BlurredConvolution):
-    """Halves the resolution: a blur, then the kernel, widened by means, at stride 2.
+    """Halves the resolution: a blur, then the widened kernel, averaged, at stride 2.
 
-    It is the blur, the kernel itself, and average pooling.
+    This equals the blur, the kernel itself, and average pooling.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class DownConv2d(BlurredConvolution):
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, zeros: int, stride: int = 1, groups: int = 1
 ) -> Tensor:
-    """Convolve with so many zeros along each side in all; an odd one goes right and down."""
+    """Convolve with ``zeros`` pixels of padding along each axis; an odd one goes right and down."""
     if zeros % 2:
         x = functional.pad(x, (0, 1, 0, 1))
     return functional.conv2d(x, weight, bias, stride, zeros // 2, groups=groups)

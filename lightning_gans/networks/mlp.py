@@ -76,7 +76,7 @@ class MLPDiscriminator(nn.Module):
         self.heads = Heads(width, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge samples (N, *image_shape)."""
+        """Scores, codes and features of samples (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.layers(x.flatten(1)))
         return output
 

@@ -1,9 +1,9 @@
-"""How wide the feature maps are on the way between an image and 4x4 pixels."""
+"""The widths of feature maps between an image and 4x4 pixels."""
 
 from __future__ import annotations
 
 BOTTOM = 4  # side of the coarsest feature maps
-SIDES = (16, 32, 64, 128, 256)  # of the images that most networks can do
+SIDES = (16, 32, 64, 128, 256)  # of the images that most networks support
 
 
 def pyramid(
@@ -16,8 +16,8 @@ def pyramid(
     Args:
         image_shape: (image channels, side, side).
         channels: width at the image's resolution.
-        max_channels: the greatest width.
-        sides: the sides of an image that the network can do.
+        max_channels: the maximum width.
+        sides: the sides of images that the network supports.
 
     Raises:
         ValueError: if the image is not a square of one of ``sides``, or a width is below 1.

@@ -27,12 +27,12 @@ class ResidualGenerator(nn.Module):
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving
             down to 8x8.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
         bottom_channels: width at 4x4; None for that at 8x8.
         hidden: units of a layer before the 4x4 feature maps; None for no such layer.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class ResidualDiscriminator(nn.Module):
         code_dim: width of the code.
         channels: width of the feature maps at the image's resolution; doubles at every halving
             down to 8x8.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
         bottom_channels: width of the last convolution; None for that at 8x8.
         hidden: units of the dense layer, the width of the features; None for no such layer. The
             codebook's has 2 for each class of each label.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -121,6 +121,6 @@ class ResidualDiscriminator(nn.Module):
         self.heads = Heads(features, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output

@@ -1,4 +1,4 @@
-"""Two convolutions and a linear way around them, with or without a change of resolution."""
+"""Residual blocks, with or without a change of resolution."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .layers import DownConv2d, EqualizedConv2d, EqualizedConvolution, UpConv2d
 
 
 class Residual(nn.Module):
-    """Two convolutions, each with its rectifier, and a linear way around them.
+    """Two convolutions, each with its rectifier, and a linear skip connection.
 
     Args:
-        first: the convolution of the feature maps that come in.
-        second: the convolution of those that the first makes.
-        way: from the feature maps that come in to the shape of those that go out.
+        first: the convolution of the input.
+        second: the convolution after it.
+        skip: maps the input to the shape of the output.
     """
 
     def __init__(
-        self, first: EqualizedConvolution, second: EqualizedConvolution, way: EqualizedConvolution
+        self, first: EqualizedConvolution, second: EqualizedConvolution, skip: EqualizedConvolution
     ) -> None:
         super().__init__()
         self.main = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
-        self.skip = way
+        self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to feature maps of the shape that ``second`` and ``way`` make."""
+        """Map (N, C, H, W) to feature maps of the shape that ``second`` and ``skip`` make."""
         y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
         return y
 

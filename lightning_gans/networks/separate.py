@@ -1,4 +1,4 @@
-"""Two discriminators in the place of one."""
+"""Two separate networks in place of one discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .factories import DiscriminatorFactory
 
 
 class Separate(nn.Module):
-    """An adversary and an encoder of one architecture that share nothing.
+    """An adversary and an encoder of one architecture that share no weights.
 
     For methods whose classifier or encoder is a network of its own (thesis, sections 4.4 and 4.5).
 
@@ -18,14 +18,14 @@ class Separate(nn.Module):
         image_shape: shape of one sample.
         scores: number of scores, of the adversary.
         code_dim: width of the code, of the encoder.
-        trunk: makes either network; None for the standard one.
+        trunk: makes both networks; None for the default.
 
     Attributes:
         adversary: gives scores and no code.
         encoder: gives a code and no score.
 
     Raises:
-        ValueError: if one of the two would have no output.
+        ValueError: if one of them would have no output.
     """
 
     adversary: nn.Module
@@ -42,13 +42,13 @@ class Separate(nn.Module):
         super().__init__()
         if min(scores, code_dim) < 1:
             raise ValueError(
-                "separate networks need a score and a code each of at least 1: "
-                f"scores={scores}, code_dim={code_dim}; for one of them use the trunk itself"
+                "separate networks need at least 1 score and a code of at least 1 element, got "
+                f"scores={scores}, code_dim={code_dim}; for one of them, use the trunk itself"
             )
         self.adversary = build_discriminator(trunk, image_shape, scores, 0)
         self.encoder = build_discriminator(trunk, image_shape, 0, code_dim)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge samples (N, *image_shape): the encoder's code, all else the adversary's."""
+        """The encoder's code and the adversary's scores and features of samples."""
         output: DiscriminatorOutput = self.adversary(x)
         return output._replace(code=self.encoder(x).code)

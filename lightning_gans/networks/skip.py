@@ -32,10 +32,10 @@ class SkipGenerator(nn.Module):
         image_shape: (image channels, side, side), side 32, 64, 128, 256, 512 or 1024.
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those.
+        ValueError: if ``image_shape`` is not supported.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class SkipDiscriminator(nn.Module):
         scores: number of scores.
         code_dim: width of the code.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
         hidden: units of the dense layer; the width of the features. As wide as the generator's
             in the published networks: 2 · latent_dim + 8.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class SkipDiscriminator(nn.Module):
         self.heads = Heads(hidden, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         image = x
         x = self.read(image)
         for block in self.blocks:
@@ -139,12 +139,12 @@ class SkipDiscriminator(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Two convolutions to half the resolution, joined there by the image at that resolution.
+    """Two convolutions to half the resolution, where features of the image are added.
 
     Args:
         image_channels: channels of the image.
-        in_channels: width of the feature maps that come in.
-        out_channels: width of those that go out.
+        in_channels: width of the input feature maps.
+        out_channels: width of the output.
     """
 
     def __init__(self, image_channels: int, in_channels: int, out_channels: int) -> None:
@@ -158,6 +158,6 @@ class DownBlock(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """Join feature maps (N, in_channels, 2H, 2W) and an image (N, image_channels, H, W)."""
+        """Merge feature maps (N, in_channels, 2H, 2W) and an image (N, image_channels, H, W)."""
         x = (self.main(x) + self.skip(image)) / math.sqrt(2)
         return functional.leaky_relu(x + self.bias, 0.2)

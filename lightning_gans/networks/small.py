@@ -1,4 +1,4 @@
-"""Convolutions for images of digits: two resolutions above feature maps of a quarter of the side.
+"""Convolutions for digits: two resolutions above feature maps of a quarter of the side.
 
 Defaults give the networks with which the thesis learns and finds classes of 28x28 digits (sections
 4.1 and 4.5.2). Layers have an equalised learning rate; the image is a linear output.
@@ -15,7 +15,7 @@ from .pyramid import quarter
 
 
 class SmallGenerator(nn.Module):
-    """A dense layer, then twice a doubling of the resolution and two convolutions 3x3.
+    """A dense layer, then twice: a doubling of the resolution and two 3x3 convolutions.
 
     Args:
         latent_dim: width of the latent.
@@ -24,7 +24,8 @@ class SmallGenerator(nn.Module):
         channels: width of the feature maps at the image's resolution; twice that below.
 
     Raises:
-        ValueError: if ``image_shape`` is not such, a width is below 1, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, a width is below 1, or a label
+            has no class.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class SmallGenerator(nn.Module):
 
 
 class SmallDiscriminator(nn.Module):
-    """Twice two convolutions 3x3 and a halving of the resolution, then one more convolution.
+    """Twice: two 3x3 convolutions and a halving of the resolution; then one more convolution.
 
     Args:
         image_shape: (image channels, height, width), height and width multiples of 4.
@@ -65,7 +66,7 @@ class SmallDiscriminator(nn.Module):
             ``BatchStdDiscriminator`` brings its own); None for no such layer, as in 4.5.2.
 
     Raises:
-        ValueError: if ``image_shape`` is not such, or a width is below 1 (of a head, below 0).
+        ValueError: if ``image_shape`` is not supported, or a width is below 1 (of a head, below 0).
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class SmallDiscriminator(nn.Module):
         self.heads = Heads(features, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output
 

@@ -1,8 +1,8 @@
-"""Convolutions 5x5 for WGAN-GP (Gulrajani et al. 2017), of a study of the latent's size.
+"""5x5 convolutions for WGAN-GP (Gulrajani et al. 2017), from a study of the latent's size.
 
 Defaults give the networks of "Impact of the latent space on the ability of GANs to fit the
 distribution", Table 1, for 64x64 images, and its smaller ones for 32x32. They are large: 2048
-feature maps at 4x4 for 64x64 images. Initialisation after Glorot & Bengio 2010.
+feature maps at 4x4 for 64x64 images. Initialisation of Glorot & Bengio 2010.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .pyramid import BOTTOM, SIDES, pyramid
 
 
 class WGANGenerator(nn.Module):
-    """Nearest-neighbour upsampling and convolutions 5x5 with batch norm; tanh output.
+    """Nearest-neighbour upsampling and 5x5 convolutions with batch norm; tanh output.
 
     Args:
         latent_dim: width of the latent.
         image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
         classes: number of classes of each label; () for a generator without labels.
         channels: width of the feature maps at the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a label has no class.
+        ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class WGANGenerator(nn.Module):
         super().__init__()
         self.classes = tuple(classes)
         widths = pyramid(image_shape, channels, max_channels, SIDES)[::-1]
-        # batch norm takes away what a bias before it adds
+        # a bias before batch norm has no effect
         self.up = nn.Sequential(
             nn.Linear(input_dim(latent_dim, classes), widths[0] * BOTTOM**2, bias=False),
             nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
@@ -69,7 +69,7 @@ class WGANGenerator(nn.Module):
 
 
 class WGANCritic(nn.Module):
-    """Pairs of convolutions 5x5, the first of each halving the resolution; no normalisation.
+    """Pairs of 5x5 convolutions, the first of which halves the resolution; no normalisation.
 
     As wide as ``WGANGenerator`` at every resolution below the image's.
 
@@ -78,10 +78,10 @@ class WGANCritic(nn.Module):
         scores: number of scores.
         code_dim: width of the code.
         channels: half the width at half the image's resolution; doubles at every halving.
-        max_channels: the greatest width.
+        max_channels: the maximum width.
 
     Raises:
-        ValueError: if ``image_shape`` is not one of those, or a head's width is below 0.
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
     def __init__(
@@ -110,6 +110,6 @@ class WGANCritic(nn.Module):
         self.apply(glorot)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
-        """Judge images (N, *image_shape)."""
+        """Scores, codes and features of images (N, *image_shape)."""
         output: DiscriminatorOutput = self.heads(self.down(x))
         return output

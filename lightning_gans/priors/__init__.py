@@ -1,7 +1,7 @@
-"""Latent random variables: what a generator's input is drawn from.
+"""Latent random variables, from which the input of a generator is drawn.
 
-A continuous prior has ``dim`` independent elements that, as a rule, share one one-dimensional
-distribution; a categorical one draws one class for each of several labels.
+A continuous prior has ``dim`` independent elements that usually share one one-dimensional
+distribution; a categorical one draws a class for each of one or several labels.
 """
 
 from lightning_gans.priors.categorical import (

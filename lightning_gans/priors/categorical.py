@@ -1,4 +1,4 @@
-"""Categorical latents: a class for each of one or several labels, drawn beside a continuous z."""
+"""Categorical latents: a class for each of one or several labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_gans.labels import Classes, one_hot, softmax, split
 
 
 class Categories(nn.Module, ABC):
-    """A distribution P(C) of conditions, (n, sum(classes)): one-hot vectors side by side.
+    """A distribution P(C) of conditions, (n, sum(classes)): concatenated one-hot vectors.
 
     Args:
         classes: how many classes each label has.
@@ -40,14 +40,14 @@ class Categories(nn.Module, ABC):
         """Draw ``n`` conditions, (n, sum(classes)), from ``generator`` or torch's own stream."""
 
     def condition(self, category: int | Sequence[int] | Tensor, n: int) -> Tensor:
-        """``n`` conditions of a category that is asked for, (n, sum(classes)).
+        """``n`` conditions of given categories, (n, sum(classes)).
 
         Args:
-            category: one for all, or (n,); of several labels (labels,) for all, or (n, labels).
+            category: one for all, or (n,); for several labels (labels,) for all, or (n, labels).
             n: how many.
 
         Raises:
-            ValueError: if a category is out of range, or they are not so many.
+            ValueError: if a category is out of range, or their number is not one of these.
         """
         p = self.probabilities
         chosen, labels = torch.as_tensor(category, device=p.device), len(self.classes)
@@ -59,12 +59,12 @@ class Categories(nn.Module, ABC):
                 f"expected a category of {labels} label(s), one for all or {n} of them, "
                 f"got shape {tuple(chosen.shape)}"
             )
-        # of one label, (n,) is a category for each
+        # for one label, (n,) is a category for each row
         rows = chosen.reshape(-1, labels)
         return one_hot(rows.expand(n, labels), self.classes, p.dtype)
 
     def entropy(self) -> Tensor:
-        """Of P(C), in nats: the sum over the labels, which are independent."""
+        """The entropy of P(C), in nats: the sum over the labels, which are independent."""
         total: Tensor = torch.special.entr(self.probabilities).sum()
         return total
 
@@ -82,14 +82,14 @@ class Categorical(Categories):
 
     Args:
         classes: how many classes each label has.
-        probabilities: P(C) at first, (sum(classes),), each label's of sum 1; uniform without.
-        decay: of the running mean that :meth:`update` takes a step of, in [0, 1).
+        probabilities: initial P(C), (sum(classes),), of sum 1 for each label; uniform by default.
+        decay: of the running mean that :meth:`update` steps, in [0, 1).
 
     Attributes:
         p: (sum(classes),), P(C). A buffer: saved in checkpoints, never averaged.
 
     Raises:
-        ValueError: if the probabilities are not such, or the decay is out of range.
+        ValueError: if the probabilities are invalid, or the decay is out of range.
     """
 
     p: Tensor
@@ -126,24 +126,23 @@ class Categorical(Categories):
 
     @torch.no_grad()
     def update(self, predicted: Tensor) -> None:
-        """One step of the running mean over predicted probabilities, (n, sum(classes)).
+        """Make one step of the running mean of predicted probabilities, (n, sum(classes)).
 
         The mean is over the rows of all processes (thesis, Algorithm 5, line 25).
         """
-        before = self.p.clone()  # each part of a batch takes the step, and it must be the same step
         mean = global_mean(predicted.detach().to(self.p.dtype))
-        self.p.copy_(before.lerp(mean, 1 - self.decay))
+        self.p.lerp_(mean, 1 - self.decay)
 
 
 class GumbelSoftmax(Categories):
     """Soft conditions, softmax((log P(C) + Gumbel noise) / temperature), differentiable in P(C).
 
     (Jang et al. 2017; Maddison et al. 2017). P(C) is the softmax of logits, which are parameters;
-    they start equal. As in Elastic InfoGAN, the sample stays soft.
+    they start equal. As in Elastic InfoGAN, samples stay soft.
 
     Args:
         classes: how many classes each label has.
-        temperature: positive; towards 0 the samples become one-hot.
+        temperature: positive; samples become one-hot as it approaches 0.
 
     Raises:
         ValueError: if the temperature is not positive.
@@ -168,7 +167,7 @@ class GumbelSoftmax(Categories):
             device=self.logits.device,
             dtype=self.logits.dtype,
         )
-        # rand can give 0, whose double logarithm is infinite
+        # rand may return 0, whose double logarithm is infinite
         tiny = torch.finfo(u.dtype).tiny
         noise = -(-u.clamp(min=tiny).log()).log()
         return softmax((self._logs() + noise) / self.temperature, self.classes)

@@ -1,4 +1,4 @@
-"""Priors that nothing changes."""
+"""Priors without a state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Normal(Prior):
     def __init__(self, dim: int, mean: float = 0.0, std: float = 1.0) -> None:
         super().__init__(dim)
         if std <= 0:
-            raise ValueError(f"a standard deviation is positive, got std={std}")
+            raise ValueError(f"expected std > 0, got std={std}")
         self._mean, self._std = float(mean), float(std)
 
     def _element(self, like: Tensor) -> dist.Normal:
@@ -37,7 +37,7 @@ class Normal(Prior):
         return value
 
     def cdf(self, z: Tensor) -> Tensor:
-        # not ½(1 + erf): that rounds the lower tail to zero beyond five deviations
+        # not ½(1 + erf), which rounds the lower tail to zero beyond five standard deviations
         probability: Tensor = torch.special.ndtr((z - self._mean) / self._std)
         return probability
 
@@ -128,7 +128,7 @@ class Uniform(Prior):
 
 
 class HalfUniformHalfNormal(Prior):
-    """Elements that are, with equal chances, uniform on [-1, 0] or |N(0, 1)|.
+    """Elements that are uniform on [-1, 0] or |N(0, 1)|, with equal probability.
 
     A skewed prior with one bounded and one unbounded side: a regulariser that only knows the
     normal distribution fails on it (the third prior of the latent recovery experiments).
@@ -140,13 +140,13 @@ class HalfUniformHalfNormal(Prior):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         side = torch.rand(n, self.dim, **self._draw(generator))
         noise = torch.randn(n, self.dim, **self._draw(generator))
-        # given that it is below a half, 2u - 1 is itself uniform on [-1, 0)
+        # given u < 1/2, 2u - 1 is uniform on [-1, 0)
         return torch.where(side < 0.5, 2 * side - 1, noise.abs())
 
     def log_density(self, z: Tensor) -> Tensor:
-        # half of the half-normal's density is the whole normal's
+        # half of the half-normal density is the normal density
         positive = dist.Normal(z.new_zeros(()), z.new_ones(()), False).log_prob(z)
-        # in the precision of z: a number alone would be rounded to float32
+        # in the precision of z: a Python number would be rounded to float32
         negative = torch.full_like(z, -math.log(2.0)).masked_fill(z < -1, -math.inf)
         return torch.where(z > 0, positive, negative)
 
@@ -154,7 +154,7 @@ class HalfUniformHalfNormal(Prior):
         return torch.where(z > 0, torch.special.ndtr(z), ((z + 1) / 2).clamp(min=0))
 
     def icdf(self, u: Tensor) -> Tensor:
-        # the clamp keeps the branch that is not taken from an infinite gradient
+        # the clamp avoids an infinite gradient of the branch that is not taken
         return torch.where(u > 0.5, torch.special.ndtri(u.clamp(min=0.5)), 2 * u - 1)
 
     @property
@@ -167,7 +167,7 @@ class HalfUniformHalfNormal(Prior):
 
     @property
     def entropy(self) -> float:
-        # of a fair mixture without overlap: log 2 and the halves' own, 0 and ½ log(πe/2)
+        # an equal mixture without overlap: log 2 and the mean of the halves' 0 and ½ log(πe/2)
         return math.log(2.0) + 0.5 * 0.5 * math.log(math.pi * math.e / 2)
 
     @property
@@ -180,8 +180,8 @@ class HalfUniformHalfNormal(Prior):
 
     @property
     def mean_difference(self) -> float:
-        # Both negative, chance 1/4: 1/3. On either side, chance 1/2: the sum of their sizes.
-        # Both positive, chance 1/4: ||Z| - |Z'|| = min(|Z - Z'|, |Z + Z'|), in polar coordinates
+        # Both negative, probability 1/4: 1/3. Of different signs, 1/2: the sum of absolute values.
+        # Both positive, 1/4: ||Z| - |Z'|| = min(|Z - Z'|, |Z + Z'|), in polar coordinates
         # 2 r min(|cos|, |sin|) over the square root of 2, of mean (4 - 2√2)/√π.
         negative = 1 / 3
         positive = (4 - 2 * math.sqrt(2)) / math.sqrt(math.pi)

@@ -1,11 +1,10 @@
-"""Latent random variables: what a generator's input is drawn from.
+"""Continuous latent random variables, from which the input of a generator is drawn.
 
-A prior here has ``dim`` independent elements that, as a rule, share one one-dimensional
-distribution, of quantile function Q. Every prior offers ``sample, log_prob, cdf, icdf, mean,
-variance, entropy``, what distances are made of (``quantile_integral, mean_difference``; a prior
-that has no closed form for these inherits an integration of ``icdf``), and the pair ``scale`` and
-``update``. For a fixed prior ``scale()`` is ones and ``update`` does nothing, so that no algorithm
-has to ask which kind it was given.
+A prior has ``dim`` independent elements that usually share one one-dimensional distribution, with
+quantile function Q. Every prior has ``sample, log_prob, cdf, icdf, mean, variance, entropy``; the
+terms of distances, ``quantile_integral`` and ``mean_difference`` (by default integrals of
+``icdf``); and ``scale`` and ``update``. For a fixed prior ``scale()`` is ones and ``update`` does
+nothing, so algorithms need not distinguish the two kinds.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from lightning_gans.priors.quadrature import integral, integral_to
 
 
 class Draw(TypedDict):
-    """What torch's sampling functions take by name."""
+    """Keyword arguments of torch's sampling functions."""
 
     generator: torch.Generator | None
     device: torch.device
@@ -30,7 +29,7 @@ class Draw(TypedDict):
 class Prior(nn.Module, ABC):
     """``dim`` independent, identically distributed elements.
 
-    It is a module so that it moves with the model it belongs to; it has no parameters.
+    It is a module, so that it moves with its model; it has no parameters.
 
     Args:
         dim: the number of elements, at least 1.
@@ -44,18 +43,18 @@ class Prior(nn.Module, ABC):
     def __init__(self, dim: int) -> None:
         super().__init__()
         if dim < 1:
-            raise ValueError(f"a prior needs at least 1 element, got dim={dim}")
+            raise ValueError(f"expected dim >= 1, got dim={dim}")
         self.dim = dim
-        # knows the device and precision in which to draw
+        # carries the device and precision of draws
         self.register_buffer("_anchor", torch.empty(0), persistent=False)
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``n`` latents, (n, dim), from ``generator`` or else torch's global stream."""
+        """Draw ``n`` latents, (n, dim), from ``generator`` by default torch's global stream."""
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
-        """Log density of each element on its own, any shape to the same shape, in nats."""
+        """Log density of each element, any shape to the same shape, in nats."""
 
     @abstractmethod
     def cdf(self, z: Tensor) -> Tensor:
@@ -87,7 +86,7 @@ class Prior(nn.Module, ABC):
 
     @property
     def support(self) -> tuple[float, float]:
-        """Lower and upper end of what an element can be; infinite where there is none."""
+        """Lower and upper bound of an element; infinite if there is none."""
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=self._anchor.device)
         low, high = self.icdf(ends).tolist()
         return low, high
@@ -95,8 +94,8 @@ class Prior(nn.Module, ABC):
     def quantile_integral(self, u: Tensor) -> Tensor:
         """J(u), the integral of Q from 0 to ``u`` in [0, 1]; any shape. J(1) is the mean.
 
-        Not for backpropagation. Without a closed form it is integrated in float64, to about 1e-6
-        in units of the standard deviation if Q is continuous.
+        Not differentiable. Without a closed form it is integrated in float64, to about 1e-6 standard
+        deviations if Q is continuous.
         """
         return integral_to(u.detach(), self.icdf).to(u.dtype)
 
@@ -104,7 +103,7 @@ class Prior(nn.Module, ABC):
     def mean_difference(self) -> float:
         """E|A - A'| of two independent elements (Gini's mean difference).
 
-        Without a closed form it is integrated, as :meth:`quantile_integral` is.
+        Without a closed form it is integrated, like :meth:`quantile_integral`.
         """
         # the larger of two elements is Q(u) with density 2u, the smaller with density 2(1 - u)
         return integral(lambda u: (4 * u - 2) * self.icdf(u), self._anchor.device)
@@ -119,11 +118,11 @@ class Prior(nn.Module, ABC):
         return self._anchor.new_ones(self.dim)
 
     def update(self, recovered: Tensor) -> None:
-        """Learn from recovered codes (n, dim): nothing, for a fixed prior."""
+        """Update the state from recovered codes (n, dim); a fixed prior has none."""
 
     @property
     def device(self) -> torch.device:
-        """Where draws are made."""
+        """The device of draws."""
         return self._anchor.device
 
     def _draw(self, generator: torch.Generator | None) -> Draw:

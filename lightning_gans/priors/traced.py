@@ -14,17 +14,16 @@ from lightning_gans.priors.prior import Prior, PriorFactory
 
 
 class Traced(Prior, ABC):
-    """A base prior, and v, a running second moment of the codes that are recovered from fakes.
+    """A base prior and v, a running second moment of the codes recovered from fakes.
 
     v ← decay·v + (1 - decay)·mean(z'²), thesis, Eq. 31. Draws, densities and moments are those of
     the base.
 
     Args:
         dim: the number of elements.
-        base: the prior that is traced; its mean must be 0, for only then is the second moment a
-            variance.
+        base: the prior that is traced; its mean must be 0, so that the second moment is a variance.
         decay: of the running second moment, in [0, 1).
-        start: first value of every element of v, positive.
+        start: initial value of every element of v, positive.
 
     Attributes:
         v: (dim,), the running second moment. A buffer: saved in checkpoints, never averaged.
@@ -101,13 +100,12 @@ class Traced(Prior, ABC):
     def update(self, recovered: Tensor) -> None:
         """One step of v's moving average over codes recovered from fakes, (n, dim).
 
-        Call it once an iteration, with the codes of both turns: two calls would decay twice.
-        The mean is over the codes of all processes, so that v is the same on each.
+        Call it once per iteration, with the codes of both turns: two calls would decay twice.
+        The mean is over the codes of all processes, so v is the same in each.
         """
         self._check(recovered)
-        before = self.v.clone()  # each part of a batch takes the step, and it must be the same step
         squares = global_mean(recovered.detach().to(self.v.dtype).square())
-        self.v.copy_(before.lerp(squares, 1 - self.decay))
+        self.v.lerp_(squares, 1 - self.decay)
 
     def negative_log_likelihood(self, code: Tensor) -> Tensor:
         """-log N(code; mean, v), (n, dim) to (n,), in nats: AnoDLSGAN's score (thesis, Eq. 37).
@@ -116,27 +114,27 @@ class Traced(Prior, ABC):
         of a density that underflows is not.
         """
         self._check(code)
-        # in the precision of the code: v of float32 would round a float64 code's score
+        # in the precision of the code: a float32 v would round the score of a float64 code
         v = self.v.to(code.dtype)
         return 0.5 * ((code - self.mean).square() / v + v.log() + math.log(2 * math.pi)).sum(1)
 
 
 class DynamicScale(Traced):
-    """A prior whose elements are scaled by how well the encoder reads them (thesis, Eq. 31-32).
+    """A prior whose elements are scaled by how well they are recovered (thesis, Eq. 31-32).
 
     The generator is given z∘s with s = √(d·v) / ‖√v‖₂, so that Σ s² = d. Elements that the
     generator ignores lose their scale, and the entropy of z∘s falls to what the generator can
     express.
 
-    v starts small and equal: then s = 1 at the first step and follows the encoder from the first
-    updates on. Started at 1, s would stay near 1 for thousands of steps. (The thesis leaves it
-    open; the published codes take 1e-4 for DLSGAN and PVDGAN, and 1 for AnoDLSGAN.)
+    v starts small and equal: s is then 1 at the first step and follows the encoder from the first
+    updates on. If v started at 1, s would stay near 1 for thousands of steps. (The thesis leaves it
+    open; the published codes use 1e-4 for DLSGAN and PVDGAN, and 1 for AnoDLSGAN.)
 
     Args:
         dim: the number of elements.
         base: the prior that is scaled; its mean must be 0.
         decay: of the running second moment, in [0, 1).
-        start: first value of every element of v, positive.
+        start: initial value of every element of v, positive.
     """
 
     def scale(self) -> Tensor:
@@ -145,15 +143,15 @@ class DynamicScale(Traced):
 
 
 class FixedScale(Traced):
-    """A prior that is not scaled, though v is traced: MSEGAN's and InfoGAN's.
+    """A prior that is not scaled, with a traced v: for MSEGAN and InfoGAN.
 
-    v takes no part in training; scores of how likely a code is need it.
+    v takes no part in training; likelihood scores of codes need it.
 
     Args:
         dim: the number of elements.
         base: the prior that is traced; its mean must be 0.
         decay: of the running second moment, in [0, 1).
-        start: first value of every element of v, positive.
+        start: initial value of every element of v, positive.
     """
 
     def scale(self) -> Tensor:

@@ -311,7 +311,7 @@ def stock(rank: int, processes: int, strategy: str) -> str:
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
 def test_lightning_18086_other_strategies_are_refused(strategy: str, tmp_path: Path) -> None:
     for said in several(2, partial(stock, strategy=strategy), tmp_path / "stock"):
-        assert said.startswith("DDPStrategy is not for players that take turns")
+        assert said.startswith("DDPStrategy does not support players that take turns")
         assert said.endswith("trainer.strategy=gan_ddp")
 
 

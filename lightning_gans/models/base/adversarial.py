@@ -1,4 +1,4 @@
-"""What every game of two players shares."""
+"""The base of all games of two players."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_gans.networks import DiscriminatorOutput
 
 
 class AdversarialModule(Model, ABC):
-    """A game of two players, each with an optimiser of its own, that take turns.
+    """A game of two players that take turns, each with its own optimiser.
 
     The discriminator player owns ``discriminator``; the generator player owns every other
     parameter. A subclass is final: it builds its networks and prior in the constructor and writes
@@ -28,7 +28,7 @@ class AdversarialModule(Model, ABC):
 
     Args:
         optimizer: makes an optimiser from parameters; used for each player.
-        discriminator_optimizer: if given, the discriminator's own instead.
+        discriminator_optimizer: makes the discriminator's, if not the same.
         penalty_interval: iterations between gradient penalties, at least 1.
     """
 
@@ -48,18 +48,18 @@ class AdversarialModule(Model, ABC):
         self.penalty_interval = penalty_interval
 
     def lazy_weight(self, weight: float) -> float:
-        """A gradient penalty's weight in this iteration: an interval's in its last, and else 0."""
+        """A gradient penalty's weight in this iteration: multiplied by the interval, or 0."""
         due = (self.global_step + 1) % self.penalty_interval == 0
         return weight * self.penalty_interval if due else 0.0
 
     def parameter_groups(self, player: str) -> list[dict[str, Any]]:
-        """The discriminator's parameters, or all others."""
+        """The discriminator's parameters; for the generator player, all others."""
         theirs = player == "discriminator"
         named = self.named_parameters()
         return [{"params": [p for name, p in named if name.startswith("discriminator.") == theirs]}]
 
     def on_fit_start(self) -> None:
-        """Open the stream that training draws from, also for a loss with random targets."""
+        """Open the random stream of training, also for a loss with random targets."""
         super().on_fit_start()
         self.loss.random = self.random
 

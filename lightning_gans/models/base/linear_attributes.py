@@ -1,4 +1,4 @@
-"""A linear classifier of latents that is drawn once and never learns."""
+"""A linear classifier of latents that is drawn once and never trained."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LinearAttributes(nn.Module):
 
     def scores(self, y: Tensor) -> Tensor:
         """Of scaled latents, (n, latent_dim) to (n, scores)."""
-        with torch.autocast(y.device.type, enabled=False):  # the labels are to be those of `move`
+        with torch.autocast(y.device.type, enabled=False):  # so that labels agree with `move`
             return y.to(self.weight.dtype) @ self.weight
 
     def forward(self, y: Tensor) -> Tensor:

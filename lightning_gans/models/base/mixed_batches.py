@@ -1,4 +1,4 @@
-"""Mixed batches: real data and fakes judged together in one batch (thesis, section 3.1.1)."""
+"""Mixed batches: real data and fakes in one batch (thesis, section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning_gans.errors import InputError
 
 
 class Mixing(ABC):
-    """How many rows of a batch are exchanged between real data and fakes, as training goes on."""
+    """A schedule of how many rows are exchanged between batches of real data and of fakes."""
 
     @abstractmethod
     def count(self, n: int, iteration: int) -> int:
@@ -28,7 +28,7 @@ MixingFactory: TypeAlias = Callable[[], Mixing]
 
 
 class PureBatches(Mixing):
-    """A batch is all real or all fake, as usual."""
+    """Batches are all real or all fake, as usual."""
 
     def count(self, n: int, iteration: int) -> int:
         return 0
@@ -37,13 +37,13 @@ class PureBatches(Mixing):
 class MixedBatches(Mixing):
     """From pure batches to half real data and half fakes in each.
 
-    A discriminator that looks at the whole batch could tell real from fake by the classes in it.
-    Batches of the same mixture leave it no such clue. The share rises slowly, for mixed batches
+    A discriminator that sees the whole batch could distinguish real from fake by the classes in it;
+    batches of the same mixture leave no such clue. The share rises slowly, because mixed batches
     make the discriminator's task easy while the fakes are poor.
 
     Args:
         rise: iterations in which the share rises to a half: 100,000 in the thesis, 100 epochs of
-            1,000 iterations, in steps of half a per cent.
+            1,000 iterations, in steps of 0.5 %.
 
     Raises:
         ValueError: if ``rise`` is below 1.
@@ -75,7 +75,7 @@ def mix(x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def unmix(first: Tensor, second: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """What was computed of the real rows and of the fakes, in their own order."""
+    """What was computed from mixed batches: the real rows and the fakes, in their order."""
     if count == 0:
         return second, first
     return torch.cat([first[:count], second[count:]]), torch.cat([second[:count], first[count:]])

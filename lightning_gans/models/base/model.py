@@ -38,7 +38,7 @@ def check_precision(precision: str) -> None:
     """Raise a UserError for a precision in which gradient penalties cannot be trusted."""
     if precision not in PRECISIONS:
         raise UserError(
-            f"trainer.precision={precision} is not supported, for penalties leave float16's range "
+            f"trainer.precision={precision} is not supported: penalties exceed float16's range, "
             f"and bfloat16 weights lose small steps; choose one of {', '.join(PRECISIONS)}"
         )
 
@@ -88,28 +88,28 @@ class Model(AlternatingTurns, Capability, ABC):
             raise error from None
 
     def setup(self, stage: str) -> None:
-        """Refuse precisions in which penalties cannot be trusted, strategies not made for turns.
+        """Refuse precisions and strategies that do not work with penalties and turns.
 
         Raises:
-            UserError: for float16, whose range gradient penalties leave; for several processes that
-                train with another strategy than ``gan_ddp``.
+            UserError: for float16, whose range gradient penalties exceed, and for several processes
+                with a strategy other than ``gan_ddp``.
         """
         check_precision(self.trainer.precision)
         strategy = self.trainer.strategy
         if stage == "fit" and self.trainer.world_size > 1 and not isinstance(strategy, GANDDP):
             raise UserError(
-                f"{type(strategy).__name__} is not for players that take turns; leave "
-                f"trainer.strategy out, or say trainer.strategy={GANDDP.strategy_name}"
+                f"{type(strategy).__name__} does not support players that take turns; leave out "
+                f"trainer.strategy, or choose trainer.strategy={GANDDP.strategy_name}"
             )
 
     def on_fit_start(self) -> None:
-        """Open the streams that training draws from, where they were left by a resumed run."""
+        """Open the random streams of training; a resumed run continues its own."""
         self.random = restore_rng(
             self._saved, self.device, self.global_rank, self.trainer.world_size
         )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Refuse data that are not what the networks were made for.
+        """Check the images of a batch.
 
         Raises:
             InputError: for images of another shape or range, or with NaN.
@@ -117,18 +117,18 @@ class Model(AlternatingTurns, Capability, ABC):
         check_images(batch[0], self.image_shape, "images of the data")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random streams, and how to build this model, as plain data."""
+        """Add the random streams and the constructor's spec, as plain data."""
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check what is about to be loaded; remember the random streams, and the iterations made.
+        """Check a checkpoint; remember its random streams and iterations.
 
         Raises:
             UnreadableCheckpoint: for content that no checkpoint of this package has, or weights
-                that are not those that were saved.
+                whose checksum is wrong.
         """
         check_content(checkpoint)
         keys = ("random", "global_step")
@@ -136,11 +136,11 @@ class Model(AlternatingTurns, Capability, ABC):
 
     @property
     def iterations(self) -> int:
-        """Iterations that these weights were trained for, in this fit or before a checkpoint."""
+        """The iterations for which these weights were trained, also before a checkpoint."""
         return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Check the data; callbacks measure, with the averaged weights.
+        """Check the images; callbacks evaluate the averaged weights.
 
         Raises:
             InputError: for images of another shape or range, or with NaN.

@@ -1,4 +1,4 @@
-"""The random streams of training, kept in checkpoints: a run that continues draws what was due."""
+"""The random streams of training in checkpoints, with which a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lightning_gans.rng import stream
 
 
 def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
-    """Where the streams of each process stand, in the order of their ranks, as plain data.
+    """The states of all processes' random streams, in the order of ranks, as plain data.
 
-    Of each: its own stream, and torch's, which networks with dropout draw from.
+    Each has its own stream, and torch's, from which networks with dropout draw.
     """
     state = {
         "device": random.device.type,
@@ -30,15 +30,15 @@ def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
 def restore_rng(
     saved: Mapping[str, Any], device: torch.device, rank: int, processes: int
 ) -> torch.Generator:
-    """The stream that a process draws from in training; torch's streams are set beside it.
+    """A process's random stream for training; torch's global streams are set as well.
 
-    Every process draws other numbers (Lightning #16166: all would train on the same latents). A run
-    that goes on from a checkpoint goes on with its streams, if there are as many processes, on
-    the same kind of device; else it draws new numbers, and says so.
+    Every process draws different numbers (Lightning #16166: otherwise all train on the same
+    latents). A run that resumes from a checkpoint continues its streams if there are as many
+    processes on the same kind of device; otherwise it draws new numbers and warns.
 
     Args:
         saved: a checkpoint's ``random`` and ``global_step``; empty for a new run.
-        device: where latents are drawn.
+        device: of the stream.
         rank: of this process.
         processes: how many train together.
     """
@@ -53,11 +53,11 @@ def restore_rng(
     if made:
         was = f"{len(kept)} on {kept[0]['device']}" if kept else "unknown"
         rank_zero_warn(
-            f"the run goes on in {processes} process(es) on {device.type}, it was {was}: "
-            "it draws other latents than it would have drawn, and is not repeated bit for bit"
+            f"the run resumes in {processes} process(es) on {device.type}, it was {was}: it draws "
+            "different latents than an uninterrupted run, and is not reproduced bit for bit"
         )
     purpose = f"training/{made}" if made else "training"
     if processes > 1:
-        # all processes have one global stream by now, so that dropout would be the same in each
+        # the global stream is the same in all processes, and so would dropout be
         torch.manual_seed(stream(f"{purpose}/torch", rank=rank).initial_seed())
     return stream(purpose, rank=rank, device=device)
