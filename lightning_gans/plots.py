@@ -1,4 +1,4 @@
-"""Plots on matplotlib, drawn off screen."""
+"""Plots, drawn with matplotlib off screen."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lightning_gans.priors import Prior
 
 
 def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tensor:
-    """Real points below generated ones, both (n, 2), as a picture: uint8 (3, height, width).
+    """Plot generated points on top of real ones, both (n, 2): uint8 (3, height, width).
 
-    The generated ones are coloured by their ``category``, (n,), if it is given.
+    Generated points are coloured by their ``category``, (n,), if it is given.
     """
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
@@ -42,7 +42,7 @@ def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tenso
 
 
 def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
-    """One small panel for each named series of (steps, values), as a PNG file."""
+    """Plot each named series of (steps, values) in a panel of its own; a PNG file."""
     columns = min(4, max(1, len(series)))
     rows = -(-len(series) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.4 * max(1, rows)), dpi=100, layout="constrained")
@@ -58,7 +58,7 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
 
 
 def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int = 4) -> None:
-    """Points coloured by category, a panel for each (title, (n, 2) points, (n,) categories)."""
+    """Plot points by category, a panel for each (title, (n, 2) points, (n,) categories)."""
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3 * columns, 3.1 * rows), dpi=100, layout="constrained")
@@ -75,10 +75,10 @@ def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int 
 
 
 def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> None:
-    """How codes (n, L) lie to their prior: histogram with its density, and quantiles; a PNG file.
+    """Plot codes (n, L) against their prior: histogram with density, and QQ plot; a PNG file.
 
-    Where elements of the prior differ, each is taken through its distribution function first,
-    and the prior of that is uniform on [0, 1].
+    If the elements of the prior differ, each is first transformed by its cdf, and then compared
+    with the uniform distribution on [0, 1].
     """
     z = codes.detach().double()
     values = (z if prior.identical else prior.cdf(z)).flatten()
@@ -94,7 +94,7 @@ def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> N
     histogram, quantiles = figure.subplots(1, 2)
     histogram.hist(values.cpu().numpy(), bins=60, density=True, color="0.75", label="codes")
     histogram.plot(grid.cpu().numpy(), density.cpu().numpy(), color="tab:blue", label="prior")
-    histogram.set_xlabel("element" if prior.identical else "element through its cdf")
+    histogram.set_xlabel("element" if prior.identical else "cdf of the element")
     histogram.set_ylabel("density")
     histogram.legend()
     quantiles.plot(expected.cpu().numpy(), found.cpu().numpy(), ".", markersize=3, color="0.4")
@@ -107,15 +107,15 @@ def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> N
 
 
 def quantile_pairs(codes: Tensor, prior: Prior, most: int = 2000) -> tuple[Tensor, Tensor]:
-    """Quantiles of the prior and of the elements of codes (n, L), of as many ranks; float64.
+    """Quantiles of the prior and of the elements of codes (n, L), at equal ranks; float64.
 
-    Where elements of the prior differ, quantiles of U(0, 1) and of the elements through their cdf.
+    If the elements of the prior differ, quantiles of U(0, 1) and of the elements' cdfs.
     """
     z = codes.detach().double()
     found = (z if prior.identical else prior.cdf(z)).flatten().sort().values
     u = (torch.arange(len(found), dtype=torch.float64, device=z.device) + 0.5) / len(found)
     expected = prior.icdf(u) if prior.identical else u
-    # evenly among all ranks, the least and the largest among them
+    # evenly spaced ranks, including the lowest and the highest
     ranks = torch.linspace(0, len(found) - 1, min(most, len(found)), dtype=torch.float64)
     rows = ranks.round().long().to(z.device)
     return expected[rows], found[rows]

@@ -1,4 +1,4 @@
-"""Which image files can be read: every file is decoded once, and the result is remembered."""
+"""Checks which image files can be decoded; every file is decoded once, and the result cached."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Literal
 import PIL
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_gans.data.images import Crop, kept, open_image
+from lightning_gans.data.images import Crop, crop_box, open_image
 from lightning_gans.errors import UserError
 
 Size = tuple[int, int]
 
 
 class UnreadableImages(UserError, ValueError):
-    """Files that are named as images but cannot be decoded; the message names the first ten."""
+    """Image files that cannot be decoded; the message names the first ten."""
 
 
 def usable(
@@ -32,9 +32,9 @@ def usable(
 
     Args:
         root: the folder.
-        names: the images, relative to ``root``.
-        crop: what will be kept of each.
-        on_error: "error" raises if any cannot be used; "skip" says so in one warning.
+        names: of the images, relative to ``root``.
+        crop: the part of each that will be kept.
+        on_error: "error" raises if any cannot be used; "skip" warns once.
 
     Raises:
         UnreadableImages: if an image cannot be used and ``on_error`` is "error".
@@ -45,7 +45,7 @@ def usable(
             reasons[name] = found
             continue
         try:
-            kept(found, crop)
+            crop_box(found, crop)
         except ValueError as error:
             reasons[name] = str(error)
     if reasons:
@@ -55,51 +55,53 @@ def usable(
         message += first + rest
         if on_error == "error":
             raise UnreadableImages(
-                f"{message}; mend or delete them, or leave them out with on_error: skip"
+                f"{message}; repair or delete them, or leave them out with on_error: skip"
             )
         rank_zero_warn(f"{message}; they are left out")
     return [name not in reasons for name in names]
 
 
 def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
-    """For each image its (width, height) in pixels, or in words why it cannot be decoded.
+    """For each image its (width, height) in pixels, or the reason why it cannot be decoded.
 
-    What could be read before, and has the same name, bytes and time, is not decoded again; what
-    could not is tried again, since the reason may be gone (permissions, a network's folder).
+    A file that was readable before, and has the same name, size and time, is not decoded again. An
+    unreadable one is tried again, since the reason may be gone (permissions, a network folder).
 
     Args:
         root: the folder.
-        names: the images, relative to ``root``.
+        names: of the images, relative to ``root``.
     """
-    memory = _memory(root, names)
-    sizes = _recall(memory, len(names))
+    cache = _cache_file(root, names)
+    sizes = _load(cache, len(names))
     unknown = [i for i, size in enumerate(sizes) if size is None]
     found: list[Size | str] = [size or "" for size in sizes]
     if unknown:
         if len(unknown) > 1000:
-            rank_zero_info(f"Checking once that {len(unknown):,} images in {root} can be read ...")
+            rank_zero_info(
+                f"Checking that {len(unknown):,} images in {root} can be decoded, once ..."
+            )
         with ThreadPoolExecutor() as pool:
             results = pool.map(_size, [root / names[i] for i in unknown])
             for i, result in zip(unknown, results, strict=True):
                 found[i] = result
         if any(not isinstance(found[i], str) for i in unknown):
-            _remember(memory, found)
+            _store(cache, found)
     return found
 
 
 def _size(path: Path) -> Size | str:
     try:
         return open_image(path).size
-    # Pillow's decoders raise nearly anything at damaged bytes: SyntaxError, struct.error, ...
+    # Pillow raises almost anything for damaged files: SyntaxError, struct.error, ...
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else None
         reason = reason or str(error) or type(error).__name__
         return " ".join(reason.replace(f" {str(path)!r}", "").split())
 
 
-def _memory(root: Path, names: Sequence[str]) -> Path | None:
-    """The file that remembers these very images; None if there is nowhere to keep it."""
-    # another Pillow reads other files
+def _cache_file(root: Path, names: Sequence[str]) -> Path | None:
+    """The cache file of exactly these images; None if there is no place for it."""
+    # another version of Pillow may read other files
     state = hashlib.sha256(f"1 {PIL.__version__}".encode())
     for name in names:
         try:
@@ -110,37 +112,37 @@ def _memory(root: Path, names: Sequence[str]) -> Path | None:
             f"\0{name}\0{stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape")
         )
     try:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
         return None
-    return Path(cache, "lightning_gans", f"images-{state.hexdigest()[:32]}.json")
+    return Path(folder, "lightning_gans", f"images-{state.hexdigest()[:32]}.json")
 
 
-def _recall(memory: Path | None, count: int) -> list[Size | None]:
+def _load(cache: Path | None, count: int) -> list[Size | None]:
     nothing: list[Size | None] = [None] * count
-    if memory is None:
+    if cache is None:
         return nothing
     try:
-        stored = json.loads(memory.read_text(encoding="ascii"))
+        stored = json.loads(cache.read_text(encoding="ascii"))
         sizes = [None if size is None else (int(size[0]), int(size[1])) for size in stored]
-    # no memory, or one that something else has written over: look again
+    # no cache file, or a damaged one: decode again
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return nothing
     return sizes if len(sizes) == count else nothing
 
 
-def _remember(memory: Path | None, found: Sequence[Size | str]) -> None:
-    if memory is None:
+def _store(cache: Path | None, found: Sequence[Size | str]) -> None:
+    if cache is None:
         return
     sizes = [None if isinstance(size, str) else size for size in found]
-    # a memory that cannot be kept costs time at the next start, and nothing else
+    # without the cache, the next start takes longer, and nothing else changes
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=memory.parent, suffix=".draft")
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=cache.parent, suffix=".draft")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 json.dump(sizes, file)
-            # in one step, so that no other process reads half of it
-            Path(draft).replace(memory)
+            # atomic: no other process reads half of it
+            Path(draft).replace(cache)
         except OSError:
             Path(draft).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Image files as tensors: found, decoded to 8 bits, cropped, resized, scaled."""
+"""Image files as tensors: finding, decoding to 8 bits, cropping, resizing, scaling."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from lightning_gans.data.tensors import Batch, to_signed
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-# others are not decoded, whatever a file is called: some of them start other programs
+# no other format is decoded, whatever the file's name: some start other programs
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 Crop = Literal["center", "none"] | tuple[int, int, int, int]
-"""The part of an image to keep: its largest centred square, all of it (squashed to a square), or
-what is left without (left, top, right, bottom) pixels."""
+"""The part of an image to keep: the largest centred square, the whole image (squashed to a square),
+or all but (left, top, right, bottom) pixels. Data modules refuse negative margins; for
+:class:`ImageFiles`, they add black pixels."""
 
 
 def find_images(root: Path) -> list[str]:
     """Names of all images below ``root``, relative to it, with "/", sorted; links are followed.
 
-    Names that start with a dot are left out, and what lies in such folders.
+    Files and folders whose names start with a dot are left out.
     """
     names: list[str] = []
     visited: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
-        # a link to a folder above would never end
+        # a link to a parent folder would never end
         if (real := os.path.realpath(folder)) in visited:
             below.clear()
             continue
@@ -51,22 +52,22 @@ def find_images(root: Path) -> list[str]:
 def open_image(path: str | Path) -> Image.Image:
     """Decode a whole file to mode "L" or "RGB", upright.
 
-    The EXIF orientation is applied, 16-bit grey is scaled to 8 bits (v / 257, rounded), and what is
-    transparent shows white. Of several frames it is the first.
+    The EXIF orientation is applied, 16-bit grey is scaled to 8 bits (v / 257, rounded), and
+    transparent parts become white. Of several frames, it is the first one.
 
     Raises:
-        Exception: whatever the decoder makes of a damaged file.
+        Exception: whatever the decoder raises for a damaged file.
         ValueError: if the pixels have no known range (32-bit floats or integers).
     """
     with Image.open(path, formats=FORMATS) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode == "F":
-        raise ValueError("pixels are 32-bit floats, of no known range")
+        raise ValueError("pixels are 32-bit floats, whose range is unknown")
     if image.mode.startswith("I"):
         # Pillow's own conversion clips at 255 instead of scaling
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError("pixels are 32-bit integers, of no known range")
+            raise ValueError("pixels are 32-bit integers, whose range is unknown")
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -75,7 +76,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def check_geometry(resolution: int, crop: Crop) -> None:
-    """Refuse a resolution or margins that fit no image.
+    """Refuse a resolution or margins that are valid for no image.
 
     Raises:
         ValueError: if ``resolution`` is below 1, or a margin is negative.
@@ -91,10 +92,10 @@ def check_geometry(resolution: int, crop: Crop) -> None:
         )
 
 
-def kept(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
+def crop_box(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
     """The box (left, top, right, bottom) that ``crop`` keeps of an image of (width, height).
 
-    >>> kept((6, 3), "center")
+    >>> crop_box((6, 3), "center")
     (1, 0, 4, 3)
 
     Raises:
@@ -114,14 +115,14 @@ def kept(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
 
 
 class ImageFiles(Dataset[Batch]):
-    """Images decoded from their files whenever they are asked for; float32 in [-1, 1].
+    """Images that are decoded from their files on each access; float32 in [-1, 1].
 
     Args:
         paths: the files.
         labels: (n,) or (n, attributes), int64.
-        resolution: height and width of the result; cubic interpolation, antialiased.
+        resolution: height and width after resizing (cubic, antialiased), in pixels.
         channels: 1 (grey) or 3 (RGB).
-        crop: what is kept before the resizing.
+        crop: the part that is kept before resizing.
     """
 
     def __init__(
@@ -155,8 +156,8 @@ class ImageFiles(Dataset[Batch]):
     def _pixels(self, index: int) -> Tensor:
         image = open_image(self.paths[index])
         image = image.convert("L" if self.channels == 1 else "RGB")
-        # cropped first: a resize with a box would see pixels outside it
-        image = image.crop(kept(image.size, self.crop))
+        # cropped first, because resizing with a box uses pixels outside of it
+        image = image.crop(crop_box(image.size, self.crop))
         image = image.resize((self.resolution, self.resolution), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.array(image))
         return pixels.view(self.resolution, self.resolution, self.channels).permute(2, 0, 1)

@@ -11,26 +11,26 @@ from torch.utils.data import Dataset, DistributedSampler
 
 
 class EpochShuffle(DistributedSampler[int]):
-    """Every index once an epoch, in an order that depends on (seed, epoch) and on nothing else.
+    """Every index once an epoch, in an order that depends only on (seed, epoch).
 
-    No other random stream is read or moved, so that drawing other latents leaves the order of the
-    images as it was. In training, what comes next follows from the iterations made, and from
-    nothing that would have to be saved: a run that was stopped anywhere, within an epoch too, goes
-    on with the images it would have seen.
+    No other random stream is used, so that the number of latents drawn does not change the order of
+    the images. In training, the position follows from the number of iterations, and nothing has to
+    be saved: a run that stopped anywhere, even within an epoch, resumes with the images that it
+    would have seen.
 
-    Processes share each batch of one order: what they see together is what one process with as
-    large a batch would see. A last batch that is not whole is left out.
+    Processes share the batches of one order: together they see what one process with their total
+    batch size would see. A last, partial batch is dropped.
 
-    It is a DistributedSampler so that Lightning does not put one of its own in the way, which
-    would shuffle again, and repeat images to make shares even.
+    It is a DistributedSampler because Lightning would otherwise replace it by its own, which
+    shuffles again and repeats images to make the shares equal.
 
     Args:
         length: how many indices, at least 0.
         seed: which sequence of orders, at least 0.
-        batch_size: indices that an iteration takes in all processes together, at least 1, and as
-            many in each.
-        iterations: tells the iterations made so far. Where none are counted, every pass is a
-            whole epoch, the one that was set.
+        batch_size: indices in an iteration, of all processes together; a positive multiple of
+            ``processes``.
+        iterations: returns the number of iterations so far. None, or 0 iterations, starts the epoch
+            that was set with ``set_epoch``.
         rank: of this process.
         processes: how many there are.
     """
@@ -65,7 +65,7 @@ class EpochShuffle(DistributedSampler[int]):
         epoch, seen = divmod(made, max(1, self.length // self.batch_size))
         if not made:
             epoch = self.epoch
-        # a sum of both would show epoch 1 of seed 0 again as epoch 0 of seed 1
+        # with their sum, epoch 1 of seed 0 would equal epoch 0 of seed 1
         mixed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
         order = torch.randperm(self.length, generator=generator).tolist()
@@ -74,10 +74,10 @@ class EpochShuffle(DistributedSampler[int]):
 
 
 class Share(DistributedSampler[int]):
-    """Every so many-th index, in order: all processes together see each exactly once.
+    """Every ``processes``-th index, in order; all processes together see each index exactly once.
 
-    Nothing is repeated to make the shares even, as stock samplers do: of 13 images that two
-    processes measure, 14 would be counted.
+    Stock samplers repeat indices to make the shares equal, so that two processes would measure 14
+    images where there are 13.
 
     Args:
         length: how many indices.

@@ -1,4 +1,4 @@
-"""Images in memory, and batches made in one operation."""
+"""Images in memory, which return whole batches in one operation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_signed(images: Tensor) -> Tensor:
 
 
 def whole_batch(items: Batch | list[Batch]) -> Batch:
-    """Collate for datasets with ``__getitems__``, whose batch is whole already; others' items too.
+    """Collate function that leaves the batches of ``__getitems__`` as they are.
 
     Args:
         items: (x, y) with a batch dimension, or a list of single (x, y).
@@ -33,14 +33,14 @@ def whole_batch(items: Batch | list[Batch]) -> Batch:
 
 
 class TensorImages(Dataset[Batch]):
-    """Images kept in memory as bytes, with their labels; float32 in [-1, 1] when asked for.
+    """Images stored in memory as bytes, with their labels; float32 in [-1, 1] on access.
 
     Args:
         images: (n, C, H, W), uint8.
         labels: (n,) or (n, attributes), int64.
 
     Raises:
-        ValueError: if the images are not such bytes, or images and labels differ in number.
+        ValueError: if the images are not such, or images and labels differ in number.
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.check_readable import check_readable
 from lightning_gans.data.data_module import DataMissing
-from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, find_images, kept
+from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, crop_box, find_images
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 
@@ -121,7 +121,7 @@ def folder_images(
         # a negative margin is padding
         crop: Crop = (-padding,) * 4 if is_unpadded else default_crop
         try:
-            kept(found, crop)
+            crop_box(found, crop)
         except ValueError as error:
             reasons[name] = str(error)
         else:
