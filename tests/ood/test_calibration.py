@@ -79,13 +79,13 @@ def test_p_values_of_one_split_are_uniform() -> None:
 
 def test_verdicts_are_those_of_plain_loops() -> None:
     random = torch.Generator().manual_seed(3)
-    held = torch.randint(0, 12, (57,), generator=random).float()
+    held_out = torch.randint(0, 12, (57,), generator=random).float()
     new = torch.randint(-2, 14, (40,), generator=random).float()
     for rate in (0.02, 0.05, 0.2, 0.5, 0.9):
-        detector = ConformalDetector({"a": held}, rate)
+        detector = ConformalDetector({"a": held_out}, rate)
         found = detector({"a": new})
         for i, score in enumerate(new.tolist()):
-            p = (1 + sum(h >= score for h in held.tolist())) / (1 + len(held))
+            p = (1 + sum(h >= score for h in held_out.tolist())) / (1 + len(held_out))
             assert float(found.pvalues[i]) == pytest.approx(p, abs=1e-15)
             assert bool(found.is_ood[i]) == (p <= rate) == (score > detector.threshold)
         assert torch.equal(found.scores, new.double())
@@ -98,9 +98,9 @@ def test_an_image_at_the_rate_itself_is_called_ood() -> None:
 
 def test_combined_scores_are_ranked_and_compared_in_different_halves() -> None:
     scores = draw(101, seed=5)
-    held = {name: values[:81] for name, values in scores.items()}
+    held_out = {name: values[:81] for name, values in scores.items()}
     new = {name: values[81:] for name, values in scores.items()}
-    detector = ConformalDetector(held, 0.1)
+    detector = ConformalDetector(held_out, 0.1)
     found = detector(new)
     assert len(detector.reference) == 41
     # which images give the ranks: those whose own combined scores are not among the compared
@@ -110,11 +110,11 @@ def test_combined_scores_are_ranked_and_compared_in_different_halves() -> None:
     def combined(i: int, source: dict[str, Tensor]) -> float:
         total = 0.0
         for name, values in source.items():
-            above = sum(float(held[name][j]) >= float(values[i]) for j in ranks)
+            above = sum(float(held_out[name][j]) >= float(values[i]) for j in ranks)
             total -= np.log((1 + above) / 41)
         return total
 
-    compared = [combined(i, held) for i in rest]
+    compared = [combined(i, held_out) for i in rest]
     for i in range(20):
         score = combined(i, new)
         assert float(found.scores[i]) == pytest.approx(score, abs=1e-12)
@@ -129,9 +129,9 @@ def _halves() -> torch.Generator:
 
 
 def test_combined_scores_have_no_unit() -> None:
-    held, new = draw(200, seed=1), draw(50, seed=2)
-    one = ConformalDetector(held, 0.1)(new)
-    other = ConformalDetector({"b": held["b"] / 1024, "a": held["a"] * 8}, 0.1)(
+    held_out, new = draw(200, seed=1), draw(50, seed=2)
+    one = ConformalDetector(held_out, 0.1)(new)
+    other = ConformalDetector({"b": held_out["b"] / 1024, "a": held_out["a"] * 8}, 0.1)(
         {"a": new["a"] * 8, "b": new["b"] / 1024}
     )
     torch.testing.assert_close(one.pvalues, other.pvalues)

@@ -254,10 +254,10 @@ def test_spatter_covers_blots_with_mud() -> None:
     assert ((cover.abs() < 1e-9) | (cover > 0.8 - 1e-9)).all()
     assert 0.05 < float((cover > 0).double().mean()) < 0.3
     torch.testing.assert_close((black + 1) / 2, 0.18 * cover)
-    # blots, not specks: most of the mud lies beside mud
+    # blots, not specks: most of the mud is next to mud
     mud = cover[:, 0] > 0
-    beside = mud[:, :, 1:] & mud[:, :, :-1]
-    assert int(beside.sum()) > 0.6 * int(mud.sum())
+    neighbours = mud[:, :, 1:] & mud[:, :, :-1]
+    assert int(neighbours.sum()) > 0.6 * int(mud.sum())
 
 
 def line(name: str) -> tuple[list[int], list[float], Tensor]:
@@ -316,7 +316,7 @@ def test_a_name_or_value_that_cannot_be_used_is_told_in_one_line() -> None:
     for severity in (-0.1, 1.1, math.nan):
         with pytest.raises(InputError, match="severity must be in"):
             corrupt(x, "fog", severity=severity)
-    with pytest.raises(InputError, match="index must not be negative"):
+    with pytest.raises(InputError, match="index of the first image must be at least 0"):
         corrupt(x, "fog", first=-1)
     for wrong in (x[0], x.int()):
         with pytest.raises(InputError, match="expected images"):
@@ -334,16 +334,16 @@ def test_no_images_and_tiny_images(name: str) -> None:
 
 def test_mix_lies_between_images_of_the_same_index() -> None:
     x = digits()
-    strange = corrupt(x, "fog")
-    torch.testing.assert_close(mix(x, strange, 0.1), 0.9 * x + 0.1 * strange)
-    assert torch.equal(mix(x, strange, 0), x)
-    assert torch.equal(mix(x, strange, 1), strange)
+    foggy = corrupt(x, "fog")
+    torch.testing.assert_close(mix(x, foggy, 0.1), 0.9 * x + 0.1 * foggy)
+    assert torch.equal(mix(x, foggy, 0), x)
+    assert torch.equal(mix(x, foggy, 1), foggy)
     signs = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0)).sign()
     for intensity in torch.linspace(0, 1, 101).tolist():
         assert mix(signs[0], signs[1], intensity).abs().max() <= 1
-    with pytest.raises(InputError, match="as many strange images"):
-        mix(x, strange[1:], 0.1)
-    with pytest.raises(InputError, match="as many strange images"):
-        mix(x, strange.double(), 0.1)
+    with pytest.raises(InputError, match="as many OOD images"):
+        mix(x, foggy[1:], 0.1)
+    with pytest.raises(InputError, match="as many OOD images"):
+        mix(x, foggy.double(), 0.1)
     with pytest.raises(InputError, match="intensity must be in"):
-        mix(x, strange, 1.5)
+        mix(x, foggy, 1.5)

@@ -162,12 +162,12 @@ def test_the_bootstrap_of_a_mean_is_its_normal_interval() -> None:
 
 
 def test_the_bootstrap_covers_the_true_area_as_often_as_it_says() -> None:
-    random, true, held = np.random.default_rng(4), stats.norm.cdf(1 / math.sqrt(2)), 0
+    random, true, covered = np.random.default_rng(4), stats.norm.cdf(1 / math.sqrt(2)), 0
     for seed in range(150):
         sample = random.normal(size=80), random.normal(1, 1, size=60)
         low, high = ood.bootstrap(ood.auroc, *sample, repetitions=60, level=0.8, seed=seed)
-        held += low <= true <= high
-    assert 0.71 < held / 150 < 0.89  # 0.8, give or take 2.8 deviations
+        covered += low <= true <= high
+    assert 0.71 < covered / 150 < 0.89  # 0.8, give or take 2.8 deviations
 
 
 def test_the_bootstrap_draws_both_sides_anew_and_keeps_their_sizes() -> None:

@@ -1,4 +1,4 @@
-"""Scores of strangeness against torch.distributions, plain formulas and known answers."""
+"""OOD scores against torch.distributions, plain formulas and known answers."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_pvalues_count_the_held_out_scores_that_are_at_least_as_strange() -> None:
+def test_pvalues_count_the_held_out_scores_that_are_at_least_as_high() -> None:
     held_out = torch.tensor([3.0, 1.0, 2.0, 2.0])
     found = ood.pvalues(torch.tensor([0.0, 2.0, 2.5, 3.0, 9.0]), held_out)
     assert found.tolist() == [1.0, 0.8, 0.4, 0.4, 0.2]
@@ -211,7 +211,7 @@ def test_pvalues_of_id_images_are_uniform_and_never_zero() -> None:
     # between two possible values the chance is spread evenly
     spread = found - random.uniform(size=len(found)) / (held_out + 1)
     assert stats.kstest(spread, "uniform").pvalue > 0.01
-    # stranger ones are not
+    # higher ones are not
     moved = np.array([ood.pvalues(row[:1] + 0.3, row[1:]).item() for row in draws])
     assert stats.kstest(moved, "uniform").pvalue < 1e-6
 
@@ -246,9 +246,9 @@ def test_scores_are_joined_by_their_ranks() -> None:
 
 @pytest.mark.parametrize("join", [ood.rank_sum, ood.fisher])
 def test_joined_scores_find_more_than_either(join: Callable[..., Tensor]) -> None:
-    known, usual, strange = normal(2, 2000), normal(2, 2000, seed=6), 1 + normal(2, 2000, seed=7)
-    single = [ood.auroc(usual[i], strange[i]) for i in range(2)]
-    both = ood.auroc(join(list(usual), list(known)), join(list(strange), list(known)))
+    known, usual, anomalous = normal(2, 2000), normal(2, 2000, seed=6), 1 + normal(2, 2000, seed=7)
+    single = [ood.auroc(usual[i], anomalous[i]) for i in range(2)]
+    both = ood.auroc(join(list(usual), list(known)), join(list(anomalous), list(known)))
     # two independent scores, each moved by 1: at best Φ(1) where each has Φ(√½)
     assert max(single) < 0.78
     assert 0.82 < both < stats.norm.cdf(1) + 0.02

@@ -165,8 +165,10 @@ def test_every_file_gets_scores_compared_with_held_out_ones(
     model = lightning_gans.load(place / "dlsgan")
     expected = model.ood_score(look(place / "others", files)).double()
     torch.testing.assert_close(column(found, "score"), expected, rtol=1e-5, atol=1e-5)
-    held = model.ood_score(look(place / "pictures", names_of(place / "pictures")[-60:])).double()
-    loop = [(1 + sum(h >= s for h in held.tolist())) / 61 for s in expected.tolist()]
+    held_out = model.ood_score(
+        look(place / "pictures", names_of(place / "pictures")[-60:])
+    ).double()
+    loop = [(1 + sum(h >= s for h in held_out.tolist())) / 61 for s in expected.tolist()]
     assert column(found, "pvalue").tolist() == pytest.approx(loop, abs=1e-8)
     verdicts = ["OOD" if p <= 0.1 else "ID" for p in loop]
     assert [row["verdict"] for row in found] == verdicts
@@ -346,8 +348,8 @@ def test_a_changed_checkpoint_is_calibrated_again(
     assert f"computing {STORED}: the checkpoint changed\n" in capsys.readouterr().out
     stored = Calibration.load(file.with_name(STORED))
     model = lightning_gans.load(file)
-    held = model.ood_score(look(place / "pictures", names_of(place / "pictures")[-60:]))
-    torch.testing.assert_close(stored.scores["nll"], held, rtol=1e-5, atol=1e-5)
+    held_out = model.ood_score(look(place / "pictures", names_of(place / "pictures")[-60:]))
+    torch.testing.assert_close(stored.scores["nll"], held_out, rtol=1e-5, atol=1e-5)
 
 
 def test_a_checkpoint_alone_needs_data_once(

@@ -1,7 +1,7 @@
 """Corruptions of images after MNIST-C (Mu & Gilmer 2019), and mixtures of two images.
 
-:func:`corrupt` makes images that are strange in one of ten ways, far from those it is given;
-:func:`mix` brings strange images as near to ordinary ones as one likes.
+:func:`corrupt` corrupts images in one of ten ways, which makes them far OOD; :func:`mix` makes near
+OOD images, by interpolation between ID and OOD images.
 """
 
 from lightning_gans.ood.corruptions.corrupting import NAMES, corrupt, mix

@@ -1,4 +1,4 @@
-"""Blurs: through frosted glass, and along a line."""
+"""Blur through frosted glass, and along a line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lightning_gans.ood.corruptions import draws
 
 
 def gaussian(pixels: Tensor, sigma: float) -> Tensor:
-    """Smoothed over the last two dimensions; sigma in pixels."""
+    """A Gaussian blur over the last two dimensions; sigma in pixels."""
     smooth = gaussian_filter(pixels.numpy(), sigma, mode="nearest", axes=(-2, -1))
     return torch.from_numpy(smooth)
 
 
 def glass_blur(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """As through frosted glass: smoothed, scattered in two passes, smoothed again.
+    """A view through frosted glass: blurred, scattered in two passes, blurred again.
 
-    The deviation of the smoothing is 0.7 pixels of 28; in each pass a place shows one of the
-    pixels at most one of 28 away. The severity scales the deviation and the share of places
+    The blur has a standard deviation of 0.7 pixels (of 28); each pass replaces a pixel by one at
+    most one pixel (of 28) away. The severity scales the standard deviation and the share of pixels
     that are scattered.
     """
     n, channels, height, width = pixels.shape
@@ -36,7 +36,7 @@ def glass_blur(pixels: Tensor, severity: float, random: list[torch.Generator]) -
 def _scattered(
     height: int, width: int, share: float, random: list[torch.Generator]
 ) -> tuple[Tensor, Tensor]:
-    """For each of two passes, which pixel (n, height · width) each place shows."""
+    """For each of two passes, the index of the source of each pixel, (n, height · width)."""
     reach = max(1, round(height / 28))
     down, right, chance = draws.uniform(random, 3, 2, height, width).unbind(1)
     here = torch.arange(height)[:, None], torch.arange(width)
@@ -49,23 +49,23 @@ def _scattered(
 
 
 def motion_blur(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """A trail along a line, at most 45° from the horizontal: half a Gaussian, 3 pixels of 28.
+    """A trail along a line at most 45° from the horizontal: half a Gaussian of 3 pixels (of 28).
 
-    The trail ends after 10 pixels of 28; the severity scales its length.
+    The trail is cut off after 10 pixels (of 28); the severity scales the Gaussian.
     """
     height, width = pixels.shape[2:]
     unit = height / 28
     sigma = 3 * severity * unit
     taps = torch.arange(math.floor(10 * unit) + 1, dtype=pixels.dtype)
-    # relative to the first tap, so that the sharp image is left when sigma vanishes
+    # relative to the first tap, so that the image stays sharp as sigma vanishes
     weights = torch.exp(-((taps / max(sigma, 1e-6)) ** 2) / 2)
     weights /= weights.sum()
     angle = (draws.uniform(random) - 0.5) * (math.pi / 2)
     direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
-    # positions (column, row) in pixels from the upper left pixel's centre
+    # positions (column, row) in pixels from the centre of the top left pixel
     rows, columns = torch.arange(height), torch.arange(width)
     places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).to(pixels)
-    # grid_sample counts from -1 to 1; a side of one pixel has nowhere to go
+    # grid_sample takes positions from -1 to 1; a side of one pixel has only one
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)]).to(pixels)
     y = torch.zeros_like(pixels)
     for tap, weight in zip(taps, weights, strict=True):

@@ -1,4 +1,4 @@
-"""A corruption by its name, and the way from an image to a strange one."""
+"""Corruptions by name, and interpolation between ID and OOD images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning_gans.ood.corruptions.noise import impulse_noise, shot_noise
 from lightning_gans.ood.corruptions.overlays import canny_edges, fog, spatter, stripe
 from lightning_gans.rng import stream
 
-# (pixels (n, c, h, w) in [0, 1], severity, one generator an image) -> pixels
+# from pixels (n, c, h, w) in [0, 1], severity, and a generator for each image, to pixels
 _Corruption = Callable[[Tensor, float, list[torch.Generator]], Tensor]
 
 _CORRUPTIONS: dict[str, _Corruption] = {
@@ -31,23 +31,23 @@ _CORRUPTIONS: dict[str, _Corruption] = {
 }
 
 NAMES: tuple[str, ...] = tuple(_CORRUPTIONS)
-"""The ten corruptions of MNIST-C by which the thesis measures detection (Table 5)."""
+"""The ten corruptions of MNIST-C on which the thesis measures detection (Table 5)."""
 
 
 @torch.no_grad()
 def corrupt(x: Tensor, name: str, severity: float = 1.0, seed: int = 0, first: int = 0) -> Tensor:
-    """Images corrupted in one of ten ways, image by image the same whatever the batch.
+    """Corrupt images in one of ten ways, each independently of the others in its batch.
 
-    What happens to an image depends on its pixels, (seed, name, severity) and its index alone,
-    so that a set can be corrupted in batches of any size. Lengths grow with the images' height
-    and are meant for 28 pixels. For the thesis's sets corrupt the 28×28 digits and pad them
-    afterwards, as the border there stays black.
+    The result for an image depends only on its pixels, its index, the seed, the name and the
+    severity, so a set can be corrupted in batches of any size. Lengths scale with the images'
+    height and are made for 28 pixels. To obtain the thesis's sets, corrupt 28×28 digits and pad
+    them afterwards: there the border stays black.
 
     Args:
         x: images (n, channels, height, width) in [-1, 1], of a floating type.
         name: one of :data:`NAMES`.
-        severity: from 0, the images themselves, continuously to 1, about the strength of MNIST-C.
-        seed: other seeds draw other noise, blots and lines.
+        severity: in [0, 1], continuous; 0 leaves images as they are, 1 is about that of MNIST-C.
+        seed: of noise, splotches and lines.
         first: the index of the first image in its set.
 
     Returns:
@@ -55,7 +55,7 @@ def corrupt(x: Tensor, name: str, severity: float = 1.0, seed: int = 0, first: i
 
     Raises:
         InputError: if the name is unknown, the severity is not in [0, 1], the index is
-            negative, or x is not such images.
+            negative, or x has another shape, type or range.
 
     Example:
         >>> white = torch.ones(2, 1, 28, 28)
@@ -63,30 +63,30 @@ def corrupt(x: Tensor, name: str, severity: float = 1.0, seed: int = 0, first: i
         tensor([ 1., -1.,  1.])
     """
     if name not in _CORRUPTIONS:
-        raise InputError(f"no corruption is called {name!r}; choose one of {', '.join(NAMES)}")
+        raise InputError(f"there is no corruption {name!r}; choose one of {', '.join(NAMES)}")
     _check_share("severity", severity)
     if first < 0:
-        raise InputError(f"the first image's index must not be negative, got {first}")
+        raise InputError(f"the index of the first image must be at least 0, got {first}")
     _check_images(x)
     if severity == 0 or not x.numel():
         return x.clone()
     random = [stream(f"corruption {name} {first + i}", seed) for i in range(len(x))]
-    # always in double precision, so that the type of the images does not change what is drawn
+    # always in double precision: the type of the images must not change the random draws
     pixels = (x.to("cpu", torch.float64) + 1) / 2
     pixels = _CORRUPTIONS[name](pixels, severity, random).clamp(0, 1)
     return (pixels * 2 - 1).to(x)
 
 
-def mix(x: Tensor, strange: Tensor, intensity: float) -> Tensor:
-    """Images on the way to strange ones, x + intensity · (strange - x), paired by index.
+def mix(x: Tensor, anomalous: Tensor, intensity: float) -> Tensor:
+    """Interpolate between images and anomalous ones: x + intensity · (anomalous - x).
 
-    So the thesis makes its near sets (section 4.3.1), with intensity 0.1 for digits and 0.5 for
-    faces; a corrupted image is paired with the one that it was made of.
+    The thesis makes its near sets in this way (section 4.3.1), with intensity 0.1 for digits and
+    0.5 for faces; a corrupted image is paired with the image it was made from.
 
     Args:
-        x: ordinary images, of any shape.
-        strange: as many images of the same shape and type, in the same range, which is kept.
-        intensity: from 0, x itself, to 1, the strange images.
+        x: ID images, of any shape.
+        anomalous: OOD images of the same shape and type, paired with x by index.
+        intensity: the share of the anomalous image, in [0, 1].
 
     Raises:
         InputError: if the two differ in shape or type, or the intensity is not in [0, 1].
@@ -95,13 +95,13 @@ def mix(x: Tensor, strange: Tensor, intensity: float) -> Tensor:
         >>> mix(torch.tensor([-1.0, 1.0]), torch.tensor([1.0, 1.0]), intensity=0.25)
         tensor([-0.5000,  1.0000])
     """
-    if x.shape != strange.shape or x.dtype != strange.dtype:
+    if x.shape != anomalous.shape or x.dtype != anomalous.dtype:
         raise InputError(
-            "expected as many strange images, of the same shape and type, got "
-            f"{tuple(x.shape)} {x.dtype} and {tuple(strange.shape)} {strange.dtype}"
+            "expected as many OOD images, of the same shape and type, got "
+            f"{tuple(x.shape)} {x.dtype} and {tuple(anomalous.shape)} {anomalous.dtype}"
         )
     _check_share("intensity", intensity)
-    return torch.lerp(x, strange, intensity)
+    return torch.lerp(x, anomalous, intensity)
 
 
 def _check_share(what: str, value: float) -> None:
@@ -115,7 +115,7 @@ def _check_images(x: Tensor) -> None:
             "expected images (n, channels, height, width) of a floating type, "
             f"got {tuple(x.shape)} {x.dtype}"
         )
-    # written so that NaN is refused too
+    # phrased so that NaN fails too
     if x.numel() and not bool((x.abs() <= 1).all()):
         low, high = float(x.min()), float(x.max())
         raise InputError(

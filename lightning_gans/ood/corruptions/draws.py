@@ -1,4 +1,4 @@
-"""Draws of which each image has its own, from its own generator."""
+"""Random draws for a batch, each image's from its own generator."""
 
 from __future__ import annotations
 

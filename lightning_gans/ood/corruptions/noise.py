@@ -1,4 +1,4 @@
-"""Noise that strikes each pixel by itself."""
+"""Noise that is independent for each pixel."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lightning_gans.ood.corruptions import draws
 
 
 def shot_noise(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """Pixels counted in few photons: Poisson with 3 photons for white, clipped at white.
+    """Photon noise: Poisson counts with a mean of 3 for white, clipped at white.
 
     The noise's standard deviation is proportional to the severity; black stays black.
     """
-    # a dose too high to tell from the image, before it is too high to count
+    # at least 1e-6: more photons make no visible difference and overflow the count
     photons = 3 / max(severity, 1e-6) ** 2
     return draws.poisson(random, pixels * photons) / photons
 
 
 def impulse_noise(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """17 % of the values, times the severity, set to black or white with equal chances."""
-    struck, coin = draws.uniform(random, 2, *pixels.shape[1:]).unbind(1)
-    # a value that is struck at a low severity is struck at a higher one too, in the same colour
-    return torch.where(struck < 0.17 * severity, (coin < 0.5).to(pixels), pixels)
+    """A share of 17 % of the values, times the severity, becomes black or white at random."""
+    hit, coin = draws.uniform(random, 2, *pixels.shape[1:]).unbind(1)
+    # a value that is hit at a low severity is hit at higher ones too, in the same colour
+    return torch.where(hit < 0.17 * severity, (coin < 0.5).to(pixels), pixels)

@@ -1,4 +1,4 @@
-"""Pictures laid over the image, or put in its place."""
+"""Overlays on an image, and its edges in its place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stripe(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Te
 
 
 def fog(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """A bright haze, up to three times as bright as white, the sum scaled back to the range.
+    """A haze up to three times as bright as white; the sum is scaled back to [0, 1].
 
     The severity scales the haze's brightness.
     """
@@ -32,13 +32,13 @@ def fog(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tenso
 
 
 def _plasma(size: int, random: list[torch.Generator]) -> Tensor:
-    """Clouds in [0, 1] by diamonds and squares on a torus (Fournier et al. 1982).
+    """Clouds in [0, 1] by the diamond-square algorithm on a torus (Fournier et al. 1982).
 
-    Points between known ones are their mean and a random offset, half as large on each grid as
-    on the one before, which is half as fine.
+    A point between known ones is their mean plus a random offset, which is halved whenever the
+    grid is refined.
 
     Returns:
-        (images, s, s) of which s is the first power of two not below ``size``.
+        (images, s, s), where s is the smallest power of two that is at least ``size``.
     """
     side = 1 << (size - 1).bit_length()
     offsets = 2 * draws.uniform(random, side, side) - 1
@@ -57,12 +57,12 @@ def _plasma(size: int, random: list[torch.Generator]) -> Tensor:
         y[:, half::step, ::step] = down + scale * offsets[:, half::step, ::step]
         step, scale = half, scale / 2
     low, high = y.amin((1, 2), keepdim=True), y.amax((1, 2), keepdim=True)
-    # a single pixel has no clouds
+    # a single pixel has no contrast
     return (y - low) / (high - low).clamp_min(torch.finfo(y.dtype).tiny)
 
 
 def spatter(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
-    """Dark grey splotches, as of mud on the lens; the severity is how much they cover."""
+    """Dark grey splotches, like mud on the lens; the severity is their opacity."""
     height, width = pixels.shape[2:]
     unit, mud = height / 28, 0.18
     wet = gaussian(draws.normal(random, height, width), unit) > 0
@@ -74,7 +74,7 @@ def spatter(pixels: Tensor, severity: float, random: list[torch.Generator]) -> T
 def canny_edges(pixels: Tensor, severity: float, random: list[torch.Generator]) -> Tensor:
     """White edges of the mean of the channels on black, fading in with the severity.
 
-    Canny's detector with a deviation of 1 pixel of 28 and thresholds of 0.1 and 0.2.
+    Canny's detector with a standard deviation of 1 pixel (of 28), thresholds 0.1 and 0.2.
     """
     sigma = pixels.shape[2] / 28
     edges = [

@@ -97,16 +97,16 @@ class Score(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What a person asks for it by."""
+        """The name by which it is asked for, such as ``nll``."""
 
     @property
     def by_default(self) -> bool:
-        """Whether it is given when none is asked for; False for what costs passes of its own."""
+        """Whether it is given when none is asked for; False if it costs an extra pass."""
         return True
 
     @property
     def percentile(self) -> float | None:
-        """Of a classifier's training features, the percentile whose value it needs, if any."""
+        """The percentile of a classifier's training features that it needs, if any."""
         return None
 
     @abstractmethod
