@@ -120,10 +120,10 @@ def test_a_lower_rate_can_be_given_when_going_on(tmp_path: Path) -> None:
 def test_lightning_20947_no_checkpoints_are_saved_but_our_own(tmp_path: Path) -> None:
     """Lightning's, there by default, looks into models whose optimisers are stepped by hand."""
     runner = trainer(tmp_path, Checkpoint(every=2), max_steps=5)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         runner.fit(points(), data())
-    assert not [warning for warning in said if "saved_models" in str(warning.message)]
+    assert not [warning for warning in caught if "saved_models" in str(warning.message)]
     assert [type(found) for found in runner.checkpoint_callbacks] == [Checkpoint]
     assert names(tmp_path) == {"last-step=4.ckpt", "last-step=5.ckpt"}
 
@@ -139,7 +139,7 @@ def test_averages_of_one_model_are_not_another_ones(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_from_another_kind_of_device_goes_on(tmp_path: Path) -> None:
-    """A generator's state there has another size; the latents go on from a stream of their own."""
+    """A generator's state there has another size; the latents continue on a stream of their own."""
     trainer(tmp_path, Checkpoint(), max_steps=5).fit(points(), data())
     path = tmp_path / "checkpoints" / "last-step=5.ckpt"
     saved = torch.load(path, weights_only=True)

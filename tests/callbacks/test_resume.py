@@ -1,4 +1,4 @@
-"""Runs that are killed, told to stop, or requeued go on as if nothing had happened."""
+"""Runs that are killed, told to stop, or requeued resume as if nothing had happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every data module says of itself without loading anything."""
+"""What every data module knows before anything is loaded."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_description_is_of_the_images_and_not_of_how_they_are_loaded(
             assert data.replace(**{name: OTHER[name]}).describe() != data.describe()
 
 
-def test_a_description_says_what_was_set() -> None:
+def test_a_description_has_what_was_set() -> None:
     assert json.loads(MNIST("a").describe()) == {
         "class_path": "lightning_gans.data.MNIST",
         "init_args": {"root": "a"},

@@ -323,7 +323,7 @@ def test_skipping_keeps_the_others_on_their_side(tmp_path: Path) -> None:
         data.prepare_data()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        data.setup()  # said once
+        data.setup()  # warns once
     assert numbers(data.train_set) == [n for n in train if n != train[3]]
     assert numbers(data.validation_set) == [n for n in validation if n != validation[1]]
 

@@ -54,10 +54,10 @@ def values(real: Tensor, fake: Tensor) -> dict[str, Any]:
             for side, rows in ((True, real), (False, fake)):
                 for part in torch.split(rows, 9):
                     metric.update(part, real=side)
-    held = [len(torch.cat(list(metrics["kernel"].metric_state["real"])))] if len(real) else [0]
+    stored = [len(torch.cat(list(metrics["kernel"].metric_state["real"])))] if len(real) else [0]
     found = {name: metric.compute() for name, metric in metrics.items()}
-    held += [sum(len(part) for part in metrics["kernel"].metric_state["real"])]
-    return {**found, "held": torch.tensor(held)}
+    stored += [sum(len(part) for part in metrics["kernel"].metric_state["real"])]
+    return {**found, "stored": torch.tensor(stored)}
 
 
 def measured(rank: int, processes: int) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_several_processes_measure_what_one_does(processes: int, tmp_path: Path)
                 torch.testing.assert_close(case[name], expected[name], rtol=0, atol=0)
             torch.testing.assert_close(case["frechet"], expected["frechet"], rtol=1e-10, atol=0)
             # and the samples of the others are not kept
-            assert case["held"].tolist() == [reals[rank + 1] - reals[rank]] * 2
+            assert case["stored"].tolist() == [reals[rank + 1] - reals[rank]] * 2
     for first, *others in zip(*found, strict=True):
         for other in others:
             assert other["frechet"] == first["frechet"]

@@ -42,7 +42,7 @@ def two_samples() -> tuple[Tensor, Tensor]:
     return real, normal(170, 24, seed=2) @ normal(24, 24, seed=1) / 5.5 + 1.5
 
 
-# ---------------------------------------------------------------- beside torch-fidelity
+# ---------------------------------------------------------------- compared with torch-fidelity
 
 
 def test_one_pass_measures_what_torch_fidelity_does() -> None:

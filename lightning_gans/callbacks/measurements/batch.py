@@ -110,6 +110,6 @@ class EvaluationBatch:
 
     def _refuse(self, what: str) -> NoReturn:
         raise TypeError(
-            f"{type(self.model).__name__} does not {what}; a measurement that needs it must say so "
-            "in applies_to"
+            f"{type(self.model).__name__} does not {what}; a measurement that needs it must ask "
+            "for it in applies_to"
         )
