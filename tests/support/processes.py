@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +15,18 @@ from torch.multiprocessing.spawn import start_processes
 
 
 def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """A port that nobody uses, in a range of this test worker's own.
+
+    The ranges are below those from which the system gives ports, so that nobody else is given the
+    port before it is used.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + 500 * (worker % 40)
+    for port in random.Random().sample(range(first, first + 500), 500):
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {first} to {first + 499} is free")
 
 
 def _work(
