@@ -1,4 +1,4 @@
-"""Time per iteration of ``model=dlsgan`` beside the same networks in a bare PyTorch loop.
+"""Time per iteration of ``model=dlsgan`` compared with the same networks in a bare PyTorch loop.
 
 Both run in turn, block by block, in one process, on the same data and threads; the ratio is taken
 block by block, so that a machine whose speed drifts does not decide it.

@@ -1,4 +1,4 @@
-"""Time and memory of the measures on as many features as the literature uses, beside others'.
+"""Time and memory of the measures on as many features as the literature uses, compared with others'.
 
 Every line is a process of its own, so that its peak of memory is its own; all have the same random
 features, float32. With the default 50,000 x 2,048 it takes minutes to tens of minutes a line.
@@ -81,10 +81,10 @@ def line(name: str, samples: int, width: int, block: int, threads: int) -> str:
     before = gigabytes()
     start, used = time.perf_counter(), time.process_time()
     values = LINES[name](real, fake, block)
-    seconds, processor = time.perf_counter() - start, time.process_time() - used
+    seconds, cpu = time.perf_counter() - start, time.process_time() - used
     shown = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
     return (
-        f"| {name} | {seconds:.1f} | {processor:.1f} | {before:.2f} | {gigabytes():.2f} | {shown} |"
+        f"| {name} | {seconds:.1f} | {cpu:.1f} | {before:.2f} | {gigabytes():.2f} | {shown} |"
     )
 
 
@@ -122,7 +122,7 @@ def main() -> None:
         f" blocks of {arguments.block}, {arguments.threads} threads; gigabytes of the process are"
         " those before (the features, and what making them took) and at the peak\n"
     )
-    print("| measure | seconds | of processors | GB before | GB | values |")
+    print("| measure | seconds | CPU seconds | GB before | GB | values |")
     print("|---|---|---|---|---|---|")
     for name in [arguments.only] if arguments.only else LINES:
         given = (name, arguments.samples, arguments.features, arguments.block, arguments.threads)

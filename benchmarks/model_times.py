@@ -1,4 +1,4 @@
-"""Time per iteration of every model beside ``gan``, on the same networks and data.
+"""Time per iteration of every model compared with ``gan``, on the same networks and data.
 
 The models take turns, block by block, in one process, and each block's ratio is to the ``gan``
 block of the same round, so that a machine whose speed drifts does not decide it.
@@ -118,7 +118,7 @@ def main() -> None:
         for name in [*made][turn:] + [*made][:turn]:
             times.setdefault(name, []).append(block(made[name], data, args.iterations))
     print(f"\nthreads {torch.get_num_threads()}, {args.rounds} rounds of {args.iterations}\n")
-    print("| model | ms an iteration | beside gan |\n|---|---|---|")
+    print("| model | ms an iteration | relative to gan |\n|---|---|---|")
     for name in made:
         found = times[name]
         # the first round warms all up

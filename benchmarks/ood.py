@@ -1,4 +1,4 @@
-"""Images a second of scoring, beside the bare forward pass of the encoder that it takes.
+"""Images per second of scoring, compared with the forward pass of the encoder alone.
 
 The standard networks of DLSGAN on MNIST's shape with latents of 256, or a trained run. Blocks of
 scoring and of the bare pass alternate, so that a busy machine slows both; how many times the bare

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import yaml
 
 from lightning_gans.models import Model
+from lightning_gans.models.base.capabilities import capabilities
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "models" / "index.md"
@@ -101,7 +102,7 @@ def row(system: System) -> str:
         system.paper,
         f"`{model.__name__}`",
         f"`{system.config}`",
-        ", ".join(model.capabilities),
+        ", ".join(capabilities(model)),
         str(lines_of_code(file.read_text())),
     )
     return f"| {' | '.join(cells)} |"
@@ -109,7 +110,10 @@ def row(system: System) -> str:
 
 def table() -> str:
     """The whole table, in Markdown."""
-    head = ["| system | paper | class | config | can be asked to | lines |", "|---|---|---|---|---|---:|"]
+    head = [
+        "| system | paper | class | config | can be asked to | lines |",
+        "|---|---|---|---|---|---:|",
+    ]
     return "\n".join([*head, *(row(system) for system in SYSTEMS)])
 
 

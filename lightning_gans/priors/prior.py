@@ -94,8 +94,8 @@ class Prior(nn.Module, ABC):
     def quantile_integral(self, u: Tensor) -> Tensor:
         """J(u), the integral of Q from 0 to ``u`` in [0, 1]; any shape. J(1) is the mean.
 
-        Not differentiable. Without a closed form it is integrated in float64, to about 1e-6 standard
-        deviations if Q is continuous.
+        Not differentiable. Without a closed form it is integrated in float64, to about 1e-6
+        standard deviations if Q is continuous.
         """
         return integral_to(u.detach(), self.icdf).to(u.dtype)
 

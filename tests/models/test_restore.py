@@ -44,7 +44,7 @@ def test_a_checkpoint_holds_data_only_and_no_extractor(tmp_path: Path) -> None:
     checkpoint = torch.load(path, weights_only=True)
     recipe = checkpoint["hyper_parameters"]
     assert recipe["generator"] == {
-        "class_path": "lightning_gans.networks.mlp.MLPGenerator",
+        "class_path": "lightning_gans.networks.MLPGenerator",
         "init_args": {"width": 8, "depth": 1},
     }
     assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {
@@ -83,7 +83,7 @@ def test_a_networks_class_built_in_a_function_must_be_given_again(tmp_path: Path
     trainer(tmp_path, Checkpoint(), max_steps=1).fit(model, one_by_one(pairs))
     saved = torch.load(tmp_path / "checkpoints" / "last-step=1.ckpt", weights_only=True)
     assert "generator" not in saved["hyper_parameters"]
-    assert saved["hyper_parameters"]["discriminator"] == "rounds.TinyDiscriminator"
+    assert saved["hyper_parameters"]["discriminator"] == "tests.support.rounds.TinyDiscriminator"
     with pytest.raises(
         UserError, match=r"could not save generator.*load\(path, generator=\.\.\.\)"
     ):
