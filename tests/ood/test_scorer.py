@@ -22,7 +22,6 @@ from lightning_gans.models import (
     Classifier,
     Encoder,
     InfoGAN,
-    Model,
 )
 from lightning_gans.networks import DiscriminatorOutput
 from lightning_gans.ood import score_all, scorer
@@ -88,7 +87,7 @@ def test_scores_of_codes_are_plain_formulas() -> None:
 
 def test_ood_score_of_the_model_is_its_nll() -> None:
     x = images()
-    models: list[Model] = [traced(DLSGAN), traced(InfoGAN)]
+    models: list[DLSGAN | InfoGAN] = [traced(DLSGAN), traced(InfoGAN)]
     for model in models:
         assert torch.equal(scorer(model)(x)["nll"], model.ood_score(x))
 
@@ -115,7 +114,7 @@ def test_models_without_a_traced_variance_reconstruct() -> None:
     auto, vae = Autoencoder(SHAPE, latent_dim=6).eval(), VAEGAN(SHAPE, latent_dim=6).eval()
     encoder = Encoder(traced(DLSGAN), SHAPE).eval()
     untraced = DLSGAN(SHAPE, latent_dim=6, prior=Standard).eval()
-    codes = {
+    codes: dict[Autoencoder | VAEGAN | Encoder | DLSGAN, Tensor] = {
         auto: auto.encoder(x).code,
         vae: vae.encoder(x).code[:, :6],
         # its prior traces a variance, but of another network's codes

@@ -124,6 +124,13 @@ def look(root: Path, names: list[str]) -> Tensor:
     return torch.from_numpy(np.stack(pixels)).unsqueeze(1) / 127.5 - 1
 
 
+def load(path: Path) -> DLSGAN:
+    """The trained DLSGAN."""
+    model = lightning_gans.load(path)
+    assert isinstance(model, DLSGAN)
+    return model
+
+
 def names_of(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
 
@@ -162,7 +169,7 @@ def test_every_file_gets_scores_compared_with_held_out_ones(
     assert [row["file"] for row in found] == files
     assert len(files) == 24
 
-    model = lightning_gans.load(place / "dlsgan")
+    model = load(place / "dlsgan")
     expected = model.ood_score(look(place / "others", files)).double()
     torch.testing.assert_close(column(found, "score"), expected, rtol=1e-5, atol=1e-5)
     held_out = model.ood_score(
@@ -237,7 +244,7 @@ def test_combined_scores_have_columns_of_their_own(place: Path) -> None:
     found = rows(Path("combined"))
     assert list(found[0])[:4] == ["file", "reconstruction", "nll", "score"]
     files = names_of(place / "others")
-    model = lightning_gans.load(place / "dlsgan")
+    model = load(place / "dlsgan")
     x = look(place / "others", files)
     torch.testing.assert_close(
         column(found, "nll"), model.ood_score(x).double(), rtol=1e-5, atol=1e-5
@@ -302,7 +309,7 @@ def test_unreadable_files_are_rows_with_a_reason_and_the_others_are_scored(
     same = [float(found[n]["score"]) for n in ("plain.png", "colour.png", "cyan.tif")]
     same += [float(found[n]["score"]) for n in ("sixteen.png", "wide.png")]
     assert same == pytest.approx([same[0]] * 5, rel=1e-5)
-    model = lightning_gans.load(place / "dlsgan")
+    model = load(place / "dlsgan")
     white = float(model.ood_score(torch.ones(1, 1, SIDE, SIDE)))
     assert float(found["see_through.png"]["score"]) == pytest.approx(white, rel=1e-5)
 
@@ -347,7 +354,7 @@ def test_a_changed_checkpoint_is_calibrated_again(
     assert score([*words, "out=2"]) == 0
     assert f"computing {STORED}: the checkpoint changed\n" in capsys.readouterr().out
     stored = Calibration.load(file.with_name(STORED))
-    model = lightning_gans.load(file)
+    model = load(file)
     held_out = model.ood_score(look(place / "pictures", names_of(place / "pictures")[-60:]))
     torch.testing.assert_close(stored.scores["nll"], held_out, rtol=1e-5, atol=1e-5)
 
