@@ -1,4 +1,4 @@
-"""Time of a statistical distance's closed form compared with the papers' draws, forward and backward.
+"""Time of a statistical distance's closed form and of the papers' draws, forward and backward.
 
 Both run in turn, in one process and one thread, on the same codes. What is counted is the time of
 the processor, so that other programs on the machine do not decide it. The draws are new in each

@@ -1,4 +1,4 @@
-"""Time and memory of the measures on as many features as the literature uses, compared with others'.
+"""Time and memory of our and others' measures on as many features as the literature uses.
 
 Every line is a process of its own, so that its peak of memory is its own; all have the same random
 features, float32. With the default 50,000 x 2,048 it takes minutes to tens of minutes a line.
@@ -83,9 +83,7 @@ def line(name: str, samples: int, width: int, block: int, threads: int) -> str:
     values = LINES[name](real, fake, block)
     seconds, cpu = time.perf_counter() - start, time.process_time() - used
     shown = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
-    return (
-        f"| {name} | {seconds:.1f} | {cpu:.1f} | {before:.2f} | {gigabytes():.2f} | {shown} |"
-    )
+    return f"| {name} | {seconds:.1f} | {cpu:.1f} | {before:.2f} | {gigabytes():.2f} | {shown} |"
 
 
 def root(width: int, threads: int) -> None:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from lightning_gans import models
 from lightning_gans.cli import CONFIGS
-from lightning_gans.cli.words import understand
+from lightning_gans.cli.grammar import split_key_values
+from lightning_gans.models.base.capabilities import capabilities
 
 ROOT = CONFIGS.parent
 DOCS = ROOT / "docs"
@@ -89,9 +90,9 @@ def test_the_table_has_one_row_for_each_config() -> None:
 @pytest.mark.parametrize("config", sorted(configs()))
 def test_a_row_says_what_the_class_is(config: str) -> None:
     model = configs()[config]
-    system, paper, name, capabilities, lines = cells()[config]
+    system, paper, name, asked, lines = cells()[config]
     assert name == f"`{model.__name__}`"
-    assert capabilities == ", ".join(model.capabilities)
+    assert asked == ", ".join(capabilities(model))
     assert int(lines) == plain_count(module_file(model).read_text())
     assert re.search(r"\b(19|20)\d\d\b", paper)
     assert system.endswith(f"]({module_file(model).stem}.md)")
@@ -106,7 +107,7 @@ def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:
     assert script().lines_of_code(source) == 3 + 1 + 3
 
 
-def test_the_script_notices_and_mends_a_page(
+def test_the_script_notices_and_fixes_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "index.md"
@@ -207,21 +208,23 @@ def test_examples_run_and_give_the_shapes_they_claim(page: Path) -> None:
 
 
 def commands() -> list[str]:
-    """The command lines of the pages about models, as they are typed."""
-    found = [re.findall(r"^    (python train\.py .+)$", p.read_text(), re.MULTILINE) for p in PAGES]
-    return [command for page in found for command in page]
+    """What follows ``train`` in the command lines of the pages about models."""
+    typed = re.compile(r"^    (?:python train\.py|lightning-gans train) (.+)$", re.MULTILINE)
+    return [command for page in PAGES for command in typed.findall(page.read_text())]
 
 
-@pytest.mark.parametrize("command", commands(), ids=lambda command: command.split(" ", 2)[2][:40])
+def test_there_are_commands() -> None:
+    assert len(commands()) > len(PAGES)
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command[:40])
 def test_commands_name_what_exists(command: str) -> None:
-    words = shlex.split(command)[2:]
-    known = understand(words, CONFIGS)
-    arguments = inspect.signature(configs()[known.names["model"]]).parameters
-    for word in words:
-        key, _, value = word.partition("=")
+    argv = list(split_key_values(shlex.split(command)))
+    arguments = inspect.signature(configs()[dict(argv)["model"] or ""]).parameters
+    for key, value in argv:
         if key.startswith("model."):
             assert key.split(".")[1] in arguments, f"{key} is no argument"
-        if value.startswith("lightning_gans."):
+        if value is not None and value.startswith("lightning_gans."):
             module, _, name = value.rpartition(".")
             assert hasattr(importlib.import_module(module), name)
 
