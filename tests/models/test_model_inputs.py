@@ -286,7 +286,7 @@ def test_the_term_that_is_no_number_is_the_one_that_is_named(tmp_path: Path) -> 
 
 
 def test_a_prior_that_a_method_cannot_use_is_one_line() -> None:
-    with pytest.raises(ValueError, match="GAN has no encoder, whose codes a DynamicScale would trace"):
+    with pytest.raises(ValueError, match="GAN has no encoder, whose codes a DynamicScale"):
         GAN(SHAPE, latent_dim=LATENT, prior=DynamicScale)
     with pytest.raises(ValueError, match=r"VAEGAN.* N\(0, 1\), got the prior Uniform"):
         VAEGAN(SHAPE, latent_dim=LATENT, prior=Uniform)
