@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo shell test test-slow lint clean
 
 demo: .venv/installed
 	$(BIN)/python train.py model=dlsgan data=mnist5k experiment=demo
+
+shell: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-sh}
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
