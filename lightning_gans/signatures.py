@@ -50,7 +50,7 @@ class Parameter:
     @property
     def many(self) -> bool:
         """Whether it may be given several times."""
-        return self.annotation.startswith(("Sequence[", "list[", "tuple["))
+        return self.annotation.startswith(("Sequence[", "list["))
 
     @property
     def choices(self) -> list[str]:
@@ -123,21 +123,26 @@ def find(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] |
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             return module, node
-    home, original = imports_of(tree, module, file).get(name, ("", ""))
-    return find(home, original) if home and (home, original) != (module, name) else None
+    for source, original, alias in imports_of(tree, module, file):
+        # of a star, whatever the other module has under this name
+        wanted = original if alias == name else name if original == "*" else None
+        if wanted is not None and (source, wanted) != (module, name):
+            found = find(source, wanted)
+            if found is not None:
+                return found
+    return None
 
 
-def imports_of(tree: ast.Module, module: str, file: Path) -> dict[str, tuple[str, str]]:
-    """The names that a module imports: each with its module, made absolute, and its name there."""
+def imports_of(tree: ast.Module, module: str, file: Path) -> Iterator[tuple[str, str, str]]:
+    """What a module imports from others: their absolute names, the names there, and here."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
-            home = ".".join(part for part in (base, node.module) if part)
-            found |= {alias.asname or alias.name: (home, alias.name) for alias in node.names}
-    return found
+            source = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                yield source, alias.name, alias.asname or alias.name
 
 
 def signature(module: str, name: str) -> Signature | None:
@@ -196,11 +201,7 @@ def passed_on(module: str, function: ast.FunctionDef, name: str) -> dict[str, Pa
         if not isinstance(call, ast.Call):
             continue
         if any(k.arg is None and ast.unparse(k.value) == name for k in call.keywords):
-            file = file_of(module)
-            assert file is not None
-            called = ast.unparse(call.func)
-            home, original = imports_of(parse(file), module, file).get(called, (module, called))
-            target = signature(home, original)
+            target = signature(module, ast.unparse(call.func))
             if target is not None:
                 given = {k.arg for k in call.keywords} | set(
                     list(target.parameters)[: len(call.args)]

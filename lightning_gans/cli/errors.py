@@ -52,23 +52,36 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
             f"{where}: no class '{path[1]}'{suggestion(path[1], there)}; give an import path"
             + (f", or one of {', '.join(there)}" if there else "")
         )
-    wrong = re.search(r"Expected (?:an? )?(.+?)\. Got value: (.*)", message)
-    if wrong:
-        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[1]).removeprefix("typing.")
-        name = kind.rpartition(".")[2]
-        kind = RANGES[name] if name[:1].isupper() and name in RANGES else kind
-        return UsageError(f"{where}: expected {kind}, got {wrong[2]}")
-    restricted = re.search(r"Not of type (\w+): (?:(.*) )?does not conform", message)
-    restricted = restricted or re.search(r"Not of type (\w+): .*'(.*)'", message)
-    if restricted:
-        given = restricted[2] or message.rpartition("Given value: ")[2]
-        kind = RANGES.get(restricted[1], restricted[1])
-        return UsageError(f"{where}: expected {kind}, got {given}")
+    absent = re.search(r"No module named '([^']+)'", message)
+    if absent:
+        return UsageError(f"{where}: there is no module '{absent[1]}'; give an import path")
+    value = re.search(r"(?:Got|Given) value: ([^:\n]*)|Not of type \w+: (\S+) does not", message)
+    value = value or re.search(r"Not of type \w+: .*'(.*)'", message)
+    expected = re.findall(r"Expected (?:an? )?(.+?)(?:\. Got value: .*)?$", message, re.MULTILINE)
+    expected += re.findall(r"Not of type (\w+)", message)
+    kinds = [kind for kind in dict.fromkeys(map(in_words, expected)) if kind != "NoneType"]
+    if value and kinds:
+        return UsageError(f"{where}: expected {' or '.join(kinds)}, got {value[value.lastindex or 0]}")
     # what a constructor said of its own argument stands between jsonargparse's lines
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
     lines = [line.strip(" -") for line in message.splitlines()]
     said = [line for line in lines if line and not re.match(noise, line)]
-    return UsageError("; ".join(said or [line for line in lines if line]))
+    text = "; ".join(said or [line for line in lines if line])
+    return UsageError(f"{where}: {text}" if where and where not in text else text)
+
+
+def in_words(kind: str) -> str:
+    """A type as jsonargparse writes it, as a person would say it.
+
+    >>> in_words("typing.Literal['prior', 'zeros']"), in_words("<class 'float'>")
+    ('one of prior, zeros', 'float')
+    """
+    kind = re.sub(r"<class '([^']+)'>", r"\1", kind).removeprefix("typing.")
+    if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
+        words = choices[1].replace("'", "")
+        return f"one of {words}" if "," in words else words
+    name = kind.rpartition(".")[2]
+    return RANGES[name] if name[:1].isupper() and name in RANGES else kind
 
 
 @contextmanager

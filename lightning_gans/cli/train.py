@@ -55,12 +55,14 @@ class Undotted:
         seed_everything: of all that is drawn; true draws one.
         ckpt_path: a run's folder, a checkpoint, ``last`` or ``best``: go on from there.
         verbose: whether validate and test print their results.
+        weights_only: true; checkpoints are only ever read as data.
         return_predictions: whether predict keeps its results in memory, too.
     """
 
     seed_everything: int | bool = 0
     ckpt_path: str | None = None
     verbose: bool = True
+    weights_only: bool = True
     return_predictions: bool | None = None
 
 

@@ -109,8 +109,8 @@ def new_run(names: Mapping[str, str], subcommand: str) -> Path:
     if job is not None:
         run = next(r for r in copies(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS)))
         run.mkdir(parents=True, exist_ok=True)
-        return announce(run)
-    return announce(agreed(lambda: dated(parent, suffix)))
+        return run
+    return agreed(lambda: dated(parent, suffix))
 
 
 def dated(parent: Path, suffix: str) -> Path:

@@ -29,9 +29,9 @@ from lightning_gans.inversion import (
     Start,
     recover,
 )
+from lightning_gans.inversion.evaluation import report
 from lightning_gans.inversion.inverter import Inverter, Parts, Shares, gather
 from lightning_gans.inversion.probes import noise, shifted
-from lightning_gans.inversion.report import report
 from lightning_gans.losses import AdversarialLoss
 from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Decodes, Encodes
