@@ -31,7 +31,7 @@ from lightning_gans.models import DLSGAN
 from lightning_gans.models.recipe import recipe
 from lightning_gans.priors import Categorical
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
-from lightning_gans.trust import Trust, Untrusted, current, take, trusting
+from lightning_gans.trust import Untrusted, current, take, trusting
 
 EVIL = """
 from pathlib import Path
@@ -61,10 +61,11 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (place / "strange_evil.py").write_text(EVIL.format(marker=str(found)))
     (place / "strange_mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(place))
+    before = current()
     yield found
     for name in ("strange_evil", "strange_mine"):
         sys.modules.pop(name, None)
-    assert current() == Trust()
+    assert current() == before
 
 
 def content() -> dict[str, Any]:
