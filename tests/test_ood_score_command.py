@@ -17,6 +17,7 @@ from rounds import trainer
 from torch import Tensor
 
 import lightning_gans
+from lightning_gans.checkpoint_format import stamp
 from lightning_gans.cli import CONFIGS, main, one_line_errors
 from lightning_gans.cli.ood import main as ood
 from lightning_gans.cli.ood_score import score
@@ -331,6 +332,7 @@ def test_a_changed_checkpoint_is_calibrated_anew(
     file = place / "dlsgan" / "checkpoints" / "last-step=1.ckpt"
     content = torch.load(file, weights_only=True)
     content["state_dict"]["prior.v"] *= 4
+    stamp(content)
     torch.save(content, file)
     capsys.readouterr()
     assert score([*words, "out=2"]) == 0

@@ -85,8 +85,9 @@ class Calibration:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             # never through a link that lies there
-            with partial.open("xb") as file:
-                file.write(content)
+            if partial.is_symlink():
+                partial.unlink()
+            partial.write_bytes(content)
             partial.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
