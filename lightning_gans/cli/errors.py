@@ -61,7 +61,8 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     expected += re.findall(r"Not of type (\w+)", message)
     kinds = [kind for kind in dict.fromkeys(map(in_words, expected)) if kind != "NoneType"]
     if value and kinds:
-        return UsageError(f"{where}: expected {' or '.join(kinds)}, got {value[value.lastindex or 0]}")
+        given = value[value.lastindex or 0]
+        return UsageError(f"{where}: expected {' or '.join(kinds)}, got {given}")
     # what a constructor said of its own argument stands between jsonargparse's lines
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
     lines = [line.strip(" -") for line in message.splitlines()]
