@@ -10,13 +10,13 @@ from lightning_gans.metrics.features import (
 )
 from lightning_gans.metrics.fingerprint import fingerprint
 from lightning_gans.metrics.frechet import FrechetDistance
+from lightning_gans.metrics.image_quality import PSNR, SSIM
 from lightning_gans.metrics.kernel import KernelDistance, SubsetKernelDistance
 from lightning_gans.metrics.label_agreement import Accuracy, Purity
 from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_entropy
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8
 from lightning_gans.metrics.real_statistics import RealStatistics
-from lightning_gans.metrics.reconstruction import PSNR, SSIM
 
 __all__ = [
     "PSNR",

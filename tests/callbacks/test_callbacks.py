@@ -38,7 +38,7 @@ class Missing(Pixels):
         raise FeaturesUnavailable("no weights at nowhere.pth")
 
 
-SSIM = "lightning_gans.callbacks.measurements.reconstruction.SSIM"
+SSIM = "lightning_gans.callbacks.measurements.reconstruction_quality.SSIM"
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_is_measured_and_drawn_by_its_reconstructions_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # images of 4 × 4 are too small for SSIM's window
-    monkeypatch.setattr("lightning_gans.callbacks.measurements.reconstruction.SSIM", NoSSIM)
+    monkeypatch.setattr("lightning_gans.callbacks.measurements.reconstruction_quality.SSIM", NoSSIM)
     model, x = tiny().eval(), torch.cat(batches(4)).float()
     runner = trainer(
         default_root_dir=tmp_path,

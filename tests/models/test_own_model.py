@@ -31,7 +31,7 @@ from tests.support.features import NoSSIM
 from tests.support.rounds import SHAPE, TinyGenerator, one_by_one, trainer
 
 LATENT = 3
-SSIM = "lightning_gans.callbacks.measurements.reconstruction.SSIM"
+SSIM = "lightning_gans.callbacks.measurements.reconstruction_quality.SSIM"
 
 
 class Regression(Model, Generates, Reconstructs, ScoresOOD):

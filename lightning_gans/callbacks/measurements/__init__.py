@@ -8,7 +8,7 @@ from lightning_gans.callbacks.measurements.categories import CategoryUsage
 from lightning_gans.callbacks.measurements.labels import ClassificationAccuracy, ClusterPurity
 from lightning_gans.callbacks.measurements.latent import ActiveDimensions, LatentRecovery
 from lightning_gans.callbacks.measurements.measurement import Measurement
-from lightning_gans.callbacks.measurements.reconstruction import ReconstructionQuality
+from lightning_gans.callbacks.measurements.reconstruction_quality import ReconstructionQuality
 from lightning_gans.callbacks.measurements.sample_count import SampleCount
 from lightning_gans.callbacks.measurements.sample_quality import SampleQuality
 
