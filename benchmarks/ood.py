@@ -56,7 +56,8 @@ def main() -> None:
 
     @torch.no_grad()
     def bare(part: Tensor) -> Tensor:
-        return model.encoding(part).code
+        code: Tensor = model.encoding(part).code
+        return code
 
     kinds: dict[str, Callable[[Tensor], object]] = {
         " + ".join(names): scorer(model, names)

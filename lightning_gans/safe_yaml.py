@@ -99,8 +99,8 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise UnreadableConfig(f"{file} should hold sections such as 'model:', got {found!r:.60}")
-    if aliases and (reason := flaw(found)):
-        raise UnreadableConfig(f"{file} holds {reason}")
+    if aliases and (wrong := flaw(found)):
+        raise UnreadableConfig(f"{file} holds {wrong}")
     return found
 
 

@@ -66,7 +66,7 @@ class Parameter:
 
         ``Regularizer | None`` is any class of the room of ``Regularizer`` that derives from it.
         """
-        found = {}
+        found: dict[str, str] = {}
         for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
             home = None if base in RANGES else find(self.module, base)
             if home is not None:

@@ -87,7 +87,7 @@ def square(model: Model) -> Regularizer:
 
 def fool(model: Model) -> Regularizer:
     """With the discriminator that the generator was trained against."""
-    return FoolDiscriminator(model.discriminator, LeastSquares())  # type: ignore[arg-type]
+    return FoolDiscriminator(model.discriminator, LeastSquares())
 
 
 def weighted(

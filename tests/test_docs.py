@@ -22,7 +22,6 @@ from lightning_gans import models
 from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.grammar import split_key_values
 from lightning_gans.models.base.capabilities import capabilities
-from lightning_gans.models.base.capabilities import capabilities
 
 ROOT = CONFIGS.parent
 DOCS = ROOT / "docs"

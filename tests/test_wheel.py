@@ -60,12 +60,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """The wheel in a new environment; its dependencies are those of the tests."""
     place: Path = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--wheel-dir", place / "dist", ROOT]
+    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(place / "dist"), str(ROOT)]
     subprocess.run(build, check=True)
     (wheel,) = (place / "dist").iterdir()
     venv.create(place / "venv", with_pip=False)
     programs = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    into = [*pip, "--python", programs / "python", "install", "--no-deps", "--no-index", wheel]
+    into = [
+        *pip,
+        "--python",
+        str(programs / "python"),
+        "install",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     subprocess.run(into, check=True)
     # a path in a .pth file is searched, but .pth files in it are not read: an editable install of
     # the package among the tests' dependencies does not count

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -217,8 +217,8 @@ def call(command: str, known: Signature, request: Request) -> int:
     return outcome.exit_status
 
 
-def make_parser(command: str, function: object) -> ArgumentParser:
-    """Jsonargparse's parser of a workflow's signature."""
+def make_parser(command: str, function: Callable[..., Outcome]) -> ArgumentParser:
+    """The parser of jsonargparse for a workflow's signature."""
     from jsonargparse import ArgumentParser  # noqa: PLC0415  (after the words)
 
     parser = ArgumentParser(prog=command, exit_on_error=False)

@@ -21,8 +21,9 @@ ROOT = CONFIGS.parent
 
 def understand(words: list[str]) -> Command:
     """A command line, the first word of which may be the command."""
-    named = words[:1] if words[:1] in (["fit"], ["test"]) else []
-    return understand_command(*(named or ["train"]), words[len(named) :], Groups([CONFIGS]))
+    named = words[:1] == ["fit"] or words[:1] == ["test"]
+    command = words[0] if named else "train"
+    return understand_command(command, words[named:], Groups([CONFIGS]))
 
 
 def files(command: Command) -> list[str]:

@@ -78,7 +78,7 @@ def test_codes_that_are_close_have_distances_that_are_close(
     length = min(z.shape[1], other.shape[1])
     z, other = z[:, :length], other[:, :length]
     apart = z.sort(1).values - other.sort(1).values
-    between = {
+    between: dict[Distance, Tensor] = {
         wasserstein: apart.abs().mean(),
         second_order: apart.square().mean().sqrt(),
         energy: (2 * apart.abs().mean()).sqrt(),  # (F - G)² is at most |F - G|

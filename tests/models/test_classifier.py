@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -63,7 +64,7 @@ def pairs(data: Sequence[Tensor], classes: tuple[int, ...]) -> list[tuple[Tensor
 @pytest.mark.parametrize("classes", [(4,), (2, 3, 2)])
 def test_two_rounds_are_the_cross_entropy(classes: tuple[int, ...]) -> None:
     model, data = tiny(classes).double(), pairs(batches(2), classes)
-    reference = copy.deepcopy(model)
+    reference: Any = copy.deepcopy(model)
     trainer(precision="64-true").fit(model, one_by_one(data))
     for x, y in data:
         _, code, _ = reference.backbone(x)

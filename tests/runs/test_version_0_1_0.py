@@ -29,7 +29,7 @@ LATENTS = [[((7 * i + 3 * j) % 17 - 8) / 8 for j in range(4)] for i in range(3)]
 @pytest.fixture(scope="module")
 def same_bits() -> bool:
     """Whether this machine computes as that on which the expected values were recorded."""
-    return arithmetic() == EXPECTED["arithmetic"]
+    return bool(arithmetic() == EXPECTED["arithmetic"])
 
 
 def assert_result(result: Tensor, expected: dict[str, Any], same_bits: bool) -> None:

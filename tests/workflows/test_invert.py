@@ -314,7 +314,7 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
     model = lightning_gans.load(run_of(place, "gan"))
     found = Recovery.load(only("gan") / "recovery.safetensors")
     with torch.no_grad():
-        score = model.discriminator(found.images).score  # type: ignore[operator]
+        score = model.discriminator(found.images).score
     # the loss the GAN was trained with, on the scores of the recovered images
     penalty = torch.nn.functional.softplus(-score).flatten()
     torch.testing.assert_close(found.losses - found.reconstruction, penalty, rtol=1e-4, atol=1e-5)

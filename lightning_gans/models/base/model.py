@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
@@ -73,8 +73,11 @@ class Model(AlternatingTurns, Capability, ABC):
         """The names of the methods that this model can be asked, e.g. ("generate", "decode")."""
         return capabilities(type(self))
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
+    def __getattr__(self, name: str) -> Any:
         """Parameters, buffers and submodules by name.
+
+        A type checker takes them for anything, so that what ``load`` returns can be asked without
+        ``isinstance`` by those who know what they trained.
 
         Raises:
             NotCapable: for a method of a capability that this model does not have.
