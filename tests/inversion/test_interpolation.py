@@ -104,7 +104,7 @@ def test_what_has_no_path_is_refused() -> None:
     with pytest.raises(InputError, match="norm 0"):
         slerp(z, z * torch.tensor([[1.0], [0.0], [1.0]]), 5)
     for path in (linear, slerp):
-        with pytest.raises(InputError, match="at least 2 steps, .* got 1"):
+        with pytest.raises(InputError, match=r"at least 2 steps, .* got 1"):
             path(z, z, 1)
         with pytest.raises(InputError, match=r"\(3, 4\) and \(4,\)"):
             path(z, z[0], 5)
