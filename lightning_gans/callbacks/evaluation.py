@@ -11,14 +11,9 @@ from torch import Tensor
 
 from lightning_gans.callbacks.fixed_draws import FixedDraws
 from lightning_gans.callbacks.measurements import (
-    ActiveDimensions,
-    CategoryUsage,
-    ClassificationAccuracy,
-    ClusterPurity,
+    STANDARD,
     EvaluationBatch,
-    LatentRecovery,
     Measurement,
-    ReconstructionQuality,
     SampleCount,
     SampleQuality,
 )
@@ -82,12 +77,7 @@ class Evaluation(Callback):
         self.measurements: list[Measurement] = [
             SampleCount(),
             SampleQuality(features, k, required, cache, block),
-            LatentRecovery(),
-            ActiveDimensions(),
-            ReconstructionQuality(),
-            CategoryUsage(),
-            ClusterPurity(),
-            ClassificationAccuracy(),
+            *(measurement() for measurement in STANDARD),
             *measurements,
         ]
         self.active: list[Measurement] = []  # those of the evaluation in progress

@@ -12,7 +12,18 @@ from lightning_gans.callbacks.measurements.reconstruction_quality import Reconst
 from lightning_gans.callbacks.measurements.sample_count import SampleCount
 from lightning_gans.callbacks.measurements.sample_quality import SampleQuality
 
+# of every evaluation, after the number and the quality of samples; in the order of the log
+STANDARD: tuple[type[Measurement], ...] = (
+    LatentRecovery,
+    ActiveDimensions,
+    ReconstructionQuality,
+    CategoryUsage,
+    ClusterPurity,
+    ClassificationAccuracy,
+)
+
 __all__ = [
+    "STANDARD",
     "ActiveDimensions",
     "CategoryUsage",
     "ClassificationAccuracy",
