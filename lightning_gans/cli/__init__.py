@@ -15,7 +15,7 @@ from lightning_gans.cli import train, workflow
 from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.runs.layout import one_run
-from lightning_gans.trust import take, trusting
+from lightning_gans.trust import split_trust, trusting
 
 __all__ = ["CONFIGS", "main", "one_line_errors"]
 
@@ -44,7 +44,7 @@ def main(
         return
     with one_line_errors(), one_run():
         command, words = split_command(words, command)
-        words, trusted = take(words)
+        words, trusted = split_trust(words)
         with trusting(trusted):
             status = run(command, words, known)
     if status:

@@ -33,14 +33,7 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     unknown = re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", message)
     unknown = unknown or re.search(r"[Uu]nrecognized arguments: --([^\s=]+)", message)
     if unknown:
-        parent, _, name = unknown[1].rpartition(".")
-        place = ".".join(part for part in (where, parent) if part)
-        there = parameters(classes[-1]) if classes else children(options, place)
-        of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
-        return UsageError(
-            f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
-            f"the options{of} are {', '.join(there) or 'none'}"
-        )
+        return unknown_option(unknown[1], where, classes, options)
     missing = re.search(r"the following arguments are required: ([\w, ]+)", message)
     if missing:
         names = [f"{where or 'model'}.{name}" for name in missing[1].split(", ")]
@@ -83,6 +76,34 @@ def in_words(kind: str) -> str:
         return f"one of {words}" if "," in words else words
     name = kind.rpartition(".")[2]
     return RANGES[name] if name[:1].isupper() and name in RANGES else kind
+
+
+def unknown_option(
+    key: str, where: str, classes: Sequence[str], options: Iterable[str]
+) -> UsageError:
+    """What to say of an option that does not exist.
+
+    Args:
+        key: the option, relative to ``where``.
+        where: the dotted place of the part that refuses it.
+        classes: the import paths of the parts down to that one.
+        options: all dotted options that the parser itself knows.
+    """
+    known = list(options)
+    parent, _, name = key.rpartition(".")
+    place = ".".join(part for part in (where, parent) if part)
+    there = parameters(classes[-1]) if classes else children(known, place)
+    if not there and not classes:
+        sections = children(known, "")
+        return UsageError(
+            f"there is no option '{key}'{suggestion(parent or name, sections)}; sections are "
+            f"{', '.join(sections)}"
+        )
+    of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
+    return UsageError(
+        f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
+        f"the options{of} are {', '.join(there) or 'none'}"
+    )
 
 
 @contextmanager

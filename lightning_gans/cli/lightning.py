@@ -37,7 +37,7 @@ from lightning_gans.cli.train import Command
 from lightning_gans.compat import option_names
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
-from lightning_gans.errors import UserError
+from lightning_gans.errors import UsageError, UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
@@ -47,8 +47,8 @@ from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run
 from lightning_gans.runs.links import check_links
 from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 from lightning_gans.runs.report import report
-from lightning_gans.safe_yaml import inside, read_mapping
-from lightning_gans.workflows.run_config import guarded, option, typed_texts, vetted
+from lightning_gans.safe_yaml import subsection, read_mapping
+from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
 
 
 class SaveConfig(SaveConfigCallback):
@@ -81,7 +81,9 @@ class CLI(LightningCLI):
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        self.named: set[str] = set()  # what the person typed
+        self.typed: set[str] = set()  # what the person typed
+        # an abbreviation of an option is a mistake, not an option
+        kwargs: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             Model,
             DataModule,
@@ -90,10 +92,7 @@ class CLI(LightningCLI):
             save_config_callback=SaveConfig,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            parser_kwargs={
-                "exit_on_error": False,
-                **{name: {"exit_on_error": False} for name in self.subcommands()},
-            },
+            parser_kwargs={**kwargs, **dict.fromkeys(self.subcommands(), kwargs)},
             args=[command.subcommand, *command.options],
         )
 
@@ -119,19 +118,19 @@ class CLI(LightningCLI):
         """
         assert isinstance(args, Sequence)
         try:
-            self.config = self.parsed(parser, [str(arg) for arg in args])
+            self.config = self.parse_guarded(parser, [str(arg) for arg in args])
         except argparse.ArgumentError as error:
             sub = self._subcommand_parsers[self.command.subcommand]
             raise in_own_code(error) or one_line(str(error), option_names(sub)) from error
 
-    def parsed(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
+    def parse_guarded(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
         """What is typed is parsed as it is; of the run that is gone on from nothing is believed."""
         file = self.command.run_config
         if file is None:
             return parser.parse_args(args)
-        self.named = typed_texts(arg for arg in args if arg != f"--config={file}")
-        safe = f"--config={option(vetted(file, self.named))}"
-        with guarded(self.named, str(file)):
+        self.typed = typed_strings(arg for arg in args if arg != f"--config={file}")
+        safe = f"--config={as_json(vetted_config(file, self.typed))}"
+        with guarded(self.typed, str(file)):
             return parser.parse_args([safe if arg == f"--config={file}" else arg for arg in args])
 
     def _parse_ckpt_path(self) -> None:
@@ -142,18 +141,18 @@ class CLI(LightningCLI):
         config = self.config[self.command.subcommand]
         trainer = config.trainer
         if config.get("weights_only") is False:
-            raise UserError("weights_only=false: checkpoints are only ever read as data")
+            raise UsageError("weights_only=false: checkpoints are only ever read as data")
         config.weights_only = True
-        if trainer.strategy == "auto" and several(trainer.devices, trainer.num_nodes):
+        if trainer.strategy == "auto" and is_multi_process(trainer.devices, trainer.num_nodes):
             # Lightning's own would look for the other players' gradients
             trainer.strategy = GANDDP.strategy_name
         if trainer.gradient_clip_val:
-            raise UserError(
+            raise UsageError(
                 "trainer.gradient_clip_val is not for optimisers that are stepped by hand; say "
                 f"optimizer.max_norm={trainer.gradient_clip_val}"
             )
         if trainer.accumulate_grad_batches not in (None, 1):
-            raise UserError(
+            raise UsageError(
                 "trainer.accumulate_grad_batches is not supported: each player's gradients depend "
                 "on the other player's last step; share the batch between processes with "
                 f"trainer.devices={trainer.accumulate_grad_batches}, or choose a smaller "
@@ -162,7 +161,7 @@ class CLI(LightningCLI):
         if str(config.trainer.precision).startswith("16"):
             # where there is no float16, Lightning would take another precision
             check_precision(config.trainer.precision)
-        run = self.continued(config.ckpt_path)
+        run = self.resumed_run(config.ckpt_path)
         if run is None:
             run = new_run(self.command.names, self.command.subcommand)
         else:
@@ -178,14 +177,14 @@ class CLI(LightningCLI):
                 # a run that continues is one run there too (Lightning #13524)
                 arguments.id = arguments.id or wandb_id(run) or secrets.token_hex(4)
 
-    def continued(self, ckpt_path: str | None) -> Path | None:
+    def resumed_run(self, ckpt_path: str | None) -> Path | None:
         """The run's folder, if training goes on from that run's newest checkpoint."""
         if not ckpt_path or self.command.subcommand != "fit":
             return None
         run = Path(ckpt_path).parent.parent
         return run if newest(run) == Path(ckpt_path) else None
 
-    def see_that_it_fits(self) -> None:
+    def check_checkpoint(self) -> None:
         """See that a checkpoint is one, and fits, before anything is changed."""
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if ckpt_path:
@@ -194,15 +193,15 @@ class CLI(LightningCLI):
             check_weights(self.model, content["state_dict"], path)
             check_resumable(self.model, content, path)
 
-    before_validate = before_test = before_predict = see_that_it_fits
+    before_validate = before_test = before_predict = check_checkpoint
 
     def before_fit(self) -> None:
         """See that a checkpoint fits, then drop from the record what came after it."""
-        self.see_that_it_fits()
+        self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if ckpt_path:
             path = Path(ckpt_path)
-            if self.continued(ckpt_path) and self.trainer.is_global_zero:
+            if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
                 drop_rows_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
 
     def instantiate_classes(self) -> None:
@@ -212,7 +211,7 @@ class CLI(LightningCLI):
             UsageError: with what the constructor said.
         """
         file = self.command.run_config
-        with refusals(), guarded(self.named, str(file)) if file else contextlib.nullcontext():
+        with refusals(), guarded(self.typed, str(file)) if file else contextlib.nullcontext():
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -235,16 +234,16 @@ def wandb_id(run: Path) -> str | None:
     """Under which name wandb knows a run, as its config says; None if it is not there."""
     path = run / CONFIG
     config = read_mapping(path) if path.is_file() else {}
-    loggers = inside(config, "trainer").get("logger") or []
+    loggers = subsection(config, "trainer").get("logger") or []
     for logger in loggers if isinstance(loggers, list) else [loggers]:
-        found = inside(logger, "init_args").get("id") if isinstance(logger, dict) else None
+        found = subsection(logger, "init_args").get("id") if isinstance(logger, dict) else None
         # it becomes part of a folder's name
         if found and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(found)):
             return str(found)
     return None
 
 
-def several(devices: int | str | list[int], num_nodes: int) -> bool:
+def is_multi_process(devices: int | str | list[int], num_nodes: int) -> bool:
     """Whether a Trainer's ``devices`` and ``num_nodes`` mean more than one process."""
     if devices in ("auto", -1, "-1"):
         return num_nodes > 1 or torch.cuda.device_count() > 1

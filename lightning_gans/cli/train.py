@@ -16,7 +16,7 @@ from lightning_gans.cli.grammar import SWITCHES, Groups, existing, split_key_val
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.folder import find
 from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
-from lightning_gans.safe_yaml import inside, read_mapping
+from lightning_gans.safe_yaml import subsection, read_mapping
 from lightning_gans.signatures import signature
 
 # what each command is called by Lightning
@@ -123,13 +123,18 @@ def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
         raise unknown_option(unknown[0], names, files, groups)
     check_seed(settings)
     check_experiment(names, groups)
+    if "model" in names and (both := [file for file in files if "model" in own(file)]):
+        raise UsageError(f"{both[0]} says which model it trains; leave model={names['model']} out")
     called = {**name_all(files, names, groups), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
+    settings_typed = settings
     settings, run = resume(settings, called, subcommand)
     if run is not None and not any("model" in own(file) for file in files):
         # the run says what its model, data and all else were; what is typed is laid on top
-        called = {"model": run.parent.parent.name, "data": run.parent.name}
-        typed = {group: name for group, name in names.items() if group not in called}
+        by_kind = {"model", "data"} if chooses_run(settings_typed) else set()
+        typed = {group: name for group, name in names.items() if group not in by_kind}
+        called = {"model": run.parent.parent.name, "data": run.parent.name, **typed}
+        called = {group: called[group] for group in ("model", "data")}
         chosen = [run / CONFIG] + [groups.find(g, n) for g, n in typed.items()]
     else:
         run = None
@@ -137,8 +142,10 @@ def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
         chosen = choose(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else own(f) for f in chosen + files]
-    settings = name_networks(settings, content) + settings
-    options = [f"--config={file}" for file in chosen + files] + settings
+    settings = name_networks(settings, content) + name_optimizer(settings, content) + settings
+    # a part is named before its own options are set
+    settings.sort(key=lambda option: option.partition("=")[0].count("."))
+    options = [f"--config={file}" for file in in_order(chosen, files, names, groups)] + settings
     return Command(subcommand, tuple(options), called, config)
 
 
@@ -146,6 +153,11 @@ def is_option(key: str) -> bool:
     """Whether a key may be an option of Lightning's command line, as far as its form tells."""
     known = (*Undotted.__annotations__, *GROUPS, *SYNONYMS)
     return not key.startswith("-") and ("." in key or key in known)
+
+
+def chooses_run(settings: Iterable[str]) -> bool:
+    """Whether the run is looked for by its model and data, as ``ckpt_path=last`` does."""
+    return any(s in ("--ckpt_path=last", "--ckpt_path=best") for s in settings)
 
 
 def setting(key: str) -> str:
@@ -215,7 +227,7 @@ def check_seed(settings: Iterable[str]) -> None:
 
 
 def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
-    """Refuse a model beside an experiment that says which model it trains."""
+    """Refuse a model together with an experiment that says which model it trains."""
     if "experiment" in names and "model" in names:
         experiment = groups.find("experiment", names["experiment"])
         if "model" in own(experiment):
@@ -258,8 +270,7 @@ def choose(
 ) -> list[Path]:
     """The config files of all groups, named or by default, in the order in which they apply.
 
-    An experiment applies last, so that it can depart from what other files say. But data that are
-    named together with an experiment that has data of its own replace those.
+    An experiment applies last, so that it can depart from what other files say.
 
     Raises:
         UsageError: if no model is named.
@@ -279,15 +290,33 @@ def choose(
             chosen.append(named[group])
         elif group in DEFAULTS and group != BASE and section not in present:
             chosen.append(groups.find(group, DEFAULTS[group]))
-    if "data" in named and "experiment" in named and "data" in own(named["experiment"]):
-        chosen.append(named["data"])
     return chosen
+
+
+def in_order(
+    chosen: Sequence[Path], files: Sequence[Path], names: Mapping[str, str], groups: Groups
+) -> list[Path]:
+    """All config files in the order in which they apply: groups, the experiment, ``--config``.
+
+    A group that was named applies once more after them if one of them sets the same section: what
+    a person typed is never ignored.
+    """
+    later = [
+        *files,
+        *([groups.find("experiment", names["experiment"])] if "experiment" in names else []),
+    ]
+    again = [
+        groups.find(group, names[group])
+        for group, section in GROUPS.items()
+        if group in names and section is not None and any(section in places(f) for f in later)
+    ]
+    return [*chosen, *files, *again]
 
 
 def places(file: Path) -> set[str]:
     """The sections that a config file sets, such as ``model``, ``trainer``, ``trainer.logger``."""
     content = own(file)
-    logger = "logger" in inside(content, "trainer")
+    logger = "logger" in subsection(content, "trainer")
     return {*content, *(["trainer.logger"] if logger else [])}
 
 
@@ -302,12 +331,25 @@ def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]])
     named = []
     for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
         chosen = any(s.startswith(f"--model.{part}=") for s in settings) or any(
-            inside(inside(found, "model"), "init_args").get(part) for found in content
+            subsection(subsection(found, "model"), "init_args").get(part) for found in content
         )
         if not chosen and any(s.startswith(f"--model.{part}.") for s in settings):
             kind = "MLP" if points else "Conv"
             named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
     return named
+
+
+def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which class ``discriminator_optimizer.lr=0.1`` means if none is named: the generator's."""
+    key = "--model.discriminator_optimizer"
+    models = [subsection(subsection(found, "model"), "init_args") for found in content]
+    named = any(s.startswith(f"{key}=") for s in settings) or any(
+        model.get("discriminator_optimizer") for model in models
+    )
+    if named or not any(s.startswith(f"{key}.") for s in settings):
+        return []
+    classes = [subsection(model, "optimizer").get("class_path") for model in models]
+    return [f"{key}={next(filter(None, reversed(classes)), 'lightning_gans.optimizers.AdamW')}"]
 
 
 def name_all(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:

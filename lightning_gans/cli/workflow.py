@@ -133,10 +133,26 @@ def understand(argv: Sequence[str], parameters: Mapping[str, Parameter], groups:
             request.values.setdefault(key, []).append(given)
         else:
             request.values[key] = [given if dot else named(parameters[head], given)]
+    check_parts(request, parameters)
     if "data_changes" in parameters and "data" not in request.sections:
         # dotted keys are of the run's own data if no others are named
         request.values = {change_of_data(k): v for k, v in request.values.items()}
     return request
+
+
+def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:
+    """Refuse the option of a part that is not named, such as ``regularizer.draws`` of none.
+
+    Raises:
+        UsageError: naming the parts that there are.
+    """
+    for key in request.values:
+        head, dot, _ = key.partition(".")
+        there = choices(parameters[head])
+        if dot and there and head not in request.values and not request.presets:
+            raise UsageError(
+                f"{key}: of which {head}? Give {head}=NAME too, one of {', '.join(there)}"
+            )
 
 
 def change_of_data(key: str) -> str:

@@ -20,6 +20,7 @@ from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
 from lightning_gans.inversion.starts import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
+from lightning_gans.ranges import PositiveInt
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_images
 
@@ -51,8 +52,8 @@ def recover(
     regularizer: Regularizer | None = None,
     weight: float | Literal["typical"] = 0.1,
     constraint: Constraint | None = None,
-    steps: int = 200,
-    restarts: int = 16,
+    steps: PositiveInt = 200,
+    restarts: PositiveInt = 16,
     lr: float = 0.01,
     *,
     loss: Reconstruction | None = None,
@@ -60,8 +61,8 @@ def recover(
     condition: Tensor | None = None,
     betas: tuple[float, float] = (0.9, 0.999),
     keep_moments: bool = True,
-    patience: int | None = None,
-    codes_at_once: int = 1024,
+    patience: PositiveInt | None = None,
+    codes_at_once: PositiveInt = 1024,
     seed: int = 0,
     first: int = 0,
     progress: bool = False,

@@ -93,6 +93,37 @@ def test_data_named_together_with_an_experiment_replace_its_own() -> None:
     assert files(command)[-1] == "experiment/demo"
 
 
+def test_groups_that_are_named_replace_those_of_a_config_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
+    command = understand(["data=mnist", "logger=csv", f"--config={own}"])
+    assert files(command)[-3:] == [f"{tmp_path.name}/own", "data/mnist", "logger/csv"]
+    assert command.names == {"model": "own", "data": "mnist"}
+
+
+def test_data_that_are_named_are_those_a_checkpoint_is_tested_on(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("model: {}\ndata: {}\n")
+    zipfile.ZipFile(run / "checkpoints" / "last-step=3.ckpt", "w").close()
+    command = understand(["test", f"ckpt={run}", "data=mnist"])
+    assert files(command) == ["now/config", "data/mnist"]
+    assert command.names == {"model": "gan", "data": "mnist"}
+
+
+def test_a_part_is_named_before_its_own_options_are_set() -> None:
+    words = ["model.generator.channels=8", "model.generator=Mine", "model=gan"]
+    assert settings(understand(words)) == ["--model.generator=Mine", "--model.generator.channels=8"]
+
+
+def test_the_discriminators_optimizer_is_of_the_other_ones_class_if_none_is_named() -> None:
+    key = "--model.discriminator_optimizer"
+    command = understand(["model=dlsgan", "discriminator_optimizer.lr=0.1"])
+    assert settings(command) == [f"{key}=lightning_gans.optimizers.AdamW", f"{key}.lr=0.1"]
+    command = understand(["model=dlsgan", "discriminator_optimizer=torch.optim.SGD"])
+    assert settings(command) == [f"{key}=torch.optim.SGD"]
+
+
 def test_a_runs_folder_means_its_newest_checkpoint_under_either_name(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "gan" / "mnist5k" / "now"
     (run / "checkpoints").mkdir(parents=True)
@@ -155,8 +186,8 @@ def test_a_checkpoint_brings_its_runs_config(
     command = understand(words)
     assert files(command) == ["now/config", "logger/wandb"]
     assert settings(command) == [
-        "--trainer.max_steps=9",
         "--ckpt_path=runs/gan/mnist5k/now/checkpoints/last-step=3.ckpt",
+        "--trainer.max_steps=9",
     ]
 
 
@@ -180,10 +211,18 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgan", "seed_everything=-1"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "seed_everything=false"], r"expected a whole number from 0 on"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
+        (
+            ["model=dlsgan", "--config", "OWN"],
+            r"own.yaml says which model it",
+        ),
         (["xxmodel=dlsgan"], r"no group or option 'xxmodel'"),
     ],
 )
-def test_mistakes_name_what_is_wrong_and_what_exists(words: list[str], message: str) -> None:
+def test_mistakes_name_what_is_wrong_and_what_exists(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text("model: {class_path: GAN}\n")
+    words = [str(tmp_path / "own.yaml") if word == "OWN" else word for word in words]
     with pytest.raises(UsageError, match=message) as caught:
         understand(words)
     assert "\n" not in str(caught.value)
