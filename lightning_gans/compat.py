@@ -1,7 +1,7 @@
 """Every private name of Lightning, jsonargparse and torch that this package uses.
 
-Each has a comment that says what breaks without it. If one is gone or works in another way,
-importing this module fails with one line, so that no guard is skipped without notice.
+A comment on each names what breaks without it. If one is missing or has changed, importing this
+module fails with a message of one line, so that no check is skipped silently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, distributions
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# without it an allocation could not be refused before it is made: a checkpoint that declares a
+# without it the size of an allocation could not be checked first: a checkpoint that declares a
 # network of a terabyte would be built
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -31,25 +31,25 @@ BatchNorm = _BatchNorm
 _IMPORT_OBJECT = "import_object"
 # without it a value for an argument that is a module would be imported
 _IMPORT_MODULE = "import_module"
-# without it a text in a config would be opened as another config's path
+# without it a string in a config would be opened as the path of another config
 _SUBCONFIG = "adapt_subconfig_path"
 
 
-# without them every player's step would count as an iteration
+# without them the step of every player would count as an iteration
 _STEP_HOOKS = ("_on_before_step", "_on_after_step")
 
 
 def _verify() -> None:
-    """Raise an ImportError if one of the names is used in another way than here.
+    """Check that the private names work as this package expects.
 
     Raises:
-        ImportError: naming the package.
+        ImportError: with the package that has changed.
     """
     hooks = inspect.getsource(LightningOptimizer.__init__)
     if not all(f"self.{name} = do_nothing_closure" in hooks for name in _STEP_HOOKS):
         raise ImportError(
             "this version of lightning counts optimiser steps in a way that lightning_gans does "
-            "not know; install a version that pyproject.toml names"
+            "not support; install a version that pyproject.toml allows"
         )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
@@ -63,8 +63,8 @@ def _verify() -> None:
     if not known:
         version = getattr(jsonargparse, "__version__", "unknown")
         raise ImportError(
-            f"jsonargparse {version} imports classes in a way that lightning_gans cannot guard; "
-            "install a version that pyproject.toml names"
+            f"jsonargparse {version} imports classes in a way that lightning_gans cannot check; "
+            "install a version that pyproject.toml allows"
         )
 
 
@@ -72,49 +72,49 @@ _verify()
 
 
 def uncounted(optimizer: LightningOptimizer) -> None:
-    """Keep the next step of an optimiser from counting as a step of training.
+    """Keep the next step of an optimiser from counting as a training step.
 
-    Lightning sets both hooks anew before each ``training_step``.
+    Lightning sets both hooks again before each ``training_step``.
     """
     for name in _STEP_HOOKS:
         setattr(optimizer, name, do_nothing_closure)
 
 
 def check_input_dim(layer: BatchNorm, x: Tensor) -> None:
-    """Refuse inputs of a number of dimensions that a batch norm layer does not take.
+    """Check that the input of a batch norm layer has the right number of dimensions.
 
     Raises:
-        ValueError: if so.
+        ValueError: if it does not.
     """
     layer._check_input_dim(x)  # type: ignore[no-untyped-call]  # torch ships it without types
 
 
 def unchecked(distribution: distributions.Distribution) -> None:
-    """Let a distribution take values outside of its support, such as codes of a descent."""
+    """Let a distribution accept values outside of its support, such as codes during a descent."""
     distribution._validate_args = False
 
 
 def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:
-    """The dotted names of all options of a parser; without it no "did you mean" could be said."""
+    """The dotted names of all options of a parser; needed for "did you mean" suggestions."""
     return [action.dest for action in parser._actions]
 
 
 @contextmanager
 def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]:
-    """Ask before jsonargparse imports what a value names; open no path that a value is.
+    """Check every import path in a value before jsonargparse imports it, and open no config paths.
 
-    Paths that come from code, as those of annotations, are not asked for.
+    Import paths that come from code, such as those of annotations, are not checked.
 
     Args:
         check: raises an ImportError or ValueError for an import path that is not allowed.
 
     Yields:
-        What was refused so far: jsonargparse makes many lines of its own of it.
+        The errors so far, which jsonargparse wraps in long messages of its own.
     """
     refused: list[Exception] = []
     original = _util.import_object
 
-    def ask(name: object) -> None:
+    def check_name(name: object) -> None:
         try:
             check(str(name))
         except Exception as error:
@@ -122,14 +122,14 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
             raise
 
     def guarded(name: str, check_path: bool = True) -> Any:
-        # what is no import path at all jsonargparse refuses itself
+        # jsonargparse itself refuses a string that is not an import path
         if check_path and isinstance(name, str) and "." in name:
-            ask(name)
+            check_name(name)
         return original(name, check_path)
 
     def guarded_module(name: str, package: str | None = None) -> Any:
         if name not in sys.modules:
-            ask(name)
+            check_name(name)
         return importlib.import_module(name, package)
 
     def no_subconfig(*args: Any, **kwargs: Any) -> object:
@@ -155,19 +155,19 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
             setattr(module, name, value)
 
 
-class TooLarge(MemoryError):
-    """More tensors were about to be made than were expected."""
+class AllocationLimitExceeded(MemoryError):
+    """An operation would exceed the limit on tensors."""
 
 
-class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's has no types
-    """Within the block, at most so many elements of tensors are made, in so many calls.
+class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's has no types
+    """Limits the number of tensor elements that the block allocates, and the number of its calls.
 
     Args:
-        elements: of all tensors together.
+        elements: in all tensors.
         calls: of operators.
 
     Raises:
-        TooLarge: before a tensor is made that goes beyond.
+        AllocationLimitExceeded: before the allocation or call that exceeds a limit.
     """
 
     def __init__(self, elements: int, calls: int) -> None:
@@ -184,7 +184,7 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ha
         elif func.overloadpacket in _BY_LENGTH:
             self._spend([abs(int(n)) for n in args[:1] if isinstance(n, (int, float))])
         if self.calls < 0:
-            raise TooLarge("more steps than its weights need")
+            raise AllocationLimitExceeded("more operations than its weights require")
         return func(*args, **(kwargs or {}))
 
     def _spend(self, size: list[int] | tuple[int, ...]) -> None:
@@ -193,7 +193,9 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ha
             count *= n
         self.elements -= count
         if self.elements < 0:
-            raise TooLarge(f"a tensor of shape {tuple(size)}, more than its weights have")
+            raise AllocationLimitExceeded(
+                f"a tensor of shape {tuple(size)} is larger than its weights require"
+            )
 
 
 _BY_LENGTH = (torch.ops.aten.arange, torch.ops.aten.eye, torch.ops.aten.randperm)

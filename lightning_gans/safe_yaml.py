@@ -1,4 +1,4 @@
-"""YAML that may be a stranger's: read as plain data, within bounds. Imports nothing heavy."""
+"""Reading untrusted YAML as plain data of limited size. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import yaml
 
 from lightning_gans.errors import UsageError
 
-# a run's config has some ten thousand bytes
-LARGEST = 1_000_000
-DEEPEST = 50
-MOST_VALUES = 100_000
+# a run's config takes about ten thousand bytes
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_VALUES = 100_000
 
 
 class UnreadableConfig(UsageError, ValueError):
-    """A config file that is not YAML, or not within bounds."""
+    """A config file that is not YAML, or exceeds a limit."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with each key once and a text."""
+    """The safe loader, with keys that are unique strings."""
 
     depth = 0
     aliases = True
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if not self.aliases and self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not read")
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed")
         self.depth += 1
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             raise yaml.constructor.ConstructorError(
-                None, None, f"it is nested more than {DEEPEST} levels deep"
+                None, None, f"more than {MAX_DEPTH} levels of nesting"
             )
         try:
             return super().compose_node(parent, index)
@@ -44,23 +44,23 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
                 raise yaml.constructor.ConstructorError(
-                    None, None, "expected keys that are text", key.start_mark
+                    None, None, "expected keys that are strings", key.start_mark
                 )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value:.40}' is there twice", key.start_mark
+                    None, None, f"duplicate key '{key.value:.40}'", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 class _LoaderWithoutAliases(_Loader):
-    """The same without aliases, a few lines of which can stand for more than memory holds."""
+    """The same without aliases: a few lines of them can expand to more than fits in memory."""
 
     aliases = False
 
 
-# as jsonargparse reads them: 1e-3 is a number, and a date is text
+# dates are read as strings, as jsonargparse reads them
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, expression) for tag, expression in pairs if not tag.endswith(":timestamp")]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -68,71 +68,72 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
-    """A YAML file's sections, {} if it is empty.
+    """The sections of a YAML file; {} if it is empty.
 
     Args:
         file: of at most 1 MB.
-        aliases: whether one part may refer to another, as in a file that a person wrote.
+        aliases: whether aliases are allowed, as in a file that the user named.
 
     Raises:
-        UnreadableConfig: naming the file and why, in one line.
+        UnreadableConfig: with the file and the reason, in one line.
     """
     try:
         with file.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
+            content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableConfig(f"{file} cannot be read: {error.strerror or error}") from None
-    if len(content) > LARGEST:
-        raise UnreadableConfig(f"{file} is larger than a config: over {LARGEST:,} bytes")
+    if len(content) > MAX_BYTES:
+        raise UnreadableConfig(f"{file} is too large for a config: more than {MAX_BYTES:,} bytes")
     try:
         loader = _Loader if aliases else _LoaderWithoutAliases
-        found = yaml.load(content.decode("utf-8"), loader)
+        config = yaml.load(content.decode("utf-8"), loader)
     except UnicodeDecodeError:
-        raise UnreadableConfig(f"{file} is not YAML: it is not text in UTF-8") from None
-    # the constructors of scalars raise ValueError, as of the date 2000-13-01
+        raise UnreadableConfig(f"{file} is not YAML: it is not UTF-8 text") from None
+    # constructors of scalars raise ValueError, for example for the date 2000-13-01
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise UnreadableConfig(f"{file} is not YAML: {reason:.300}") from None
     except RecursionError:
-        raise UnreadableConfig(f"{file} is not YAML that can be read: nested too deeply") from None
-    if found is None:
+        raise UnreadableConfig(f"{file} cannot be read: it is nested too deeply") from None
+    if config is None:
         return {}
-    if not isinstance(found, dict):
-        raise UnreadableConfig(f"{file} should hold sections such as 'model:', got {found!r:.60}")
-    if aliases and (wrong := flaw(found)):
-        raise UnreadableConfig(f"{file} holds {wrong}")
-    return found
+    if not isinstance(config, dict):
+        raise UnreadableConfig(f"{file}: expected sections such as 'model:', got {config!r:.60}")
+    if aliases and (not_plain := plain_data_error(config)):
+        raise UnreadableConfig(f"{file} holds {not_plain}")
+    return config
 
 
-def inside(mapping: object, key: str) -> Mapping[str, Any]:
-    """A section of a mapping, {} if there is none or it is none.
+def subsection(mapping: object, key: str) -> Mapping[str, Any]:
+    """A section of a mapping; {} if it is missing or is not a mapping.
 
-    >>> inside({"model": {"init_args": 1}}, "model"), inside({"model": 3}, "model")
+    >>> subsection({"model": {"init_args": 1}}, "model"), subsection({"model": 3}, "model")
     ({'init_args': 1}, {})
     """
-    found = mapping.get(key) if isinstance(mapping, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    value = mapping.get(key) if isinstance(mapping, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
-def flaw(value: object, depth: int = 0, budget: list[int] | None = None) -> str | None:
-    """In words why a value is not plain data within bounds; None if it is.
+def plain_data_error(value: object, depth: int = 0, budget: list[int] | None = None) -> str | None:
+    """Why a value is not plain data within the limits, for a message; None if it is.
 
-    Plain are None, booleans, numbers, texts, and lists and dictionaries by text of such.
+    Plain data are None, booleans, numbers, strings, and lists and string-keyed dictionaries of
+    plain data.
     """
-    budget = [MOST_VALUES] if budget is None else budget
+    budget = [MAX_VALUES] if budget is None else budget
     budget[0] -= 1
-    if budget[0] < 0 or depth > DEEPEST:
-        return f"more than {MOST_VALUES:,} values, or more than {DEEPEST} levels of them"
+    if budget[0] < 0 or depth > MAX_DEPTH:
+        return f"more than {MAX_VALUES:,} values, or more than {MAX_DEPTH} levels of nesting"
     parts: Any = ()
     if isinstance(value, dict):
         if any(type(key) is not str for key in value):
-            return "a key that is no text"
+            return "a key that is not a string"
         parts = value.values()
     elif isinstance(value, (list, tuple)):
         parts = value
     elif value is not None and type(value) not in (bool, int, float, str):
         return f"a value of type {type(value).__name__}"
     elif type(value) is int and value.bit_length() > 64:
-        return "a whole number of more than 64 bits"
-    found = (flaw(part, depth + 1, budget) for part in parts)
-    return next(filter(None, found), None)
+        return "an integer of more than 64 bits"
+    errors = (plain_data_error(part, depth + 1, budget) for part in parts)
+    return next(filter(None, errors), None)

@@ -68,10 +68,10 @@ class Parameter:
         """
         found: dict[str, str] = {}
         for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
-            home = None if base in RANGES else find(self.module, base)
+            home = None if base in RANGES else find_definition(self.module, base)
             if home is not None:
                 room = ".".join(home[0].split(".")[:2])
-                found |= {snake(name): f"{room}.{name}" for name in subclasses(home[0], base)}
+                found |= {snake_case(name): f"{room}.{name}" for name in subclasses(home[0], base)}
         return found
 
     @property
@@ -114,7 +114,7 @@ def file_of(module: str) -> Path | None:
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
 
 
-def find(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
+def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
     """Where a function or class of this package is defined, followed through imports."""
     file = file_of(module)
     if file is None:
@@ -127,7 +127,7 @@ def find(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] |
         # of a star, whatever the other module has under this name
         wanted = original if alias == name else name if original == "*" else None
         if wanted is not None and (source, wanted) != (module, name):
-            found = find(source, wanted)
+            found = find_definition(source, wanted)
             if found is not None:
                 return found
     return None
@@ -147,7 +147,7 @@ def imports_of(tree: ast.Module, module: str, file: Path) -> Iterator[tuple[str,
 
 def signature(module: str, name: str) -> Signature | None:
     """What a function, or the constructor of a class, takes; None if it is not of this package."""
-    found = find(module, name)
+    found = find_definition(module, name)
     if found is None:
         return None
     home, node = found
@@ -161,7 +161,7 @@ def signature(module: str, name: str) -> Signature | None:
     assert isinstance(function, ast.FunctionDef)
     parameters = {p.name: p for p in own_parameters(home, function, doc)}
     if function.args.kwarg is not None:
-        parameters |= passed_on(home, function, function.args.kwarg.arg)
+        parameters |= forwarded_parameters(home, function, function.args.kwarg.arg)
     returns = ast.unparse(function.returns) if function.returns else ""
     return Signature(home, *summary_of(doc), parameters, returns)
 
@@ -195,7 +195,7 @@ def fields_of(module: str, node: ast.ClassDef, doc: str) -> dict[str, Parameter]
     }
 
 
-def passed_on(module: str, function: ast.FunctionDef, name: str) -> dict[str, Parameter]:
+def forwarded_parameters(module: str, function: ast.FunctionDef, name: str) -> dict[str, Parameter]:
     """The parameters of the function to which ``**name`` goes, but those that are given to it."""
     for call in ast.walk(function):
         if not isinstance(call, ast.Call):
@@ -247,7 +247,7 @@ def arguments_of(doc: str) -> dict[str, str]:
 
 def subclasses(module: str, base: str) -> list[str]:
     """The names of classes in a room that derive from a class of it and can be made, sorted."""
-    found = find(module, base)
+    found = find_definition(module, base)
     if found is None:
         return []
     room = PACKAGE / found[0].split(".")[1]
@@ -276,6 +276,6 @@ def has_abstract(node: ast.ClassDef) -> bool:
     )
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     """A class's name as it is typed: ``HardCutoff`` is ``hard_cutoff``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,14 +1,14 @@
-"""Which classes a file may name: this package's own, and those of modules that a person trusts.
+"""Which classes a file may name: those of this package and of modules that the user trusts.
 
-Importing a module runs its code, so nothing is imported because a checkpoint or a run's config
-says so. Imports nothing heavy.
+Importing a module runs its code. A checkpoint or a run's config therefore cannot cause the import
+of a module that is not trusted. Imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from importlib import import_module
 
 from lightning_gans.errors import UsageError, UserError
 
-OWN = "lightning_gans"
-# foreign classes that runs of this package have, and what they must be subclasses of
+PACKAGE_NAME = "lightning_gans"
+# classes of other packages that runs of this package use
 OPTIMIZERS = "torch.optim"
 LOGGERS = ("TensorBoardLogger", "WandbLogger")
-# modules of version 0.1.0 that have moved to another room
+# modules of version 0.1.0 that have moved
 MOVED = {
     "lightning_gans.loggers": "lightning_gans.runs.metrics_csv",
     "lightning_gans.strategies": "lightning_gans.distributed",
@@ -28,162 +28,161 @@ MOVED = {
 }
 
 
-# jsonargparse expects an ImportError or a ValueError of what it imports
+# jsonargparse handles ImportError and ValueError from an import
 class Untrusted(UserError, ImportError, ValueError):
-    """A file names a class that is neither this package's nor of a trusted module."""
+    """A file names a class that belongs neither to this package nor to a trusted module."""
 
 
 class NoSuchClass(Untrusted):
-    """A file names a class that there is not."""
+    """A file names a class that does not exist."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What may be imported on the word of a file.
+    """What a file may cause to be imported.
 
     Attributes:
-        modules: trusted with all their submodules.
-        named: import paths that the person typed themselves.
+        modules: trusted modules; their submodules are trusted too.
+        typed_paths: import paths that the user typed.
     """
 
     modules: tuple[str, ...] = ()
-    named: frozenset[str] = frozenset()
+    typed_paths: frozenset[str] = frozenset()
 
-    def also(self, named: Iterable[str]) -> Trust:
-        """The same, and import paths that a person typed."""
-        return replace(self, named=self.named | frozenset(named))
+    def with_typed_paths(self, paths: Iterable[str]) -> Trust:
+        """This trust, extended by import paths that the user typed."""
+        return replace(self, typed_paths=self.typed_paths | frozenset(paths))
 
     def covers(self, path: str) -> bool:
-        """Whether a module, or what is in it, belongs to a trusted one."""
+        """Whether an import path is that of a trusted module or of something in one."""
         return any(within(path, module) for module in self.modules)
 
-    def find(self, path: object, origin: str) -> object:
-        """The class that a file names, or the function, in a trusted module.
+    def resolve(self, path: object, origin: str) -> object:
+        """Import the class that a file names; in a trusted module it may also be a function.
 
         Args:
             path: the import path in the file.
             origin: the file, for messages.
 
         Raises:
-            Untrusted: if it is not allowed. Then nothing was imported.
+            Untrusted: if it is not allowed; nothing is imported then.
         """
         if not isinstance(path, str) or not is_import_path(path):
-            raise Untrusted(f"{origin}: expected the import path of a class, got {short(path)}")
-        if path in self.named:
-            return walk(path, origin, lambda module: True)
+            raise Untrusted(f"{origin}: expected the import path of a class, got {shortened(path)}")
+        if path in self.typed_paths:
+            return resolve_path(path, origin, lambda module: True)
         if self.covers(path):
-            found = walk(path, origin, self.covers)
+            found = resolve_path(path, origin, self.covers)
             if (inspect.isclass(found) or inspect.isroutine(found)) and self.covers(
                 str(found.__module__)
             ):
                 return found
             raise Untrusted(
-                f"{origin} names {path}, which is defined elsewhere, in "
-                f"{short(getattr(found, '__module__', None) or 'another module')}; if you trust "
-                "that module, name it too with trust=MODULE"
+                f"{origin} names {path}, which is defined in another module, "
+                f"{shortened(getattr(found, '__module__', None) or 'unknown')}; if you trust it, add "
+                "it with trust=MODULE"
             )
-        if within(path, OWN):
-            found = walk_own(path, origin)
-            if inspect.isclass(found) and within(str(found.__module__), OWN):
+        if within(path, PACKAGE_NAME):
+            found = resolve_own_path(path, origin)
+            if inspect.isclass(found) and within(str(found.__module__), PACKAGE_NAME):
                 return found
         elif within(path, OPTIMIZERS):
-            found = walk(path, origin, lambda module: False)
+            found = resolve_path(path, origin, lambda module: False)
             base = vars(sys.modules[OPTIMIZERS])["Optimizer"]
             if inspect.isclass(found) and issubclass(found, base):
                 return found
         elif path in stock_loggers():
-            return walk(path, origin, lambda module: False)
+            return resolve_path(path, origin, lambda module: False)
         raise self.refusal(path, origin)
 
     @staticmethod
     def refusal(path: str, origin: str) -> Untrusted:
-        """What to say of an import path that is not allowed."""
+        """The error for an import path that is not allowed."""
         module = path.rpartition(".")[0] or path
-        if within(path, OWN):
-            return Untrusted(f"{origin} names {path}, which is no class of {OWN}")
+        if within(path, PACKAGE_NAME):
+            return Untrusted(f"{origin} names {path}, which is not a class of {PACKAGE_NAME}")
         return Untrusted(
-            f"{origin} names {path}, which is not part of {OWN} and is not imported on a file's "
-            f"word; if you trust that module, add trust={module}"
+            f"{origin} names {path}, which is not part of {PACKAGE_NAME} and is imported only if "
+            f"it is trusted; if you trust that module, add trust={module}"
         )
 
 
 _current: ContextVar[Trust | None] = ContextVar("trust", default=None)
 
 
-def current() -> Trust:
-    """What is trusted now."""
+def current_trust() -> Trust:
+    """The trust in effect."""
     return _current.get() or Trust()
 
 
 @contextmanager
 def trusting(modules: str | Sequence[str]) -> Iterator[Trust]:
-    """Trust modules, and what is trusted already, while the block runs.
+    """Trust modules in addition to those already trusted, while the block runs.
 
     Args:
-        modules: names, or one text of names with commas between them.
+        modules: a list of names, or one string of names separated by commas.
 
     Raises:
-        UsageError: for what is no name of a module.
+        UsageError: for a string that is not the name of a module.
     """
-    before = current()
-    found = (*before.modules, *names(modules))
-    token = _current.set(replace(before, modules=tuple(dict.fromkeys(found))))
+    before = current_trust()
+    trusted = (*before.modules, *module_names(modules))
+    token = _current.set(replace(before, modules=tuple(dict.fromkeys(trusted))))
     try:
-        yield current()
+        yield current_trust()
     finally:
         _current.reset(token)
 
 
-def names(modules: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of modules in a text with commas, or in several.
+def module_names(modules: str | Sequence[str]) -> tuple[str, ...]:
+    """The module names in a string separated by commas, or in several such strings.
 
-    >>> names("mine.networks, other")
+    >>> module_names("mine.networks, other")
     ('mine.networks', 'other')
     """
-    texts = [modules] if isinstance(modules, str) else list(modules)
-    found = [name.strip() for text in texts for name in str(text).split(",")]
-    for name in found:
+    strings = [modules] if isinstance(modules, str) else list(modules)
+    names = [name.strip() for string in strings for name in str(string).split(",")]
+    for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
             raise UsageError(f"trust={name}: expected the name of a module, such as my.networks")
-    return tuple(found)
+    return tuple(names)
 
 
-def take(arguments: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Take ``trust=MODULE``, ``--trust=MODULE`` and ``--trust MODULE`` out of a command line.
+def split_trust(argv: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Split ``trust=MODULE``, ``--trust=MODULE`` and ``--trust MODULE`` off a command line.
 
     Returns:
-        The other words, and the names of the modules.
+        The other arguments, and the names of the trusted modules.
 
     Raises:
-        UsageError: for what is no name of a module.
+        UsageError: for a value that is not the name of a module.
     """
     rest: list[str] = []
-    found: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        key, equals, value = word.partition("=")
+    modules: list[str] = []
+    remaining = iter(argv)
+    for argument in remaining:
+        key, equals, value = argument.partition("=")
         if key not in ("trust", "--trust") or (key == "trust" and not equals):
-            rest.append(word)
+            rest.append(argument)
             continue
         if not equals:
-            value = next(words, "")
-        found += names(value)
-    return rest, tuple(found)
+            value = next(remaining, "")
+        modules += module_names(value)
+    return rest, tuple(modules)
 
 
-def walk(path: str, origin: str, importable: object) -> object:
-    """What an import path names.
+def resolve_path(path: str, origin: str, importable: Callable[[str], bool]) -> object:
+    """The object that an import path names.
 
     Args:
-        path: of identifiers with dots between them.
+        path: identifiers separated by dots.
         origin: the file, for messages.
-        importable: says of a module's name whether it may be imported; of others only those are
-            looked at that are there.
+        importable: whether a module of this name may be imported. Other modules are used only if
+            they are already imported.
 
     Raises:
-        Untrusted: if there is nothing of this name.
+        Untrusted: if there is no such object, or it is reached through one that is not a class.
     """
-    assert callable(importable)
     parts = path.split(".")
     for count in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:count])
@@ -192,55 +191,55 @@ def walk(path: str, origin: str, importable: object) -> object:
                 import_module(name)
             except ModuleNotFoundError as error:
                 if error.name is None or not within(name, error.name):
-                    raise NoSuchClass(f"{origin} names {path}: {short(str(error))}") from error
+                    raise NoSuchClass(f"{origin} names {path}: {shortened(str(error))}") from error
         if name not in sys.modules:
             continue
         found: object = sys.modules[name]
         for number, part in enumerate(parts[count:]):
-            # of a module what it offers, of a class what is defined in it, and of nothing else
+            # attributes are looked up in modules and classes only
             if number and not inspect.isclass(found):
-                raise Untrusted(f"{origin} names {path}, which is no class")
+                raise Untrusted(f"{origin} names {path}, which is not a class")
             try:
                 found = getattr(found, part)
             except AttributeError:
-                raise NoSuchClass(f"{origin} names {path}, and there is no such class") from None
+                raise NoSuchClass(f"{origin} names {path}, but there is no such class") from None
         return found
-    raise NoSuchClass(f"{origin} names {path}, and there is no such module")
+    raise NoSuchClass(f"{origin} names {path}, but there is no such module")
 
 
-def walk_own(path: str, origin: str) -> object:
-    """What an import path of this package names, in this version or in an earlier one.
+def resolve_own_path(path: str, origin: str) -> object:
+    """The object that an import path of this package names, in this version or an earlier one.
 
-    A class that is no longer in its old module is looked up by name in the rooms above it, which
-    export their classes.
+    A class that has left its old module is looked up by name in the parent packages, which export
+    their classes.
 
     Raises:
-        Untrusted: if there is nothing of this name.
+        Untrusted: if there is no such object.
     """
     moved = path
     for old, new in MOVED.items():
         if within(path, old):
             moved = new + path.removeprefix(old)
     *modules, name = moved.split(".")
-    rooms = [[*modules[:count], name] for count in range(len(modules) - 1, 1, -1)]
-    for candidate in [moved, *map(".".join, rooms)]:
+    exports = [[*modules[:count], name] for count in range(len(modules) - 1, 1, -1)]
+    for candidate in [moved, *map(".".join, exports)]:
         with suppress(NoSuchClass):
-            return walk(candidate, origin, is_own)
-    raise NoSuchClass(f"{origin} names {path}, and there is no such class")
+            return resolve_path(candidate, origin, is_own)
+    raise NoSuchClass(f"{origin} names {path}, but there is no such class")
 
 
 def is_own(path: str) -> bool:
-    """Whether a path is of this package."""
-    return within(path, OWN)
+    """Whether an import path is part of this package."""
+    return within(path, PACKAGE_NAME)
 
 
 def within(path: str, module: str) -> bool:
-    """Whether an import path is a module's own or of something in it."""
+    """Whether an import path is that of a module or of something in it."""
     return path == module or path.startswith(f"{module}.")
 
 
 def is_import_path(path: str) -> bool:
-    """Whether a text is identifiers with dots between them."""
+    """Whether a string consists of identifiers separated by dots."""
     parts = path.split(".")
     return 1 < len(parts) < 50 and all(part.isidentifier() for part in parts)
 
@@ -253,8 +252,8 @@ def stock_loggers() -> list[str]:
     ]
 
 
-def short(value: object) -> str:
-    """A value in one line that is not long."""
+def shortened(value: object) -> str:
+    """A value as one line of at most 80 printable characters."""
     text = " ".join((value if isinstance(value, str) else f"{value!r:.80}").split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= 80 else f"{text[:77]}..."

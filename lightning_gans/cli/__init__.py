@@ -14,7 +14,7 @@ from lightning_gans import __version__
 from lightning_gans.cli import train, workflow
 from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
 from lightning_gans.errors import UsageError, UserError
-from lightning_gans.runs.layout import one_run
+from lightning_gans.runs.layout import run_scope
 from lightning_gans.trust import split_trust, trusting
 
 __all__ = ["CONFIGS", "main", "one_line_errors"]
@@ -42,7 +42,7 @@ def main(
     if command == "train" and (not words or words[0] in ("-h", "--help")):
         print(usage(known))
         return
-    with one_line_errors(), one_run():
+    with one_line_errors(), run_scope():
         command, words = split_command(words, command)
         words, trusted = split_trust(words)
         with trusting(trusted):
@@ -81,10 +81,10 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     if {"-h", "--help"} & set(argv):
         print(train.usage(groups))
         return 0
-    understood = train.understand(command, argv, groups)
+    parsed = train.parse_command(command, argv, groups)
     from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
 
-    run_lightning(understood)
+    run_lightning(parsed)
     return 0
 
 

@@ -52,7 +52,7 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     value = value or re.search(r"Not of type \w+: .*'(.*)'", message)
     expected = re.findall(r"Expected (?:an? )?(.+?)(?:\. Got value: .*)?$", message, re.MULTILINE)
     expected += re.findall(r"Not of type (\w+)", message)
-    kinds = [kind for kind in dict.fromkeys(map(in_words, expected)) if kind != "NoneType"]
+    kinds = [kind for kind in dict.fromkeys(map(type_label, expected)) if kind != "NoneType"]
     if value and kinds:
         given = value[value.lastindex or 0]
         return UsageError(f"{where}: expected {' or '.join(kinds)}, got {given}")
@@ -64,10 +64,10 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     return UsageError(f"{where}: {text}" if where and where not in text else text)
 
 
-def in_words(kind: str) -> str:
+def type_label(kind: str) -> str:
     """A type as jsonargparse writes it, as a person would say it.
 
-    >>> in_words("typing.Literal['prior', 'zeros']"), in_words("<class 'float'>")
+    >>> type_label("typing.Literal['prior', 'zeros']"), type_label("<class 'float'>")
     ('one of prior, zeros', 'float')
     """
     kind = re.sub(r"<class '([^']+)'>", r"\1", kind).removeprefix("typing.")
@@ -92,9 +92,9 @@ def unknown_option(
     known = list(options)
     parent, _, name = key.rpartition(".")
     place = ".".join(part for part in (where, parent) if part)
-    there = parameters(classes[-1]) if classes else children(known, place)
+    there = parameters(classes[-1]) if classes else option_names_below(known, place)
     if not there and not classes:
-        sections = children(known, "")
+        sections = option_names_below(known, "")
         return UsageError(
             f"there is no option '{key}'{suggestion(parent or name, sections)}; sections are "
             f"{', '.join(sections)}"
@@ -121,8 +121,8 @@ def refusals() -> Iterator[None]:
             raise
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from error  # said by the data, when asked for their shape
-        if (own := in_own_code(error)) is not None:
-            raise own from error
+        if (user_error := in_own_code(error)) is not None:
+            raise user_error from error
         if not isinstance(error, ValueError):
             raise
         raise one_line(str(error), []) from error
@@ -139,8 +139,8 @@ def in_own_code(error: BaseException) -> UserError | None:
     while following is not None and id(following) not in seen:
         seen.add(id(following))
         frames = traceback.extract_tb(following.__traceback__)
-        ours = [i for i, frame in enumerate(frames) if not is_own(frame.filename)]
-        deeper = [f for f in frames[ours[0] if ours else 0 :] if is_own(f.filename)]
+        ours = [i for i, frame in enumerate(frames) if not is_user_file(frame.filename)]
+        deeper = [f for f in frames[ours[0] if ours else 0 :] if is_user_file(f.filename)]
         if deeper and not isinstance(following, UserError):
             place = deeper[-1]
             return UserError(
@@ -151,7 +151,7 @@ def in_own_code(error: BaseException) -> UserError | None:
     return None
 
 
-def is_own(filename: str) -> bool:
+def is_user_file(filename: str) -> bool:
     """Whether a source file is a person's own, neither installed nor of this package."""
     path = Path(filename)
     installed = [PACKAGE, *(Path(folder) for folder in sysconfig.get_paths().values())]
@@ -191,7 +191,7 @@ def alternatives(class_path: str, argument: str) -> list[str]:
     )
 
 
-def children(options: Iterable[str], place: str) -> Sequence[str]:
+def option_names_below(options: Iterable[str], place: str) -> Sequence[str]:
     """The names directly below a dotted place."""
     prefix = f"{place}." if place else ""
     below = {o[len(prefix) :].split(".")[0] for o in options if o.startswith(prefix)}

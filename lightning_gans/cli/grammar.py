@@ -94,11 +94,11 @@ class Groups:
             UsageError: if there is no such file, with those that there are, or if it is not YAML.
         """
         if name.endswith((".yaml", ".yml")):
-            return existing(name)
+            return existing_config(name)
         if name and Path(name).name == name:
             for folder in self.folders:
                 if (path := folder / group / f"{name}.yaml").is_file():
-                    return existing(path)
+                    return existing_config(path)
         there = self.names(group)
         raise UsageError(
             f"there is no {group} '{name}'{suggestion(name, there)}; "
@@ -106,7 +106,7 @@ class Groups:
         )
 
 
-def existing(file: str | Path) -> Path:
+def existing_config(file: str | Path) -> Path:
     """A config file, if it is there and is YAML with sections.
 
     Raises:

@@ -43,11 +43,11 @@ from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
 from lightning_gans.runs.checkpoints import read
 from lightning_gans.runs.folder import newest, step_of
-from lightning_gans.runs.layout import CONFIG, VARIABLE, announce, new_run
+from lightning_gans.runs.layout import CONFIG, VARIABLE, announce_run, new_run
 from lightning_gans.runs.links import check_links
 from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 from lightning_gans.runs.report import report
-from lightning_gans.safe_yaml import subsection, read_mapping
+from lightning_gans.safe_yaml import read_mapping, subsection
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
 
 
@@ -166,7 +166,7 @@ class CLI(LightningCLI):
             run = new_run(self.command.names, self.command.subcommand)
         else:
             check_links(run)
-        config.trainer.default_root_dir = str(announce(run))
+        config.trainer.default_root_dir = str(announce_run(run))
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             arguments = getattr(logger, "init_args", None)

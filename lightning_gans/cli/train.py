@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_gans.cli.grammar import SWITCHES, Groups, existing, split_key_values, suggestion
+from lightning_gans.cli.grammar import (
+    SWITCHES,
+    Groups,
+    existing_config,
+    split_key_values,
+    suggestion,
+)
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.folder import find
 from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
-from lightning_gans.safe_yaml import subsection, read_mapping
+from lightning_gans.safe_yaml import read_mapping, subsection
 from lightning_gans.signatures import signature
 
 # what each command is called by Lightning
@@ -48,7 +54,7 @@ SYNONYMS = {
 
 
 @dataclass(frozen=True)
-class Undotted:
+class TopLevelOptions:
     """The options without a dot: those of a run as a whole.
 
     Attributes:
@@ -84,7 +90,7 @@ class Command:
     run_config: Path | None = None
 
 
-def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
+def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     """Translate a command line.
 
     Args:
@@ -110,26 +116,26 @@ def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
                 f"{suggestion(key, COMMANDS)}; commands come first"
             )
         elif key in ("--config", "-c"):
-            files.append(existing(value))
+            files.append(existing_config(value))
         elif key in GROUPS:
             names[key] = value
         elif bare in GROUPS and value in groups.names(bare):
             names[bare] = value  # --model dlsgan is model=dlsgan
         elif is_option(bare):
-            settings.append(f"--{setting(bare)}={value}")
+            settings.append(f"--{full_option_name(bare)}={value}")
         else:
             unknown.append(bare)
     if unknown:
         raise unknown_option(unknown[0], names, files, groups)
     check_seed(settings)
     check_experiment(names, groups)
-    if "model" in names and (both := [file for file in files if "model" in own(file)]):
+    if "model" in names and (both := [file for file in files if "model" in read_config(file)]):
         raise UsageError(f"{both[0]} says which model it trains; leave model={names['model']} out")
-    called = {**name_all(files, names, groups), **names}
+    called = {**run_names(files, names, groups), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
     settings_typed = settings
     settings, run = resume(settings, called, subcommand)
-    if run is not None and not any("model" in own(file) for file in files):
+    if run is not None and not any("model" in read_config(file) for file in files):
         # the run says what its model, data and all else were; what is typed is laid on top
         by_kind = {"model", "data"} if chooses_run(settings_typed) else set()
         typed = {group: name for group, name in names.items() if group not in by_kind}
@@ -139,9 +145,9 @@ def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
     else:
         run = None
         asks_help = any(option in ("--help", "-h") for option in settings)
-        chosen = choose(names, files, settings, groups, need_model=not asks_help)
+        chosen = choose_files(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
-    content = [read_mapping(f) if f == config else own(f) for f in chosen + files]
+    content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
     settings = name_networks(settings, content) + name_optimizer(settings, content) + settings
     # a part is named before its own options are set
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
@@ -151,7 +157,7 @@ def understand(command: str, argv: Sequence[str], groups: Groups) -> Command:
 
 def is_option(key: str) -> bool:
     """Whether a key may be an option of Lightning's command line, as far as its form tells."""
-    known = (*Undotted.__annotations__, *GROUPS, *SYNONYMS)
+    known = (*TopLevelOptions.__annotations__, *GROUPS, *SYNONYMS)
     return not key.startswith("-") and ("." in key or key in known)
 
 
@@ -160,7 +166,7 @@ def chooses_run(settings: Iterable[str]) -> bool:
     return any(s in ("--ckpt_path=last", "--ckpt_path=best") for s in settings)
 
 
-def setting(key: str) -> str:
+def full_option_name(key: str) -> str:
     """The full name of a single option.
 
     Raises:
@@ -179,25 +185,25 @@ def unknown_option(
     key: str, names: Mapping[str, str], files: Iterable[Path], groups: Groups
 ) -> UsageError:
     """What to say of a word that is no option: the group or option that it may stand for."""
-    undotted = [*GROUPS, *Undotted.__annotations__, "trust"]
+    undotted = [*GROUPS, *TopLevelOptions.__annotations__, "trust"]
     chosen = [groups.find(g, n) for g, n in {**DEFAULTS, **names}.items()]
     dotted = list(dict.fromkeys(options_of([*chosen, *files])))
     exact = [option for option in dotted if option.endswith(f".{key}")]
     hint = f" (did you mean '{exact[0]}'?)" if exact else suggestion(key, [*undotted, *dotted])
     return UsageError(
         f"there is no group or option '{key}'{hint}; groups are {', '.join(GROUPS)}; options are "
-        f"{', '.join(Undotted.__annotations__)} and dotted keys such as trainer.max_steps"
+        f"{', '.join(TopLevelOptions.__annotations__)} and dotted keys such as trainer.max_steps"
     )
 
 
 def options_of(files: Iterable[Path]) -> Iterator[str]:
     """The dotted options of what config files name, read from the source of its classes."""
     for file in files:
-        for section, content in own(file).items():
-            yield from below(section, content)
+        for section, content in read_config(file).items():
+            yield from options_below(section, content)
 
 
-def below(key: str, content: Any) -> Iterator[str]:
+def options_below(key: str, content: Any) -> Iterator[str]:
     """The dotted options at and below a place in a config."""
     if isinstance(content, str):
         content = {"class_path": content}
@@ -213,7 +219,7 @@ def below(key: str, content: Any) -> Iterator[str]:
         content = content.get("init_args") or {}
     for name, value in content.items():
         yield f"{short}.{name}"
-        yield from below(f"{key}.{name}", value)
+        yield from options_below(f"{key}.{name}", value)
 
 
 def check_seed(settings: Iterable[str]) -> None:
@@ -230,7 +236,7 @@ def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
     """Refuse a model together with an experiment that says which model it trains."""
     if "experiment" in names and "model" in names:
         experiment = groups.find("experiment", names["experiment"])
-        if "model" in own(experiment):
+        if "model" in read_config(experiment):
             raise UsageError(
                 f"experiment={names['experiment']} says which model it trains; leave "
                 f"model={names['model']} out"
@@ -261,7 +267,7 @@ def resume(
     return settings, run if ours and (run / CONFIG).is_file() else None
 
 
-def choose(
+def choose_files(
     names: Mapping[str, str],
     files: Sequence[Path],
     settings: Sequence[str],
@@ -277,10 +283,10 @@ def choose(
     """
     named = {group: groups.find(group, name) for group, name in names.items()}
     given = [*files, *(path for group, path in named.items() if group != "data")]
-    present = {place for file in given for place in places(file)}
+    present = {place for file in given for place in sections_of(file)}
     if "data" in named:
         # what it says of the model is which networks suit it, not which model
-        present |= places(named["data"]) - {"model"}
+        present |= sections_of(named["data"]) - {"model"}
     present |= {s[2:].partition("=")[0] for s in settings}
     if need_model and "model" not in present:
         raise UsageError(f"no model is named; give model=NAME, one of {groups.listing('model')}")
@@ -308,19 +314,19 @@ def in_order(
     again = [
         groups.find(group, names[group])
         for group, section in GROUPS.items()
-        if group in names and section is not None and any(section in places(f) for f in later)
+        if group in names and section is not None and any(section in sections_of(f) for f in later)
     ]
     return [*chosen, *files, *again]
 
 
-def places(file: Path) -> set[str]:
+def sections_of(file: Path) -> set[str]:
     """The sections that a config file sets, such as ``model``, ``trainer``, ``trainer.logger``."""
-    content = own(file)
+    content = read_config(file)
     logger = "logger" in subsection(content, "trainer")
     return {*content, *(["trainer.logger"] if logger else [])}
 
 
-def own(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
     """The content of a config file that the person named."""
     return read_mapping(file, aliases=True)
 
@@ -352,7 +358,7 @@ def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]
     return [f"{key}={next(filter(None, reversed(classes)), 'lightning_gans.optimizers.AdamW')}"]
 
 
-def name_all(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
+def run_names(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
     """What to call the model and the data that files set without being named for it."""
     found = {"data": DEFAULTS["data"]}
     whole = list(files)
@@ -360,7 +366,7 @@ def name_all(files: Iterable[Path], names: Mapping[str, str], groups: Groups) ->
         whole.insert(0, groups.find("experiment", names["experiment"]))
     for file in whole:
         for group in ("model", "data"):
-            if group in own(file):
+            if group in read_config(file):
                 found[group] = file.stem
     return found
 

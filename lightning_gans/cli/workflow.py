@@ -20,7 +20,14 @@ from lightning_gans.cli.grammar import SWITCHES, Groups, split_key_values, sugge
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.layout import keep_settings
 from lightning_gans.safe_yaml import read_mapping
-from lightning_gans.signatures import PACKAGE, Parameter, Signature, signature, snake, subclasses
+from lightning_gans.signatures import (
+    PACKAGE,
+    Parameter,
+    Signature,
+    signature,
+    snake_case,
+    subclasses,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -86,7 +93,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     if not argv or {"-h", "--help"} & set(argv):
         print(usage(command, known, groups))
         return 0
-    request = understand(argv, known.parameters, groups)
+    request = parse_request(argv, known.parameters, groups)
     missing = [
         name
         for name, parameter in known.parameters.items()
@@ -99,7 +106,9 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     return call(command, known, request)
 
 
-def understand(argv: Sequence[str], parameters: Mapping[str, Parameter], groups: Groups) -> Request:
+def parse_request(
+    argv: Sequence[str], parameters: Mapping[str, Parameter], groups: Groups
+) -> Request:
     """Take a command line apart; whatever names and files can tell is checked.
 
     Raises:
@@ -132,11 +141,11 @@ def understand(argv: Sequence[str], parameters: Mapping[str, Parameter], groups:
         elif parameters[head].many:
             request.values.setdefault(key, []).append(given)
         else:
-            request.values[key] = [given if dot else named(parameters[head], given)]
+            request.values[key] = [given if dot else class_path_value(parameters[head], given)]
     check_parts(request, parameters)
     if "data_changes" in parameters and "data" not in request.sections:
         # dotted keys are of the run's own data if no others are named
-        request.values = {change_of_data(k): v for k, v in request.values.items()}
+        request.values = {data_change_key(k): v for k, v in request.values.items()}
     return request
 
 
@@ -155,7 +164,7 @@ def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:
             )
 
 
-def change_of_data(key: str) -> str:
+def data_change_key(key: str) -> str:
     """``data_changes.root`` for ``data.root``; other keys as they are."""
     return f"data_changes.{key.removeprefix('data.')}" if key.startswith("data.") else key
 
@@ -167,7 +176,7 @@ def synonym(key: str, parameters: Mapping[str, Parameter]) -> str:
     return found if found.partition(".")[0] in parameters else key
 
 
-def named(parameter: Parameter, value: str) -> str:
+def class_path_value(parameter: Parameter, value: str) -> str:
     """A value as jsonargparse takes it: the import path of a class that is named in short.
 
     Raises:
@@ -176,8 +185,8 @@ def named(parameter: Parameter, value: str) -> str:
     classes = parameter.classes()
     if not classes or "." in value or value in parameter.choices:
         return value
-    if snake(value) in parameter.choices:
-        return snake(value)
+    if snake_case(value) in parameter.choices:
+        return snake_case(value)
     if value in ("none", "null"):
         return "null"
     by_class = {path.rpartition(".")[2]: path for path in classes.values()}
@@ -217,7 +226,7 @@ def call(command: str, known: Signature, request: Request) -> int:
     function = getattr(import_module(known.module), name)
     parser = make_parser(command, function)
     try:
-        settings = parser.parse_args([*options(request, known.parameters)])
+        settings = parser.parse_args([*parser_arguments(request, known.parameters)])
     except argparse.ArgumentError as error:
         raise in_own_code(error) or one_line(str(error), option_names(parser)) from error
     if request.switches:
@@ -243,7 +252,7 @@ def make_parser(command: str, function: Callable[..., Outcome]) -> ArgumentParse
     return parser
 
 
-def options(request: Request, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+def parser_arguments(request: Request, parameters: Mapping[str, Parameter]) -> Iterator[str]:
     """What jsonargparse is given: presets, then whole parts, then what is set in them."""
     for file in request.presets:
         yield f"--config={file}"
@@ -270,10 +279,10 @@ def usage(command: str, known: Signature, groups: Groups) -> str:
         elif parameter.range is not None:
             text.append(f"A {parameter.range}.")
         default = (parameter.default or "").strip("'").replace("None", "")
-        lines += option(f"{name}={default}", " ".join(text))
+        lines += option_help(f"{name}={default}", " ".join(text))
     for group in presets(known.parameters, groups):
-        lines += option(f"{group}=", f"a file of settings: {groups.listing(group)}.")
-    lines += option("trust=", "modules of your own whose classes a checkpoint may name.")
+        lines += option_help(f"{group}=", f"a file of settings: {groups.listing(group)}.")
+    lines += option_help("trust=", "modules of your own whose classes a checkpoint may name.")
     return "\n".join(lines)
 
 
@@ -287,7 +296,7 @@ def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
     return found
 
 
-def option(head: str, text: str) -> list[str]:
+def option_help(head: str, text: str) -> list[str]:
     """The lines of help on one option."""
     lines = textwrap.wrap(text, 66)
     head = f"  {head}"

@@ -23,7 +23,7 @@ class ProcessLost(UserError, RuntimeError):
 
 
 @contextmanager
-def answered() -> Iterator[None]:
+def translated_peer_errors() -> Iterator[None]:
     """Raise an error of one line if another process does not answer.
 
     Raises:
@@ -41,7 +41,7 @@ def answered() -> Iterator[None]:
 
 
 def _reduce(tensor: Tensor, op: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> None:
-    with answered():
+    with translated_peer_errors():
         distributed.all_reduce(tensor, op)
 
 
@@ -107,7 +107,7 @@ def all_gather_object(value: T) -> list[T]:
     if not is_distributed():
         return [value]
     found: list[T | None] = [None] * distributed.get_world_size()
-    with answered():
+    with translated_peer_errors():
         distributed.all_gather_object(found, value)
     return [item for item in found if item is not None]
 
@@ -164,7 +164,7 @@ def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors with those of rank 0."""
     if is_distributed():
         for tensor in tensors:
-            with answered():
+            with translated_peer_errors():
                 distributed.broadcast(tensor.data, src=0)
 
 

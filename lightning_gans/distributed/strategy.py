@@ -88,7 +88,7 @@ class GANDDP(DDPStrategy):
     def configure_ddp(self) -> None:
         """Begin with the weights and buffers of the first process; wrap nothing."""
         assert self.lightning_module is not None
-        broadcast_from_rank_zero(shared(self.lightning_module))
+        broadcast_from_rank_zero(state_tensors(self.lightning_module))
         self.checked_at = self.lightning_module.global_step
 
     @override
@@ -106,18 +106,18 @@ class GANDDP(DDPStrategy):
             ProcessesDiffer: if a comparison was due and found a difference.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._compare()
+        self._compare_processes()
         average_gradients(parameters, int(self.bucket * 2**20))
         return super().optimizer_step(optimizer, closure, model, **kwargs)
 
-    def _compare(self) -> None:
+    def _compare_processes(self) -> None:
         module = self.lightning_module
         assert module is not None
         made = module.global_step
         if not self.check_every or made - self.checked_at < self.check_every:
             return
         self.checked_at = made
-        name = first_difference(compared(module))
+        name = first_difference(compared_tensors(module))
         if name is not None:
             raise ProcessesDiffer(
                 f"after {made} iterations '{name}' is not the same in all processes; draw what "
@@ -127,30 +127,30 @@ class GANDDP(DDPStrategy):
 
     def on_validation_start(self) -> None:
         """Measure one model: batch norm's statistics of the first process replace the others'."""
-        self._one_batch_norm()
+        self._broadcast_batch_norm_statistics()
 
     def on_test_start(self) -> None:
         """As for validation."""
-        self._one_batch_norm()
+        self._broadcast_batch_norm_statistics()
 
     def on_predict_start(self) -> None:
         """As for validation."""
-        self._one_batch_norm()
+        self._broadcast_batch_norm_statistics()
 
-    def _one_batch_norm(self) -> None:
+    def _broadcast_batch_norm_statistics(self) -> None:
         assert self.lightning_module is not None
         for module in self.lightning_module.modules():
             if isinstance(module, _BatchNorm):
                 broadcast_from_rank_zero(module.buffers())
 
 
-def shared(module: nn.Module) -> Iterator[Tensor]:
+def state_tensors(module: nn.Module) -> Iterator[Tensor]:
     """All that processes begin with in common."""
     yield from module.parameters()
     yield from module.buffers()
 
 
-def compared(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def compared_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """All that processes must have in common at any time, by name."""
     yield from module.named_parameters()
     for prefix, part in module.named_modules():

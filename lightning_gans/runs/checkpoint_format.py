@@ -1,8 +1,8 @@
-"""What a checkpoint must hold, and the stamp by which a changed one is told.
+"""What a checkpoint must hold, and the stamp that detects changed weights.
 
 ``checkpoint["lightning_gans"]`` is ``{"format": 1, "sha256": ...}``: the version of the format and
-a hash of all weights and averages. Checkpoints of version 0.1.0 have none, and are read without.
-The hash finds damage, not forgery: whoever changes weights on purpose can hash them again.
+a hash of all weights and averages. Checkpoints of version 0.1.0 have no stamp and can still be
+read. The hash detects damage, not forgery: anyone who changes weights can hash them again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_gans.safe_yaml import flaw
+from lightning_gans.safe_yaml import plain_data_error
 
 KEY = "lightning_gans"
 FORMAT = 1
-# under which, of all that callbacks save, the averaged weights are
+# the callback whose saved state holds the averaged weights
 AVERAGES = "EMA"
-# the kinds of files that a run writes into its folder of checkpoints
+# the files that a run writes into its checkpoint folder
 _NAME = re.compile(r"(last|best|failed)-step=[0-9]{1,18}\.ckpt")
 
 
@@ -47,105 +47,106 @@ def weights_hash(checkpoint: Mapping[str, Any]) -> str:
 
 
 def averages(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The averaged weights that a checkpoint holds, by name; {} if none."""
-    found: dict[str, Tensor] = checkpoint.get("callbacks", {}).get(AVERAGES, {}).get("average", {})
-    return found
+    """The averaged weights of a checkpoint, by name; {} if it has none."""
+    average: dict[str, Tensor] = (
+        checkpoint.get("callbacks", {}).get(AVERAGES, {}).get("average", {})
+    )
+    return average
 
 
 def is_checkpoint_name(name: object) -> bool:
-    """Whether a name is one that a run gives its checkpoints, and no path."""
+    """Whether a name is a file name that a run gives its checkpoints, without a folder."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def wrong(checkpoint: Any) -> str | None:
-    """In words what of a checkpoint's content is not as it must be; None if all is.
+def content_error(checkpoint: Any) -> str | None:
+    """Why the content of a checkpoint is invalid, for a message; None if it is valid.
 
-    Everything that a checkpoint of any version must hold is looked at, then the stamp, if there is
-    one.
+    What a checkpoint of any version must hold is checked first, then the stamp if there is one.
     """
     if not isinstance(checkpoint, dict) or any(type(key) is not str for key in checkpoint):
-        return "it holds no sections by name"
+        return "expected a dictionary with string keys"
     hyper = checkpoint.get("hyper_parameters")
     if not isinstance(hyper, dict):
-        return f"expected hyper_parameters by name, got {type(hyper).__name__}"
+        return f"expected hyper_parameters to be a dictionary, got {type(hyper).__name__}"
     not_saved = checkpoint.get("not_saved", [])
     if not isinstance(not_saved, list) or not all(type(name) is str for name in not_saved):
-        return "expected a list of names as not_saved"
-    reason = flaw(hyper)
+        return "expected not_saved to be a list of names"
+    reason = plain_data_error(hyper)
     if reason:
-        return f"its hyper_parameters have {reason}"
+        return f"its hyper_parameters hold {reason}"
     return (
-        _wrong_weights(checkpoint.get("state_dict"), "state_dict")
-        or _wrong_callbacks(checkpoint.get("callbacks", {}))
-        or _wrong_progress(checkpoint)
-        or _wrong_stamp(checkpoint)
+        _weights_error(checkpoint.get("state_dict"), "state_dict")
+        or _callbacks_error(checkpoint.get("callbacks", {}))
+        or _progress_error(checkpoint)
+        or _stamp_error(checkpoint)
     )
 
 
-def _wrong_weights(weights: object, where: str) -> str | None:
+def _weights_error(weights: object, where: str) -> str | None:
     if not isinstance(weights, dict):
-        return f"expected {where} by name, got {type(weights).__name__}"
+        return f"expected {where} to be a dictionary, got {type(weights).__name__}"
     for name, value in weights.items():
         if type(name) is not str:
-            return f"{where} has a key that is no text"
-        reason = flaw_of_tensor(value)
+            return f"{where} has a key that is not a string"
+        reason = tensor_error(value)
         if reason:
-            return f"{where}: expected a dense tensor as {name:.80}, got {reason}"
+            return f"{where}: expected {name:.80} to be a dense tensor, got {reason}"
     return None
 
 
-def flaw_of_tensor(value: object) -> str | None:
-    """In words why a value is no tensor with all its numbers in memory; None if it is."""
+def tensor_error(value: object) -> str | None:
+    """What a value is instead of a dense tensor with data in memory; None if it is one."""
     if not isinstance(value, Tensor):
         return f"a value of type {type(value).__name__}"
     if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
-        return "one that is sparse, quantised or without content"
+        return "one that is sparse, quantised or without data"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        return f"one of shape {tuple(value.shape)} with fewer numbers than that"
+        return f"one of shape {tuple(value.shape)} with fewer elements in memory"
     return None
 
 
-def _wrong_callbacks(callbacks: object) -> str | None:
+def _callbacks_error(callbacks: object) -> str | None:
     if not isinstance(callbacks, dict) or not all(type(key) is str for key in callbacks):
-        return "expected the state of callbacks by name"
+        return "expected callbacks to be a dictionary with string keys"
     for key, state in callbacks.items():
         if not isinstance(state, dict):
-            return f"expected a state by name of the callback {key:.80}"
+            return f"expected the state of the callback {key:.80} to be a dictionary"
         if key == AVERAGES:
-            reason = _wrong_weights(state.get("average"), "averages")
+            reason = _weights_error(state.get("average"), "averages")
             if reason:
                 return reason
         if "written" in state:
-            reason = _wrong_written(state)
+            reason = _written_error(state)
             if reason:
                 return f"the callback {key:.80}: {reason}"
     return None
 
 
-def _wrong_written(state: dict[str, Any]) -> str | None:
-    """What is wrong with the state of the callback that saves checkpoints."""
+def _written_error(state: dict[str, Any]) -> str | None:
+    """Why the state of the checkpoint callback is invalid; None if it is valid."""
     if not isinstance(state.get("best"), (float, int, type(None))):
-        return "expected a number as the best value"
+        return "expected best to be a number"
     written = state["written"]
     if not isinstance(written, dict) or not set(written) <= {"last", "best", "failed"}:
-        return "expected files by kind"
+        return "expected written to have the keys last, best or failed"
     for kind, names in written.items():
         if not isinstance(names, list):
-            return "expected lists of files"
+            return "expected lists of file names"
         for name in names:
             if not is_checkpoint_name(name) or not name.startswith(f"{kind}-"):
                 return f"expected names such as {kind}-step=12.ckpt, got {name!r:.60}"
     return None
 
 
-def _wrong_progress(checkpoint: Mapping[str, Any]) -> str | None:
-    """What is wrong with what training goes on from."""
+def _progress_error(checkpoint: Mapping[str, Any]) -> str | None:
+    """Why the state that training resumes from is invalid; None if it is valid."""
     for key in ("global_step", "epoch"):
         value = checkpoint.get(key, 0)
         if type(value) is not int or not 0 <= value < 2**63:
-            return f"expected a whole number as {key}, got {value!r:.40}"
+            return f"expected {key} to be an integer of at least 0, got {value!r:.40}"
     if not isinstance(checkpoint.get("loops", {}), dict):
-        return "expected loops by name"
+        return "expected loops to be a dictionary"
     for key in ("optimizer_states", "lr_schedulers", "random"):
         states = checkpoint.get(key, [])
         if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
@@ -154,36 +155,38 @@ def _wrong_progress(checkpoint: Mapping[str, Any]) -> str | None:
         kinds = (type(state.get("state")), type(state.get("param_groups")))
         if kinds != (dict, list):
             return "expected optimizer_states with state and param_groups"
-    return _wrong_random(checkpoint.get("random", []))
+    return _rng_error(checkpoint.get("random", []))
 
 
-def _wrong_random(states: list[dict[Any, Any]]) -> str | None:
-    """What is wrong with the states of generators."""
+def _rng_error(states: list[dict[Any, Any]]) -> str | None:
+    """Why the states of the random generators are invalid; None if they are valid."""
     for state in states:
         if type(state.get("device")) is not str:
-            return "expected the name of a device in random"
+            return "expected random to name its device"
         for key, value in state.items():
             if key != "device" and (
-                flaw_of_tensor(value) or value.dtype != torch.uint8 or value.ndim != 1
+                tensor_error(value) or value.dtype != torch.uint8 or value.ndim != 1
             ):
-                return f"expected the state of a generator as random.{key!s:.40}"
+                return f"expected random.{key!s:.40} to be the state of a random generator"
     return None
 
 
-def _wrong_stamp(checkpoint: Mapping[str, Any]) -> str | None:
+def _stamp_error(checkpoint: Mapping[str, Any]) -> str | None:
     if KEY not in checkpoint:
         return None
-    found = checkpoint[KEY]
-    version = found.get("format") if isinstance(found, dict) else None
+    saved = checkpoint[KEY]
+    version = saved.get("format") if isinstance(saved, dict) else None
     if type(version) is not int or version < 1:
-        return f"expected the version of its format, got {version!r:.40}"
+        return f"expected a format version of at least 1, got {version!r:.40}"
     if version > FORMAT:
         return (
-            f"its format is version {version}, and this lightning_gans knows {FORMAT}; install a "
-            "newer lightning_gans"
+            f"its format has version {version}, but this lightning_gans reads up to {FORMAT}; "
+            "install a newer lightning_gans"
         )
     try:
-        whole = found.get("sha256") == weights_hash(checkpoint)
+        unchanged = saved.get("sha256") == weights_hash(checkpoint)
     except (RuntimeError, TypeError, struct.error) as error:
         return f"its weights cannot be read: {' '.join(str(error).split()):.200}"
-    return None if whole else "the checksum of its weights is wrong: they were changed or damaged"
+    return (
+        None if unchanged else "the checksum of its weights is wrong: they were changed or damaged"
+    )

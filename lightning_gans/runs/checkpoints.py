@@ -1,4 +1,4 @@
-"""Checkpoint files: where a run keeps them, and what is in them, read as data."""
+"""Checkpoint files: finding them, and reading them as data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.errors import UserError
-from lightning_gans.runs.checkpoint_format import AVERAGES, averages, wrong
+from lightning_gans.runs.checkpoint_format import AVERAGES, averages, content_error
 from lightning_gans.runs.folder import CheckpointMissing, damage, find
 
 __all__ = [
@@ -24,24 +24,24 @@ __all__ = [
 
 
 class UnreadableCheckpoint(UserError, ValueError):
-    """A file that is no checkpoint of this package, or is not whole."""
+    """A file that is damaged or is not a checkpoint of this package."""
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, read as data: no code in it is run.
+    """The content of a checkpoint, on the CPU, read as data: no code in it is run.
 
     Raises:
         UnreadableCheckpoint: if the file is damaged, holds no model of this package, or has
-            content that no checkpoint has.
+            invalid content.
     """
     reason = damage(file)
     if reason is not None:
         raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}")
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    # whatever a damaged file makes the reader stumble over
+    # a damaged file can raise anything
     except Exception as error:
-        reason = (str(error) or "it is cut off").splitlines()[0]
+        reason = (str(error) or "it is truncated").splitlines()[0]
         raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}") from error
     described = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if isinstance(described, dict) and "_class_path" not in described:
@@ -51,39 +51,39 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def check_content(checkpoint: dict[str, Any], origin: str = "the checkpoint") -> None:
-    """Say in one line what of a checkpoint's content is not as it must be.
+    """Check that the content of a checkpoint is valid.
 
     Raises:
-        UnreadableCheckpoint: if there is anything.
+        UnreadableCheckpoint: if it is not, with the first reason.
     """
-    reason = wrong(checkpoint)
+    reason = content_error(checkpoint)
     if reason is not None:
-        raise UnreadableCheckpoint(f"{origin} is no checkpoint that can be used: {reason}")
+        raise UnreadableCheckpoint(f"{origin} is not a valid checkpoint: {reason}")
 
 
 def averaged(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """A checkpoint's weights and buffers by name; of what was averaged, the averages."""
+    """The weights and buffers of a checkpoint by name; averages replace what was averaged."""
     return {**checkpoint["state_dict"], **averages(checkpoint)}
 
 
 def check_fits(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
-    """Say in one line where a checkpoint's weights are not those of a model.
+    """Check that the weights of a checkpoint have the names and shapes of a model's.
 
     Raises:
         UnreadableCheckpoint: naming the first difference.
     """
-    own = model.state_dict()
+    state = model.state_dict()
     for name in weights:
-        if name not in own:
+        if name not in state:
             raise UnreadableCheckpoint(
-                f"{file} is of another model: it holds {name}, which this one has not; build the "
-                "model with the arguments it was trained with"
+                f"{file} is of another model: it holds {name}, which this model lacks; build "
+                "the model with the arguments it was trained with"
             )
-    for name, value in own.items():
+    for name, value in state.items():
         saved = weights.get(name)
         if saved is None or saved.shape != value.shape:
-            there = "nothing" if saved is None else str(tuple(saved.shape))
+            found = "nothing" if saved is None else str(tuple(saved.shape))
             raise UnreadableCheckpoint(
                 f"{file} is of another model: expected {name} of shape {tuple(value.shape)}, it "
-                f"holds {there}; build the model with the arguments it was trained with"
+                f"holds {found}; build the model with the arguments it was trained with"
             )

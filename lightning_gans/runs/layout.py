@@ -29,7 +29,7 @@ _settings: ContextVar[str | None] = ContextVar("settings", default=None)
 
 
 @contextmanager
-def one_run() -> Iterator[None]:
+def run_scope() -> Iterator[None]:
     """What holds for a whole run that a command line asked for.
 
     What the system refuses becomes one line, and the run's folder is forgotten in the end: another
@@ -83,17 +83,17 @@ def results_folder(
     return folder
 
 
-def family_of(ckpt: str | Path, otherwise: str) -> str:
+def family_of(ckpt: str | Path, default: str) -> str:
     """The model's name among the runs: the one that the run of a checkpoint has.
 
     Args:
         ckpt: a run's folder, or a checkpoint.
-        otherwise: for a checkpoint that is in no folder of ``runs``.
+        default: for a checkpoint that is in no folder of ``runs``.
     """
     folders = find(Path(ckpt)).resolve().parents
     if len(folders) > 4 and folders[4].name == ROOT:
         return folders[3].name
-    return otherwise.lower()
+    return default.lower()
 
 
 def new_run(names: Mapping[str, str], subcommand: str) -> Path:
@@ -107,16 +107,18 @@ def new_run(names: Mapping[str, str], subcommand: str) -> Path:
     suffix = "" if subcommand == "fit" else f"_{subcommand}"
     parent, job = family(names), job_name()
     if job is not None:
-        run = next(r for r in copies(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS)))
+        run = next(
+            r for r in numbered_names(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS))
+        )
         run.mkdir(parents=True, exist_ok=True)
         return run
-    return agreed(lambda: dated(parent, suffix))
+    return shared_by_processes(lambda: timestamped_run(parent, suffix))
 
 
-def dated(parent: Path, suffix: str) -> Path:
+def timestamped_run(parent: Path, suffix: str) -> Path:
     """A new folder, named by the time."""
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
-    for run in copies(parent / f"{moment}{suffix}"):
+    for run in numbered_names(parent / f"{moment}{suffix}"):
         # made at once: another run may start in the same second
         with contextlib.suppress(FileExistsError):
             run.mkdir(parents=True)
@@ -124,7 +126,7 @@ def dated(parent: Path, suffix: str) -> Path:
     raise AssertionError  # there is always one more name
 
 
-def agreed(make: Callable[[], Path]) -> Path:
+def shared_by_processes(make: Callable[[], Path]) -> Path:
     """What the first process made, told to all others that ``torchrun`` started on any node."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return make()
@@ -144,7 +146,7 @@ def agreed(make: Callable[[], Path]) -> Path:
     return Path(store.get(key).decode())
 
 
-def copies(run: Path) -> Iterator[Path]:
+def numbered_names(run: Path) -> Iterator[Path]:
     """A folder's name, and those to take if it is taken."""
     yield run
     for number in itertools.count(2):
@@ -172,7 +174,7 @@ def requeued(names: Mapping[str, str]) -> Path | None:
     return newest(family(names) / job)
 
 
-def announce(run: Path) -> Path:
+def announce_run(run: Path) -> Path:
     """Tell the run's folder to processes that this one starts."""
     os.environ[VARIABLE] = str(run)
     return run
@@ -192,7 +194,11 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
         UsageError: if there is none.
     """
     given = os.environ.get(VARIABLE)
-    runs = [Path(given)] if given else sorted(family(names).glob("*/"), key=last_use, reverse=True)
+    runs = (
+        [Path(given)]
+        if given
+        else sorted(family(names).glob("*/"), key=last_checkpoint_time, reverse=True)
+    )
     for run in runs:
         path = newest(run, kind)
         if path is not None:
@@ -203,6 +209,6 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
     )
 
 
-def last_use(run: Path) -> float:
+def last_checkpoint_time(run: Path) -> float:
     """When a run last wrote a checkpoint, in seconds since 1970; 0 if it never did."""
     return max((path.stat().st_mtime for path in run.glob(CHECKPOINTS)), default=0.0)

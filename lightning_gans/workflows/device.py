@@ -7,7 +7,7 @@ import torch
 from lightning_gans.errors import UsageError
 
 
-def device_named(name: str) -> torch.device:
+def parse_device(name: str) -> torch.device:
     """The device of a name; "auto" is a GPU if there is one, otherwise the CPU.
 
     Raises:

@@ -111,7 +111,7 @@ def invert(
             f"{ckpt} holds a {type(model).__name__}, which has no generator to invert; "
             "give the checkpoint of a model that makes images"
         )
-    source = of_folder(images, model) if images is not None else cast(DataModule, data)
+    source = folder_data(images, model) if images is not None else cast(DataModule, data)
     name = Path(images).resolve().name if images is not None else source.name
     if source.image_shape != model.image_shape:
         raise InputError(
@@ -122,8 +122,8 @@ def invert(
     penalty = own_discriminator(model) if regularizer == "fool_discriminator" else regularizer
     condition = conditions(model, category, classes)
     classify = image_classifier(classifier, model, classes)
-    begin = start_of(start, model)
-    change = probe_of(probe, model, options.get("seed", 0))
+    begin = make_start(start, model)
+    change = make_probe(probe, model, options.get("seed", 0))
     source.prepare_data()
     source.setup("predict")
     found = len(cast(Sized, source.validation_set))
@@ -216,7 +216,7 @@ def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
         raise UserError(f"accelerator={accelerator}: {' '.join(str(error).split())}") from error
 
 
-def of_folder(images: str, model: Model) -> Folder:
+def folder_data(images: str, model: Model) -> Folder:
     """The images of a folder, as the model takes them; what cannot be read is left out.
 
     Raises:
@@ -249,7 +249,7 @@ def own_discriminator(model: Model) -> FoolDiscriminator:
     return FoolDiscriminator(discriminator, loss if isinstance(loss, AdversarialLoss) else None)
 
 
-def start_of(name: str, model: Model) -> Start:
+def make_start(name: str, model: Model) -> Start:
     """Where the descent begins.
 
     Raises:
@@ -262,7 +262,7 @@ def start_of(name: str, model: Model) -> Start:
     return FromPrior() if name == "prior" else FromZeros()
 
 
-def probe_of(name: str | None, model: Model, seed: int) -> Callable[[Tensor, int], Tensor] | None:
+def make_probe(name: str | None, model: Model, seed: int) -> Callable[[Tensor, int], Tensor] | None:
     """What is inverted in place of the images: ``noise``, or the images ``shifted:RIGHT,DOWN``.
 
     Raises:

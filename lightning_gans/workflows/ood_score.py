@@ -20,7 +20,7 @@ from lightning_gans.ood.scorer import Scorer, score_all
 from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import family_of, results_folder
-from lightning_gans.workflows.device import device_named
+from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
@@ -106,8 +106,8 @@ def ood_score(
             "data=NAME"
         )
     files = list_images(root)
-    model = load(ckpt, device_named(device))
-    names = scores_named(score, model)
+    model = load(ckpt, parse_device(device))
+    names = parse_scores(score, model)
     if not Scorer(model).is_batch_independent():
         log("this model sees how much a batch varies; images are scored one by one")
         batch_size = 1
@@ -152,7 +152,7 @@ def ood_score(
     )
 
 
-def scores_named(asked: str | None, model: Model) -> tuple[str, ...]:
+def parse_scores(asked: str | None, model: Model) -> tuple[str, ...]:
     """The names of the scores that decide: those asked for, otherwise the latent NLL if possible.
 
     Raises:

@@ -20,7 +20,7 @@ from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import ROOT, family_of, results_folder
-from lightning_gans.workflows.device import device_named
+from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.outcome import Outcome
 
 TABLE, REPORT, PICTURE = "table.csv", "table.md", "auroc.png"
@@ -91,13 +91,13 @@ def ood_table(
         )
     numbers = [None] if folds is None else list(range(folds))
     # names and files that are wrong are reported before the work begins
-    models = {k: open_models(checkpoints, scores, k, device) for k in numbers}
+    models = {k: load_scorers(checkpoints, scores, k, device) for k in numbers}
     found = []
     missing: dict[str, str] = {}
     share = data.near if near is None else near
     for fold in numbers:
         scorers = models[fold]
-        fold_data = data if fold is None else fold_of(data, fold)
+        fold_data = data if fold is None else with_fold(data, fold)
         prepare(fold_data, scorers)
         for name, why in fold_data.missing.items():
             if name not in missing:
@@ -135,7 +135,7 @@ def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: 
         raise UsageError(f"out={out}: there is a {TABLE} already; choose another folder")
 
 
-def open_models(
+def load_scorers(
     checkpoints: Sequence[str], scores: str | None, fold: int | None, device: str
 ) -> dict[str, Scorer]:
     """The scorers of all models, under names that differ.
@@ -146,7 +146,7 @@ def open_models(
     found: dict[str, Scorer] = {}
     for pattern in checkpoints:
         path = pattern if fold is None else pattern.replace(FOLD, str(fold))
-        scorer = Scorer(load(path, device_named(device)))
+        scorer = Scorer(load(path, parse_device(device)))
         if scores is not None:
             wanted = [name for name in scores.split(",") if name in scorer.available]
             if not wanted:
@@ -178,7 +178,7 @@ def model_name(pattern: str, path: str, family: str) -> str:
     return run.name.replace(FOLD, "").strip("-_. ") or family
 
 
-def fold_of(data: OODData, fold: int) -> OODData:
+def with_fold(data: OODData, fold: int) -> OODData:
     """The same data with another fold as ID images.
 
     Raises:

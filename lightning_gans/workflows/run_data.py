@@ -18,30 +18,30 @@ from lightning_gans.errors import UsageError
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.folder import FOLDER
 from lightning_gans.runs.layout import CONFIG
-from lightning_gans.workflows.run_config import guarded, vetted
+from lightning_gans.workflows.run_config import guarded, vetted_config
 
 
 def run_data(ckpt: str, changes: Mapping[str, Any] | None = None) -> DataModule | None:
     """Build the data module of the run that a checkpoint is from.
 
-    The run may come from someone else: its config is vetted before any class in it is imported.
+    The run may be untrusted: its config is checked before any class that it names is imported.
 
     Args:
         ckpt: a run's folder, or a checkpoint.
         changes: constructor arguments with other values than in the config, such as ``root``.
 
     Returns:
-        The data module; None if the run's config is not there.
+        The data module; None if the run has no config.
 
     Raises:
         Untrusted: if the config names a class that is not allowed.
-        UsageError: if the config has no data, or for a change that these data do not take.
+        UsageError: if the config has no data, or for an argument that these data do not have.
     """
     file = run_config_of(ckpt)
     if file is None:
         return None
     typed = {key: as_text(value) for key, value in (changes or {}).items()}
-    section = vetted(file, typed.values()).get("data")
+    section = vetted_config(file, typed.values()).get("data")
     if not section:
         raise UsageError(f"{file} has no section 'data'")
     parser = ArgumentParser(exit_on_error=False)
@@ -54,13 +54,13 @@ def run_data(ckpt: str, changes: Mapping[str, Any] | None = None) -> DataModule 
             changed = parser.parse_args([f"--data={json.dumps(section)}", *options])
             data: DataModule = parser.instantiate(changed).data
         except (argparse.ArgumentError, ValueError) as error:
-            given = ", ".join(f"data.{key}={value}" for key, value in typed.items()) or str(file)
-            raise UsageError(f"{given}: {' '.join(str(error).split())}") from error
+            shown = ", ".join(f"data.{key}={value}" for key, value in typed.items()) or str(file)
+            raise UsageError(f"{shown}: {' '.join(str(error).split())}") from error
     return data
 
 
 def run_config_of(ckpt: str) -> Path | None:
-    """The config of the run that a checkpoint is from, if it is there."""
+    """The config of the run that a checkpoint is from; None if it has none."""
     file = find(Path(ckpt))
     run = file.parent.parent if file.parent.name == FOLDER else file.parent
     return run / CONFIG if (run / CONFIG).is_file() else None
@@ -72,12 +72,13 @@ def as_text(value: object) -> str:
 
 
 def check_names(class_path: str, names: Mapping[str, str]) -> None:
-    """Raise a UsageError for a name that the constructor of a class does not take."""
+    """Raise a UsageError for a name that is not an argument of a class's constructor."""
     module, _, name = class_path.rpartition(".")
     known = list(inspect.signature(getattr(import_module(module), name)).parameters)
-    for wrong in (name for name in names if name not in known):
-        close = difflib.get_close_matches(wrong, known, n=1)
+    for unknown in (name for name in names if name not in known):
+        close = difflib.get_close_matches(unknown, known, n=1)
         hint = f" (did you mean 'data.{close[0]}'?)" if close else ""
         raise UsageError(
-            f"there is no option 'data.{wrong}'{hint}; the options of {name} are {', '.join(known)}"
+            f"there is no option 'data.{unknown}'{hint}; the options of {name} are "
+            f"{', '.join(known)}"
         )

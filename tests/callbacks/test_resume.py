@@ -147,7 +147,7 @@ def test_another_number_of_processes_goes_on_and_says_so(tmp_path: Path) -> None
         return [str(warning.message) for warning in said]
 
     said = several(2, more, tmp_path / "more")[0]
-    assert any("resumes in 2 process(es) on cpu, it was 1 on cpu" in line for line in said)
+    assert any("resumes with 2 process(es) on cpu, after 1 on cpu" in line for line in said)
     path = newest(tmp_path)
     assert path is not None
     assert path.name == "last-step=9.ckpt"

@@ -12,18 +12,17 @@ import pytest
 from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.errors import one_line
 from lightning_gans.cli.grammar import Groups
-from lightning_gans.cli.train import Command
-from lightning_gans.cli.train import understand as understand_command
+from lightning_gans.cli.train import Command, parse_command
 from lightning_gans.errors import UsageError
 
 ROOT = CONFIGS.parent
 
 
-def understand(words: list[str]) -> Command:
+def parse(words: list[str]) -> Command:
     """A command line, the first word of which may be the command."""
     named = words[:1] == ["fit"] or words[:1] == ["test"]
     command = words[0] if named else "train"
-    return understand_command(command, words[named:], Groups([CONFIGS]))
+    return parse_command(command, words[named:], Groups([CONFIGS]))
 
 
 def files(command: Command) -> list[str]:
@@ -36,7 +35,7 @@ def settings(command: Command) -> list[str]:
 
 
 def test_a_model_is_enough() -> None:
-    command = understand(["model=dlsgan"])
+    command = parse(["model=dlsgan"])
     assert command.subcommand == "fit"
     assert files(command) == ["trainer/default", "model/dlsgan", "data/mnist5k", "logger/csv"]
     assert command.names == {"model": "dlsgan", "data": "mnist5k"}
@@ -44,11 +43,11 @@ def test_a_model_is_enough() -> None:
 
 def test_groups_come_before_values_whatever_their_order() -> None:
     words = ["trainer.max_steps=3", "experiment=demo", "data=mnist", "model=gan", "logger=wandb"]
-    command = understand(words)
+    command = parse(words)
     expected = ["trainer/default", "model/gan", "data/mnist", "logger/wandb", "experiment/demo"]
     assert files(command) == expected
     assert settings(command) == ["--trainer.max_steps=3"]
-    assert command == understand(words[::-1])
+    assert command == parse(words[::-1])
 
 
 @pytest.mark.parametrize(
@@ -65,38 +64,38 @@ def test_groups_come_before_values_whatever_their_order() -> None:
     ],
 )
 def test_values(word: str, option: str) -> None:
-    assert settings(understand(["model=dlsgan", word])) == [option]
+    assert settings(parse(["model=dlsgan", word])) == [option]
 
 
 def test_lightnings_own_way_of_writing() -> None:
     config = str(CONFIGS / "model" / "dlsgan.yaml")
-    command = understand(["fit", "--config", config, "--trainer.devices", "4"])
+    command = parse(["fit", "--config", config, "--trainer.devices", "4"])
     assert files(command) == ["trainer/default", "data/mnist5k", "logger/csv", "model/dlsgan"]
     assert settings(command) == ["--trainer.devices=4"]
     assert command.names["model"] == "dlsgan"
 
 
 def test_a_group_written_as_an_option() -> None:
-    assert understand(["--model", "gan", "--data=mnist"]) == understand(["model=gan", "data=mnist"])
+    assert parse(["--model", "gan", "--data=mnist"]) == parse(["model=gan", "data=mnist"])
 
 
 def test_an_experiment_names_its_model() -> None:
-    command = understand(["experiment=dlsgan_ffhq", "data=ffhq"])
+    command = parse(["experiment=dlsgan_ffhq", "data=ffhq"])
     assert command.names == {"model": "dlsgan_ffhq", "data": "ffhq"}
 
 
 def test_data_named_together_with_an_experiment_replace_its_own() -> None:
-    command = understand(["experiment=pvdgan_ffhq", "data=afhq"])
+    command = parse(["experiment=pvdgan_ffhq", "data=afhq"])
     assert files(command)[-1] == "data/afhq"
     # an experiment without data of its own departs from those that are named
-    command = understand(["experiment=demo", "data=mnist", "model=gan"])
+    command = parse(["experiment=demo", "data=mnist", "model=gan"])
     assert files(command)[-1] == "experiment/demo"
 
 
 def test_groups_that_are_named_replace_those_of_a_config_file(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
-    command = understand(["data=mnist", "logger=csv", f"--config={own}"])
+    command = parse(["data=mnist", "logger=csv", f"--config={own}"])
     assert files(command)[-3:] == [f"{tmp_path.name}/own", "data/mnist", "logger/csv"]
     assert command.names == {"model": "own", "data": "mnist"}
 
@@ -106,21 +105,21 @@ def test_data_that_are_named_are_those_a_checkpoint_is_tested_on(tmp_path: Path)
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.yaml").write_text("model: {}\ndata: {}\n")
     zipfile.ZipFile(run / "checkpoints" / "last-step=3.ckpt", "w").close()
-    command = understand(["test", f"ckpt={run}", "data=mnist"])
+    command = parse(["test", f"ckpt={run}", "data=mnist"])
     assert files(command) == ["now/config", "data/mnist"]
     assert command.names == {"model": "gan", "data": "mnist"}
 
 
 def test_a_part_is_named_before_its_own_options_are_set() -> None:
     words = ["model.generator.channels=8", "model.generator=Mine", "model=gan"]
-    assert settings(understand(words)) == ["--model.generator=Mine", "--model.generator.channels=8"]
+    assert settings(parse(words)) == ["--model.generator=Mine", "--model.generator.channels=8"]
 
 
 def test_the_discriminators_optimizer_is_of_the_other_ones_class_if_none_is_named() -> None:
     key = "--model.discriminator_optimizer"
-    command = understand(["model=dlsgan", "discriminator_optimizer.lr=0.1"])
+    command = parse(["model=dlsgan", "discriminator_optimizer.lr=0.1"])
     assert settings(command) == [f"{key}=lightning_gans.optimizers.AdamW", f"{key}.lr=0.1"]
-    command = understand(["model=dlsgan", "discriminator_optimizer=torch.optim.SGD"])
+    command = parse(["model=dlsgan", "discriminator_optimizer=torch.optim.SGD"])
     assert settings(command) == [f"{key}=torch.optim.SGD"]
 
 
@@ -132,7 +131,7 @@ def test_a_runs_folder_means_its_newest_checkpoint_under_either_name(tmp_path: P
         zipfile.ZipFile(run / "checkpoints" / f"last-step={step}.ckpt", "w").close()
     newest = f"--ckpt_path={run}/checkpoints/last-step=12.ckpt"
     for word in (f"ckpt={run}", f"ckpt_path={run}", f"--ckpt={run}/checkpoints/last-step=12.ckpt"):
-        assert settings(understand(["test", word])) == [newest]
+        assert settings(parse(["test", word])) == [newest]
 
 
 def test_configs_of_this_folder_come_before_those_of_the_package(
@@ -155,17 +154,17 @@ def test_configs_of_this_folder_come_before_those_of_the_package(
 def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
-    assert files(understand([f"--config={own}"])) == [
+    assert files(parse([f"--config={own}"])) == [
         "trainer/default",
         f"{tmp_path.name}/own",
     ]
-    assert "data/mnist5k" not in files(understand(["model=gan", "--data=Mine"]))
+    assert "data/mnist5k" not in files(parse(["model=gan", "--data=Mine"]))
 
 
 def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("model: {class_path: GAN}\n")
-    command = understand([f"model={own}"])
+    command = parse([f"model={own}"])
     assert f"{tmp_path.name}/mine" in files(command)
 
 
@@ -177,13 +176,13 @@ def test_a_checkpoint_brings_its_runs_config(
     zipfile.ZipFile(run / "checkpoints" / "last-step=3.ckpt", "w").close()
     (run / "config.yaml").write_text("model: {}\ndata: {}\nema: {}\ntrainer: {logger: null}\n")
     checkpoint = f"{run}/checkpoints/last-step=3.ckpt"
-    command = understand(["test", f"ckpt_path={checkpoint}"])
+    command = parse(["test", f"ckpt_path={checkpoint}"])
     assert files(command) == ["now/config"]
     assert command.names == {"model": "gan", "data": "mnist5k"}
     # what is typed is laid on top; model and data choose the run
     monkeypatch.chdir(tmp_path)
     words = ["model=gan", "ckpt_path=last", "logger=wandb", "trainer.max_steps=9"]
-    command = understand(words)
+    command = parse(words)
     assert files(command) == ["now/config", "logger/wandb"]
     assert settings(command) == [
         "--ckpt_path=runs/gan/mnist5k/now/checkpoints/last-step=3.ckpt",
@@ -224,7 +223,7 @@ def test_mistakes_name_what_is_wrong_and_what_exists(
     (tmp_path / "own.yaml").write_text("model: {class_path: GAN}\n")
     words = [str(tmp_path / "own.yaml") if word == "OWN" else word for word in words]
     with pytest.raises(UsageError, match=message) as caught:
-        understand(words)
+        parse(words)
     assert "\n" not in str(caught.value)
 
 
@@ -232,10 +231,10 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("model: [1, 2\n")
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     with pytest.raises(UsageError, match=r"broken.yaml is not YAML") as caught:
-        understand([f"--config={tmp_path}/broken.yaml"])
+        parse([f"--config={tmp_path}/broken.yaml"])
     assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match=r"list.yaml should hold sections"):
-        understand([f"--config={tmp_path}/list.yaml"])
+    with pytest.raises(UsageError, match=r"list.yaml: expected sections"):
+        parse([f"--config={tmp_path}/list.yaml"])
 
 
 def test_a_wrong_name_is_found_before_torch_is_imported() -> None:
@@ -284,7 +283,7 @@ def test_reports_of_many_lines_become_one() -> None:
 def test_a_networks_setting_is_the_standard_networks_if_none_is_named(
     words: list[str], named: list[str]
 ) -> None:
-    found = [o for o in understand(words).options if o.startswith("--model.")]
+    found = [o for o in parse(words).options if o.startswith("--model.")]
     found = [o for o in found if o.partition("=")[0].count(".") == 1]
     assert len(found) == len(named)
     for option, expected in zip(found, named, strict=True):

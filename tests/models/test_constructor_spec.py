@@ -48,7 +48,7 @@ OLD = {
 def test_exported_classes_are_named_by_room_and_found_again(exported: type) -> None:
     path = path_of(exported)
     assert path.split(".") == ["lightning_gans", path.split(".")[1], exported.__name__]
-    assert Trust().find(path, "a file") is exported
+    assert Trust().resolve(path, "a file") is exported
 
 
 def test_other_classes_are_named_by_module() -> None:
@@ -63,15 +63,15 @@ def test_other_classes_are_named_by_module() -> None:
 
 @pytest.mark.parametrize("path", OLD)
 def test_classes_of_version_0_1_0_are_found(path: str) -> None:
-    assert Trust().find(path, "a file") is OLD[path]
+    assert Trust().resolve(path, "a file") is OLD[path]
 
 
 @pytest.mark.parametrize(
     "path", ["lightning_gans.models.mixing.Nothing", "lightning_gans.strategies.Nothing"]
 )
 def test_a_class_that_never_was_is_named_as_it_was_given(path: str) -> None:
-    with pytest.raises(NoSuchClass, match=rf"^a file names {path}, and there is no such class$"):
-        Trust().find(path, "a file")
+    with pytest.raises(NoSuchClass, match=rf"^a file names {path}, but there is no such class$"):
+        Trust().resolve(path, "a file")
 
 
 def test_a_lambda_has_no_import_path() -> None:

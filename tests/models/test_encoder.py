@@ -190,7 +190,7 @@ def test_what_cannot_be_written_must_be_given_again(tmp_path: Path) -> None:
     source = dlsgan(generator=lambda latent_dim, image_shape: TinyGenerator(latent_dim, SHAPE))
     fit(tiny(source), tmp_path, images(1))
     with pytest.raises(
-        UserError, match=r"could not save checkpoint.*load\(path, checkpoint=\.\.\."
+        UserError, match=r"does not hold checkpoint.*load\(path, checkpoint=\.\.\."
     ):
         lightning_gans.load(tmp_path)
     loaded, z = lightning_gans.load(tmp_path, checkpoint=source), torch.randn(3, LATENT)

@@ -85,7 +85,7 @@ def test_a_networks_class_built_in_a_function_must_be_given_again(tmp_path: Path
     assert "generator" not in saved["hyper_parameters"]
     assert saved["hyper_parameters"]["discriminator"] == "tests.support.rounds.TinyDiscriminator"
     with pytest.raises(
-        UserError, match=r"could not save generator.*load\(path, generator=\.\.\.\)"
+        UserError, match=r"does not hold generator.*load\(path, generator=\.\.\.\)"
     ):
         lightning_gans.load(tmp_path)
     loaded = lightning_gans.load(tmp_path, generator=TinyGenerator)

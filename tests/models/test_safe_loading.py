@@ -29,7 +29,7 @@ from lightning_gans.priors import Categorical
 from lightning_gans.runs.checkpoint_format import KEY, stamp
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
-from lightning_gans.trust import Untrusted, current, take, trusting
+from lightning_gans.trust import Untrusted, current_trust, split_trust, trusting
 from tests.support.training import data, points, trainer
 
 EVIL = """
@@ -60,11 +60,11 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (place / "strange_evil.py").write_text(EVIL.format(marker=str(found)))
     (place / "strange_mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(place))
-    before = current()
+    before = current_trust()
     yield found
     for name in ("strange_evil", "strange_mine"):
         sys.modules.pop(name, None)
-    assert current() == before
+    assert current_trust() == before
 
 
 def content() -> dict[str, Any]:
@@ -191,7 +191,7 @@ def test_a_class_of_ones_own_needs_its_module_named(marker: Path, tmp_path: Path
         assert type(model.generator).__module__ == "strange_mine"
     # what a trusted module imports is not trusted with it
     saved["hyper_parameters"]["generator"] = "strange_mine.Popen"
-    with pytest.raises(Untrusted, match="defined elsewhere, in subprocess"):
+    with pytest.raises(Untrusted, match="defined in another module, subprocess"):
         lightning_gans.load(written(saved, tmp_path), trust="strange_mine")
     with pytest.raises(UserError, match="expected the name of a module"):
         lightning_gans.load(path, trust="my module")
@@ -204,7 +204,7 @@ def test_trust_covers_submodules_and_nothing_beside() -> None:
         assert not trust.covers("my.modules.Net")
         assert not trust.covers("my.Net")
     words = ["a=1", "trust=x", "--trust", "y,z", "--trust=v.w", "b=2"]
-    assert take(words) == (["a=1", "b=2"], ("x", "y", "z", "v.w"))
+    assert split_trust(words) == (["a=1", "b=2"], ("x", "y", "z", "v.w"))
 
 
 def test_what_is_given_in_person_is_taken(tmp_path: Path) -> None:
@@ -596,7 +596,7 @@ def test_no_victim_is_deleted_when_a_run_goes_on(
 
 
 def test_a_config_does_not_say_where_is_written(run: Path, tmp_path: Path) -> None:
-    from lightning_gans.workflows.run_config import vetted
+    from lightning_gans.workflows.run_config import vetted_config
 
     def change(config: dict[str, Any]) -> None:
         config["evaluation"]["cache"] = str(tmp_path / "victim")
@@ -611,7 +611,7 @@ def test_a_config_does_not_say_where_is_written(run: Path, tmp_path: Path) -> No
         config["data"] = spec("lightning_gans.data.MNIST", root="x", download=True)
 
     change_config(run, change)
-    config = vetted(run / "config.yaml")
+    config = vetted_config(run / "config.yaml")
     assert not {"cache", "measurements"} & config["evaluation"].keys()
     assert "default_root_dir" not in config["trainer"]
     assert "ckpt_path" not in config
@@ -619,7 +619,7 @@ def test_a_config_does_not_say_where_is_written(run: Path, tmp_path: Path) -> No
 
 
 def test_the_loggers_of_this_project_need_no_trust(run: Path) -> None:
-    from lightning_gans.workflows.run_config import vetted
+    from lightning_gans.workflows.run_config import vetted_config
 
     loggers = [
         spec("lightning_gans.runs.metrics_csv.MetricsCSV", save_dir="runs"),
@@ -632,7 +632,7 @@ def test_the_loggers_of_this_project_need_no_trust(run: Path) -> None:
         config["model"]["init_args"]["optimizer"] = spec("torch.optim.Adam", lr=0.1)
 
     change_config(run, change)
-    assert vetted(run / "config.yaml")["trainer"]["logger"] == loggers
+    assert vetted_config(run / "config.yaml")["trainer"]["logger"] == loggers
 
 
 YAML: dict[str, bytes] = {

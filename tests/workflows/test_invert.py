@@ -18,7 +18,7 @@ from torch import Tensor
 import lightning_gans
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
-from lightning_gans.cli.workflow import Request, options, understand, workflows
+from lightning_gans.cli.workflow import Request, parse_request, parser_arguments, workflows
 from lightning_gans.data import Folder
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import UsageError
@@ -47,8 +47,8 @@ def invert(argv: list[str]) -> None:
 def parse(argv: list[str]) -> list[str]:
     """What jsonargparse is given of a command line."""
     parameters = workflows()["invert"].parameters
-    request: Request = understand(argv, parameters, Groups([CONFIGS]))
-    return list(options(request, parameters))
+    request: Request = parse_request(argv, parameters, Groups([CONFIGS]))
+    return list(parser_arguments(request, parameters))
 
 
 def draw(folder: Path, count: int, side: int = 16) -> Path:
@@ -332,7 +332,7 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n: expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "steps=few"], "steps: expected int, got few", 2),
-        (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "steps: expected whole number ≥ 1, got 0", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "start=noise"], "one of prior, zeros, encoder", 2),
         (["ckpt=GAN", "images=PICTURES", "start=encoder"], "GAN has no encoder", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "category=1"], "DLSGAN has no categories", 2),

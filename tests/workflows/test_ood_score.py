@@ -17,7 +17,7 @@ from torch import Tensor
 import lightning_gans
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
-from lightning_gans.cli.workflow import understand, workflows
+from lightning_gans.cli.workflow import parse_request, workflows
 from lightning_gans.data import Folder
 from lightning_gans.errors import UsageError
 from lightning_gans.models import DLSGAN, GAN, Classifier, Model
@@ -493,11 +493,11 @@ def test_help_and_synonyms(capsys: pytest.CaptureFixture[str]) -> None:
     known = workflows()["ood score"].parameters
     assert all(f"  {name}=" in text for name in known)
     groups = Groups([CONFIGS])
-    a = understand(["--ckpt", "x", "calibration=mnist", "calibration.root=y"], known, groups)
-    b = understand(["data.root=y", "--data=mnist", "ckpt_path=x"], known, groups)
+    a = parse_request(["--ckpt", "x", "calibration=mnist", "calibration.root=y"], known, groups)
+    b = parse_request(["data.root=y", "--data=mnist", "ckpt_path=x"], known, groups)
     assert (a.values, a.sections) == (b.values, b.sections)
     assert a.values == {"ckpt": ["x"], "data.root": ["y"]}
-    moved = understand(["x", "data.root=y", "strangest=4"], known, groups)
+    moved = parse_request(["x", "data.root=y", "strangest=4"], known, groups)
     assert moved.values == {"ckpt": ["x"], "data_changes.root": ["y"], "most_anomalous": ["4"]}
 
 

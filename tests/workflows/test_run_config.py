@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lightning_gans.safe_yaml import UnreadableConfig
-from lightning_gans.workflows.run_config import vetted
+from lightning_gans.workflows.run_config import vetted_config
 
 
 def written(folder: Path, content: dict[str, object]) -> Path:
@@ -21,11 +21,11 @@ def written(folder: Path, content: dict[str, object]) -> Path:
 def test_accumulation_of_version_0_1_0_is_dropped_where_it_did_nothing(
     section: object, tmp_path: Path
 ) -> None:
-    config = vetted(written(tmp_path, {"seed_everything": 3, "accumulation": section}))
+    config = vetted_config(written(tmp_path, {"seed_everything": 3, "accumulation": section}))
     assert config == {"seed_everything": 3}
 
 
 def test_accumulation_of_version_0_1_0_is_refused_where_it_was_used(tmp_path: Path) -> None:
     file = written(tmp_path, {"accumulation": {"micro_batches": 4}})
     with pytest.raises(UnreadableConfig, match=r"trainer\.devices=N[^\n]*$"):
-        vetted(file)
+        vetted_config(file)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from lightning.pytorch import LightningModule
 
-from lightning_gans.trust import OWN
+from lightning_gans.trust import PACKAGE_NAME
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
@@ -76,7 +76,7 @@ def path_of(target: object) -> str:
     if not module or not name or "<" in name or module == "__main__":
         raise TypeError(f"{target!r} has no import path")
     parts = module.split(".")
-    if parts[0] == OWN:
+    if parts[0] == PACKAGE_NAME:
         for count in range(2, len(parts)):
             room = ".".join(parts[:count])
             if vars(sys.modules[room]).get(name) is target:

@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
-from lightning_gans.compat import Bounded
+from lightning_gans.compat import AllocationLimit
 from lightning_gans.errors import UserError
 from lightning_gans.models.base.building import Builder
 from lightning_gans.models.base.model import Model
 from lightning_gans.models.base.weights import check_weights, out_of_range
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, averaged, find, read
-from lightning_gans.trust import NoSuchClass, Untrusted, current, trusting
+from lightning_gans.trust import NoSuchClass, Untrusted, current_trust, trusting
 
-# while it is built, a model may allocate SHARE times the elements of its weights, LEAST at least
-SHARE, LEAST = 8, 50_000_000
-CALLS = 1_000_000
+# limits while a model is built: tensor elements per element of its weights, elements in any case,
+# and calls of operators
+ELEMENTS_PER_WEIGHT, MIN_ELEMENTS = 8, 50_000_000
+MAX_CALLS = 1_000_000
 
 
 def load(
@@ -75,11 +76,13 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
     missing = [name for name in checkpoint.get("not_saved", []) if name not in arguments]
     if missing:
         raise UserError(
-            f"{file} could not save {', '.join(missing)}, which has no import path; give it "
+            f"{file} does not hold {', '.join(missing)}, which has no import path; pass it "
             f"again: load(path, {missing[0]}=...)"
         )
     weights = averaged(checkpoint)
-    elements = max(LEAST, SHARE * sum(value.numel() for value in weights.values()))
+    elements = max(
+        MIN_ELEMENTS, ELEMENTS_PER_WEIGHT * sum(value.numel() for value in weights.values())
+    )
     model = build(checkpoint["hyper_parameters"], str(file), arguments, elements)
     check_weights(model, checkpoint["state_dict"], file)
     check_weights(model, weights, file)
@@ -93,7 +96,7 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
 def build(
     spec: Mapping[str, object],
     origin: str,
-    given: Mapping[str, object] | None = None,
+    overrides: Mapping[str, object] | None = None,
     elements: int = 1 << 40,
 ) -> Model:
     """Build a model, with the weights that its constructor gives it.
@@ -104,7 +107,7 @@ def build(
         spec: a class and its constructor's arguments, as a checkpoint holds them. An argument that
             is such a spec itself stands for a model, which is built first.
         origin: the source of the spec, for messages.
-        given: arguments that replace those of the spec; they may be objects.
+        overrides: arguments that replace those of the spec; they may be objects.
         elements: how many elements of tensors may be allocated.
 
     Raises:
@@ -112,8 +115,8 @@ def build(
         UnreadableCheckpoint: if there is no such class, or it does not take these arguments.
     """
     try:
-        with Bounded(elements, CALLS):
-            return Builder(origin, current()).model(spec, given or {})
+        with AllocationLimit(elements, MAX_CALLS):
+            return Builder(origin, current_trust()).model(spec, overrides or {})
     except NoSuchClass as error:
         raise UnreadableCheckpoint(f"{error}; its model cannot be built") from None
     except (Untrusted, UnreadableCheckpoint):

@@ -1,4 +1,4 @@
-"""What all models share: turns, capabilities, checkpoints, random streams; no algorithm."""
+"""What all models share: turns, capabilities, checkpoints, random generators; no algorithm."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Model(AlternatingTurns, Capability, ABC):
             minimize(latent=...)
 
     Args:
-        optimizers: for each player, what makes its optimiser from parameters.
+        optimizers: for each player, a factory that makes its optimiser from parameters.
 
     Attributes:
-        random: this process's random stream for training; created when fit begins.
+        random: this process's random generator for training; created when fit begins.
         categories: the distribution of a class-conditional model's conditions; otherwise None.
     """
 
@@ -70,14 +70,13 @@ class Model(AlternatingTurns, Capability, ABC):
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The names of the methods that this model can be asked, e.g. ("generate", "decode")."""
+        """The names of this model's capabilities, e.g. ("generate", "decode")."""
         return capabilities(type(self))
 
     def __getattr__(self, name: str) -> Any:
         """Parameters, buffers and submodules by name.
 
-        A type checker takes them for anything, so that what ``load`` returns can be asked without
-        ``isinstance`` by those who know what they trained.
+        They have the type ``Any``, so that the result of ``load`` can be used without ``isinstance``.
 
         Raises:
             NotCapable: for a method of a capability that this model does not have.
@@ -106,7 +105,7 @@ class Model(AlternatingTurns, Capability, ABC):
             )
 
     def on_fit_start(self) -> None:
-        """Open the random streams of training; a resumed run continues its own."""
+        """Create the random generator of training; a resumed run restores its state."""
         self.random = restore_rng(
             self._saved, self.device, self.global_rank, self.trainer.world_size
         )
@@ -120,18 +119,17 @@ class Model(AlternatingTurns, Capability, ABC):
         check_images(batch[0], self.image_shape, "images of the data")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random streams and the constructor's spec, as plain data."""
+        """Add the random state and the constructor's spec, as plain data."""
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check a checkpoint; remember its random streams and iterations.
+        """Check a checkpoint; remember its random state and iterations.
 
         Raises:
-            UnreadableCheckpoint: for content that no checkpoint of this package has, or weights
-                whose checksum is wrong.
+            UnreadableCheckpoint: for invalid content, or weights with a wrong checksum.
         """
         check_content(checkpoint)
         keys = ("random", "global_step")
@@ -139,7 +137,7 @@ class Model(AlternatingTurns, Capability, ABC):
 
     @property
     def iterations(self) -> int:
-        """The iterations for which these weights were trained, also before a checkpoint."""
+        """The number of iterations of these weights, including those before a resume."""
         return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

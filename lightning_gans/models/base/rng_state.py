@@ -1,4 +1,4 @@
-"""The random streams of training in checkpoints, with which a run resumes exactly."""
+"""The state of the random generators in checkpoints, so that a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lightning_gans.rng import stream
 
 
 def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
-    """The states of all processes' random streams, in the order of ranks, as plain data.
+    """The states of the random generators of all processes, in the order of ranks, as plain data.
 
-    Each has its own stream, and torch's, from which networks with dropout draw.
+    Each process has its own generator, and the global ones of torch, which dropout uses.
     """
     state = {
         "device": random.device.type,
@@ -30,34 +30,34 @@ def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
 def restore_rng(
     saved: Mapping[str, Any], device: torch.device, rank: int, processes: int
 ) -> torch.Generator:
-    """A process's random stream for training; torch's global streams are set as well.
+    """A process's random generator for training; torch's global generators are set as well.
 
     Every process draws different numbers (Lightning #16166: otherwise all train on the same
-    latents). A run that resumes from a checkpoint continues its streams if there are as many
-    processes on the same kind of device; otherwise it draws new numbers and warns.
+    latents). A run that resumes from a checkpoint restores its generators if the number of
+    processes and the kind of device are the same; otherwise it draws new numbers and warns.
 
     Args:
         saved: a checkpoint's ``random`` and ``global_step``; empty for a new run.
-        device: of the stream.
+        device: of the generator.
         rank: of this process.
-        processes: how many train together.
+        processes: the number of processes that train the model.
     """
-    made, kept = saved.get("global_step", 0), saved.get("random", [])
-    if len(kept) == processes and all(state["device"] == device.type for state in kept):
+    iterations, states = saved.get("global_step", 0), saved.get("random", [])
+    if len(states) == processes and all(state["device"] == device.type for state in states):
         random = torch.Generator(device)
-        random.set_state(kept[rank]["own"].cpu())
-        torch.set_rng_state(kept[rank]["torch"].cpu())
-        if "cuda" in kept[rank]:
-            torch.cuda.set_rng_state(kept[rank]["cuda"].cpu(), device)
+        random.set_state(states[rank]["own"].cpu())
+        torch.set_rng_state(states[rank]["torch"].cpu())
+        if "cuda" in states[rank]:
+            torch.cuda.set_rng_state(states[rank]["cuda"].cpu(), device)
         return random
-    if made:
-        was = f"{len(kept)} on {kept[0]['device']}" if kept else "unknown"
+    if iterations:
+        before = f"{len(states)} on {states[0]['device']}" if states else "an unknown number"
         rank_zero_warn(
-            f"the run resumes in {processes} process(es) on {device.type}, it was {was}: it draws "
-            "different latents than an uninterrupted run, and is not reproduced bit for bit"
+            f"the run resumes with {processes} process(es) on {device.type}, after {before}: it "
+            "draws other latents than an uninterrupted run and does not reproduce it bit for bit"
         )
-    purpose = f"training/{made}" if made else "training"
+    purpose = f"training/{iterations}" if iterations else "training"
     if processes > 1:
-        # the global stream is the same in all processes, and so would dropout be
+        # otherwise dropout would be the same in all processes
         torch.manual_seed(stream(f"{purpose}/torch", rank=rank).initial_seed())
     return stream(purpose, rank=rank, device=device)

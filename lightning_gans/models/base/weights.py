@@ -1,4 +1,4 @@
-"""Whether saved weights are ones that a model can have."""
+"""Checks that saved weights fit a model and have valid values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def check_weights(model: nn.Module, weights: dict[str, Tensor], file: Path) -> N
         UnreadableCheckpoint: naming the first difference.
     """
     check_fits(model, weights, file)
-    for name, own in model.state_dict().items():
-        if differs_in_type(own, weights[name]):
+    for name, value in model.state_dict().items():
+        if differs_in_type(value, weights[name]):
             raise UnreadableCheckpoint(
-                f"{file} is of another model: expected {name} of type {own.dtype}, it holds "
+                f"{file} is of another model: expected {name} of type {value.dtype}, it holds "
                 f"{weights[name].dtype}"
             )
 
@@ -36,13 +36,17 @@ def check_resumable(model: nn.Module, checkpoint: dict[str, Any], file: Path) ->
         UnreadableCheckpoint: if an average is not of the model, or a value is not finite or out of
             its range.
     """
-    own = model.state_dict()
+    state = model.state_dict()
     for name, value in averages(checkpoint).items():
-        if name not in own or own[name].shape != value.shape or differs_in_type(own[name], value):
+        if (
+            name not in state
+            or state[name].shape != value.shape
+            or differs_in_type(state[name], value)
+        ):
             raise UnreadableCheckpoint(f"{file} is of another model: its average of {name} differs")
         if not bool(value.isfinite().all()):
             raise UnreadableCheckpoint(f"{file}: its average of {name} is not finite")
-    copy = {name: value.clone() for name, value in own.items()}
+    copy = {name: value.clone() for name, value in state.items()}
     try:
         model.load_state_dict(checkpoint["state_dict"])
         reason = out_of_range(model)
@@ -52,11 +56,11 @@ def check_resumable(model: nn.Module, checkpoint: dict[str, Any], file: Path) ->
         raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")
 
 
-def differs_in_type(own: Tensor, saved: Tensor) -> bool:
-    """Whether the type of saved values is not a model's; floats of any precision are the same."""
-    if own.is_floating_point():
+def differs_in_type(value: Tensor, saved: Tensor) -> bool:
+    """Whether saved values differ in type from a model's; all floating-point types are the same."""
+    if value.is_floating_point():
         return not saved.is_floating_point()
-    return own.dtype != saved.dtype
+    return value.dtype != saved.dtype
 
 
 def out_of_range(model: nn.Module) -> str | None:
@@ -69,13 +73,13 @@ def out_of_range(model: nn.Module) -> str | None:
             # a buffer may hold infinities on purpose
             if buffer.is_floating_point() and bool(buffer.isnan().any()):
                 return f"{name} has values that are NaN"
-        reason = _out_of_own_range(module)
+        reason = _module_out_of_range(module)
         if reason:
             return f"{prefix}.{reason}" if prefix else reason
     return None
 
 
-def _out_of_own_range(module: nn.Module) -> str | None:
+def _module_out_of_range(module: nn.Module) -> str | None:
     if isinstance(module, Traced):
         v = module.v
         if not bool(v.isfinite().all()) or bool((v < 0).any()) or not bool(v.sum() > 0):
@@ -83,11 +87,13 @@ def _out_of_own_range(module: nn.Module) -> str | None:
     if isinstance(module, Categorical):
         for part in split(module.p, module.classes):
             if not bool((part >= 0).all()) or abs(float(part.sum()) - 1) > 1e-2:
-                return "p are probabilities, expected at least 0 and of sum 1"
+                return "p are probabilities, expected values of at least 0 with sum 1"
     if isinstance(module, _BatchNorm) and module.running_var is not None:
         mean, variance = module.running_mean, module.running_var
         if not bool(variance.isfinite().all()) or bool((variance < 0).any()):
-            return f"running_var is a variance, got {float(variance.min()):.4g}"
+            return (
+                f"running_var is a variance, expected at least 0, got {float(variance.min()):.4g}"
+            )
         if mean is not None and not bool(mean.isfinite().all()):
             return "running_mean has values that are infinite"
     return None
