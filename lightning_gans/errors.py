@@ -1,10 +1,10 @@
-"""The one kind of error that the command line shows as a single line, without a traceback."""
+"""The errors that the command line shows as one line without a traceback."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """What a user can fix: says what was expected, what was given, and what to do.
+    """An error that the user can fix: names what was expected, what was found, and what to do.
 
     Mixed into a standard exception where one fits, e.g. ``class DataMissing(UserError,
     FileNotFoundError)``, so that code can catch either.
@@ -12,8 +12,8 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """A value that cannot be used, found only once work has begun."""
+    """An unusable value that is found only after work has begun."""
 
 
 class UsageError(UserError):
-    """A command line that cannot be understood; the program ends with status 2."""
+    """An invalid command line; the program ends with status 2."""

@@ -1,4 +1,4 @@
-"""Types of numbers in a range, which a command line checks and a type checker takes for numbers."""
+"""Number types with a range, checked on the command line; plain numbers to a type checker."""
 
 from __future__ import annotations
 

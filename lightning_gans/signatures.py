@@ -1,7 +1,7 @@
-"""What functions and classes of this package can be told, read from their source.
+"""The parameters of functions and classes of this package, read from their source.
 
-Nothing is imported, so that help and wrong words are answered before torch is loaded. The options
-of a command are the parameters of its workflow; this module is why no list of them exists.
+Nothing is imported, so that help and usage errors appear before torch is loaded. The options of a
+command are the parameters of its workflow; there is no second list of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-# how a range that a type states is said to a person
+# the ranges of types, for messages and help
 RANGES = {
     "PositiveInt": "whole number ≥ 1",
     "NonNegativeInt": "whole number ≥ 0",
@@ -37,8 +37,8 @@ class Parameter:
         name: as it is written.
         annotation: its type, as it is written.
         default: as it is written; None if a value must be given.
-        text: what the docstring says of it.
-        module: in which all that is written, dotted.
+        text: its description in the docstring.
+        module: where it is defined, dotted.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Parameter:
     module: str
 
     @property
-    def many(self) -> bool:
-        """Whether it may be given several times."""
+    def repeatable(self) -> bool:
+        """Whether the option may be repeated."""
         return self.annotation.startswith(("Sequence[", "list["))
 
     @property
     def choices(self) -> list[str]:
-        """The words that a ``Literal`` allows."""
+        """The values that a ``Literal`` allows."""
         return [
             str(ast.literal_eval(item))
             for literal in re.findall(r"Literal\[([^]]*)\]", self.annotation)
@@ -62,9 +62,9 @@ class Parameter:
         ]
 
     def classes(self) -> dict[str, str]:
-        """The classes that it can be made of: each one's name as it is typed, and its import path.
+        """The classes that it accepts, as import paths by the names that are typed.
 
-        ``Regularizer | None`` is any class of the room of ``Regularizer`` that derives from it.
+        For ``Regularizer | None`` these are all subclasses in the package of ``Regularizer``.
         """
         found: dict[str, str] = {}
         for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
@@ -76,20 +76,20 @@ class Parameter:
 
     @property
     def range(self) -> str | None:
-        """The range of a number, as a person would say it; None of other types."""
+        """The range of a number as text; None for other types."""
         return RANGES.get(self.annotation.removesuffix(" | None"))
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A function's parameters, and what its docstring says.
+    """A function's parameters and docstring.
 
     Attributes:
         module: dotted, of the file that defines it.
         summary: the first line of its docstring.
-        description: what stands between that and the arguments.
-        parameters: by name, in order; with those of the function that ``**options`` go to.
-        returns: what it returns, as it is written.
+        description: the text between the first line and the arguments.
+        parameters: by name, in order; including those of the function that gets ``**options``.
+        returns: the return type, as it is written.
     """
 
     module: str
@@ -106,7 +106,7 @@ def parse(file: Path) -> ast.Module:
 
 
 def file_of(module: str) -> Path | None:
-    """The source file of a module of this package; None of others."""
+    """The source file of a module of this package; None for other modules."""
     first, *rest = module.split(".")
     if first != PACKAGE.name:
         return None
@@ -115,7 +115,7 @@ def file_of(module: str) -> Path | None:
 
 
 def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
-    """Where a function or class of this package is defined, followed through imports."""
+    """The module and definition of a function or class of this package, following imports."""
     file = file_of(module)
     if file is None:
         return None
@@ -124,7 +124,7 @@ def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             return module, node
     for source, original, alias in imports_of(tree, module, file):
-        # of a star, whatever the other module has under this name
+        # a star import may provide any name
         wanted = original if alias == name else name if original == "*" else None
         if wanted is not None and (source, wanted) != (module, name):
             found = find_definition(source, wanted)
@@ -134,7 +134,7 @@ def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.
 
 
 def imports_of(tree: ast.Module, module: str, file: Path) -> Iterator[tuple[str, str, str]]:
-    """What a module imports from others: their absolute names, the names there, and here."""
+    """What a module imports: the source module, the name there, and the name here."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -146,7 +146,7 @@ def imports_of(tree: ast.Module, module: str, file: Path) -> Iterator[tuple[str,
 
 
 def signature(module: str, name: str) -> Signature | None:
-    """What a function, or the constructor of a class, takes; None if it is not of this package."""
+    """The signature of a function or constructor; None if it is not of this package."""
     found = find_definition(module, name)
     if found is None:
         return None
@@ -154,10 +154,10 @@ def signature(module: str, name: str) -> Signature | None:
     doc = plain_text(ast.get_docstring(node) or "")
     function = node
     if isinstance(node, ast.ClassDef):
-        inside = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        if not inside:
+        init = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        if not init:
             return Signature(home, *summary_of(doc), fields_of(home, node, doc))
-        (function,) = inside
+        (function,) = init
     assert isinstance(function, ast.FunctionDef)
     parameters = {p.name: p for p in own_parameters(home, function, doc)}
     if function.args.kwarg is not None:
@@ -167,12 +167,13 @@ def signature(module: str, name: str) -> Signature | None:
 
 
 def own_parameters(module: str, function: ast.FunctionDef, doc: str) -> Iterator[Parameter]:
-    """The parameters that a function itself names."""
+    """The parameters that a function itself declares."""
     texts = arguments_of(doc)
-    given = [*function.args.posonlyargs, *function.args.args]
-    defaults = [None] * (len(given) - len(function.args.defaults)) + list(function.args.defaults)
-    given += function.args.kwonlyargs
-    for argument, default in zip(given, [*defaults, *function.args.kw_defaults], strict=True):
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    missing = len(arguments) - len(function.args.defaults)
+    defaults = [None] * missing + list(function.args.defaults)
+    arguments += function.args.kwonlyargs
+    for argument, default in zip(arguments, [*defaults, *function.args.kw_defaults], strict=True):
         if argument.arg != "self":
             kind = ast.unparse(argument.annotation) if argument.annotation else ""
             written = None if default is None else ast.unparse(default)
@@ -196,7 +197,7 @@ def fields_of(module: str, node: ast.ClassDef, doc: str) -> dict[str, Parameter]
 
 
 def forwarded_parameters(module: str, function: ast.FunctionDef, name: str) -> dict[str, Parameter]:
-    """The parameters of the function to which ``**name`` goes, but those that are given to it."""
+    """The parameters of the function that gets ``**name``, except those passed explicitly."""
     for call in ast.walk(function):
         if not isinstance(call, ast.Call):
             continue
@@ -211,13 +212,13 @@ def forwarded_parameters(module: str, function: ast.FunctionDef, name: str) -> d
 
 
 def summary_of(doc: str) -> tuple[str, str]:
-    """The first line of a docstring, and what stands between it and the first section."""
+    """The first line of a docstring, and the text between it and the first section."""
     head, _, rest = doc.partition("\n")
     return head, re.split(r"^\w+:$", rest, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def plain_text(doc: str) -> str:
-    """A docstring's text without markup: what was in backticks, and the name of a reference.
+    """A docstring's text without markup; a reference becomes the name it refers to.
 
     >>> plain_text("``n`` of :func:`~lightning_gans.inversion.recover`, :class:`L1`")
     'n of recover, L1'
@@ -227,7 +228,7 @@ def plain_text(doc: str) -> str:
 
 
 def arguments_of(doc: str) -> dict[str, str]:
-    r"""What the ``Args`` section of a docstring says of each, each text on one line.
+    r"""The descriptions in the ``Args`` section of a docstring by name, each on one line.
 
     >>> arguments_of("Do it.\n\nArgs:\n    x: what\n        it is.\n    y: more.")
     {'x': 'what it is.', 'y': 'more.'}
@@ -246,7 +247,7 @@ def arguments_of(doc: str) -> dict[str, str]:
 
 
 def subclasses(module: str, base: str) -> list[str]:
-    """The names of classes in a room that derive from a class of it and can be made, sorted."""
+    """The names of the concrete subclasses of a class in its package, sorted."""
     found = find_definition(module, base)
     if found is None:
         return []
@@ -277,5 +278,5 @@ def has_abstract(node: ast.ClassDef) -> bool:
 
 
 def snake_case(name: str) -> str:
-    """A class's name as it is typed: ``HardCutoff`` is ``hard_cutoff``."""
+    """A class name in snake case: ``HardCutoff`` is ``hard_cutoff``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

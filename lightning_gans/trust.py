@@ -79,8 +79,8 @@ class Trust:
                 return found
             raise Untrusted(
                 f"{origin} names {path}, which is defined in another module, "
-                f"{shortened(getattr(found, '__module__', None) or 'unknown')}; if you trust it, add "
-                "it with trust=MODULE"
+                f"{shortened(getattr(found, '__module__', None) or 'unknown')}; if you trust it, "
+                "add it with trust=MODULE"
             )
         if within(path, PACKAGE_NAME):
             found = resolve_own_path(path, origin)

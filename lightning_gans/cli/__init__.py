@@ -1,7 +1,7 @@
 """The command line: ``lightning-gans COMMAND [group=name] [key=value] [--key=value]``.
 
-``python -m lightning_gans``, ``python train.py`` and ``python invert.py`` are the same. Nothing
-outside this room knows of command lines.
+``python -m lightning_gans``, ``python train.py`` and ``python invert.py`` run the same commands.
+No other part of the package reads command lines.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ __all__ = ["CONFIGS", "main", "one_line_errors"]
 def main(
     argv: Sequence[str] | None = None, command: str = "train", groups: Groups | None = None
 ) -> None:
-    """Run a command line; a mistake ends in one line and no traceback.
+    """Run a command line; a user error ends in one line without a traceback.
 
     Args:
-        argv: as in ``sys.argv[1:]``, which is the default.
-        command: what is done if the first words name no command.
-        groups: of config files; without, those of this folder and of the package.
+        argv: the arguments; ``sys.argv[1:]`` by default.
+        command: the command if the first arguments do not name one.
+        groups: of config files; by default those of ``./configs`` and of the package.
 
     Raises:
-        SystemExit: with status 2 if the command line was wrong, 1 if something else was, and
-            whatever else a command tells.
+        SystemExit: with status 2 if the command line was wrong, 1 for another user error, or the
+            status of the command.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     known = Groups() if groups is None else groups
-    if words and words[0] == "--version":
+    if arguments and arguments[0] == "--version":
         print(__version__)
         return
-    if command == "train" and (not words or words[0] in ("-h", "--help")):
+    if command == "train" and (not arguments or arguments[0] in ("-h", "--help")):
         print(usage(known))
         return
     with one_line_errors(), run_scope():
-        command, words = split_command(words, command)
-        words, trusted = split_trust(words)
+        command, arguments = split_command(arguments, command)
+        arguments, trusted = split_trust(arguments)
         with trusting(trusted):
-            status = run(command, words, known)
+            status = run(command, arguments, known)
     if status:
         sys.exit(status)
 
 
 def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
-    """The command that the first words name, and the others.
+    """The command that the first arguments name, and the remaining arguments.
 
     Raises:
-        UsageError: for a first word that is neither a command nor an option.
+        UsageError: if the first argument is neither a command nor an option.
     """
     known = [*train.COMMANDS, *workflow.workflows()]
     for count in (2, 1):
-        named = " ".join(argv[:count])
-        if named in known:
-            return named, list(argv[count:])
+        name = " ".join(argv[:count])
+        if name in known:
+            return name, list(argv[count:])
     first = argv[0] if argv else ""
-    halves = [name for name in known if name.startswith(f"{first} ")]
-    if halves:
-        raise UsageError(f"{first} what? There are {', '.join(halves)}")
+    completions = [name for name in known if name.startswith(f"{first} ")]
+    if completions:
+        raise UsageError(f"'{first}' is incomplete; commands are {', '.join(completions)}")
     if command == "train" and "=" not in first and not first.startswith("-"):
         raise UsageError(
             f"there is no command '{first}'{suggestion(first, known)}; commands are "
@@ -90,7 +90,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line for what the user can fix: status 2 for words, else 1."""
+    """End the program with one line for a user error; status 2 for a usage error, otherwise 1."""
     try:
         yield
     except UsageError as error:
@@ -111,7 +111,7 @@ def usage(groups: Groups) -> str:
         "  test        the same, on the test images",
         "  predict     codes and reconstructions, or classes, of the validation images",
     ]
-    lines += [f"  {name:<12}{made.summary}" for name, made in workflow.workflows().items()]
-    lines += ["", "COMMAND --help tells its options; train is meant if no command is named.", ""]
+    lines += [f"  {name:<12}{found.summary}" for name, found in workflow.workflows().items()]
+    lines += ["", "COMMAND --help lists its options; train is the default command.", ""]
     lines += train.usage(groups).splitlines()[8:]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""From jsonargparse's reports of many lines to one line that a person can act on."""
+"""Turning the long error messages of jsonargparse into one line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lightning_gans.cli.grammar import PACKAGE, suggestion
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.signatures import RANGES
 
-# what the names of networks end in that an argument without a default class can take
+# the endings of the names of networks that fit an argument without a default class
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
 
 
 def one_line(message: str, options: Iterable[str]) -> UsageError:
-    """Say what was wrong on a command line, where, and what exists.
+    """A usage error that names what is wrong, where, and the alternatives.
 
     Args:
-        message: jsonargparse's, of any number of lines.
-        options: all dotted options that the parser itself knows, to list from.
+        message: of jsonargparse, with any number of lines.
+        options: all dotted options of the parser.
     """
     where = ".".join(re.findall(r'[Pp]arser key "([^"]+)"', message))
     classes = re.findall(r"Problem with given class_path '([^']+)'", message)
@@ -40,10 +40,10 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
         return UsageError(f"{', '.join(names)} must be given: write {names[0]}=VALUE")
     path = re.search(r"Expected a dot import path string: (\S+)", message)
     if path:
-        there = alternatives(classes[-1], where.rpartition(".")[2]) if classes else []
+        known = alternatives(classes[-1], where.rpartition(".")[2]) if classes else []
         return UsageError(
-            f"{where}: no class '{path[1]}'{suggestion(path[1], there)}; give an import path"
-            + (f", or one of {', '.join(there)}" if there else "")
+            f"{where}: no class '{path[1]}'{suggestion(path[1], known)}; give an import path"
+            + (f", or one of {', '.join(known)}" if known else "")
         )
     absent = re.search(r"No module named '([^']+)'", message)
     if absent:
@@ -54,26 +54,26 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     expected += re.findall(r"Not of type (\w+)", message)
     kinds = [kind for kind in dict.fromkeys(map(type_label, expected)) if kind != "NoneType"]
     if value and kinds:
-        given = value[value.lastindex or 0]
-        return UsageError(f"{where}: expected {' or '.join(kinds)}, got {given}")
-    # what a constructor said of its own argument stands between jsonargparse's lines
+        received = value[value.lastindex or 0]
+        return UsageError(f"{where}: expected {' or '.join(kinds)}, got {received}")
+    # between the lines of jsonargparse is the message of the constructor that raised
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"
     lines = [line.strip(" -") for line in message.splitlines()]
-    said = [line for line in lines if line and not re.match(noise, line)]
-    text = "; ".join(said or [line for line in lines if line])
+    kept = [line for line in lines if line and not re.match(noise, line)]
+    text = "; ".join(kept or [line for line in lines if line])
     return UsageError(f"{where}: {text}" if where and where not in text else text)
 
 
 def type_label(kind: str) -> str:
-    """A type as jsonargparse writes it, as a person would say it.
+    """A readable name of a type that jsonargparse prints.
 
     >>> type_label("typing.Literal['prior', 'zeros']"), type_label("<class 'float'>")
     ('one of prior, zeros', 'float')
     """
     kind = re.sub(r"<class '([^']+)'>", r"\1", kind).removeprefix("typing.")
     if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
-        words = choices[1].replace("'", "")
-        return f"one of {words}" if "," in words else words
+        listed = choices[1].replace("'", "")
+        return f"one of {listed}" if "," in listed else listed
     name = kind.rpartition(".")[2]
     return RANGES[name] if name[:1].isupper() and name in RANGES else kind
 
@@ -81,19 +81,19 @@ def type_label(kind: str) -> str:
 def unknown_option(
     key: str, where: str, classes: Sequence[str], options: Iterable[str]
 ) -> UsageError:
-    """What to say of an option that does not exist.
+    """The error for an option that does not exist.
 
     Args:
         key: the option, relative to ``where``.
         where: the dotted place of the part that refuses it.
         classes: the import paths of the parts down to that one.
-        options: all dotted options that the parser itself knows.
+        options: all dotted options of the parser.
     """
     known = list(options)
     parent, _, name = key.rpartition(".")
     place = ".".join(part for part in (where, parent) if part)
-    there = parameters(classes[-1]) if classes else option_names_below(known, place)
-    if not there and not classes:
+    names = parameters(classes[-1]) if classes else option_names_below(known, place)
+    if not names and not classes:
         sections = option_names_below(known, "")
         return UsageError(
             f"there is no option '{key}'{suggestion(parent or name, sections)}; sections are "
@@ -101,18 +101,18 @@ def unknown_option(
         )
     of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
     return UsageError(
-        f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, there)}; "
-        f"the options{of} are {', '.join(there) or 'none'}"
+        f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, names)}; "
+        f"the options{of} are {', '.join(names) or 'none'}"
     )
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Say in one line which value a constructor refuses; errors of this package are one already.
+    """Turn the errors of constructors into one line; a UserError is passed on.
 
     Raises:
-        UsageError: with what the constructor said.
-        UserError: with the place in a person's own code, if that is what failed.
+        UsageError: with the message of the constructor.
+        UserError: with the place in the user's own code, if that failed.
     """
     try:
         yield
@@ -120,7 +120,7 @@ def refusals() -> Iterator[None]:
         if isinstance(error, UserError):
             raise
         if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from error  # said by the data, when asked for their shape
+            raise error.__cause__ from error  # raised by the data when their shape was read
         if (user_error := in_own_code(error)) is not None:
             raise user_error from error
         if not isinstance(error, ValueError):
@@ -129,10 +129,9 @@ def refusals() -> Iterator[None]:
 
 
 def in_own_code(error: BaseException) -> UserError | None:
-    """One line with the place at which a person's own code failed; None if it did not.
+    """The place where the user's own code failed, as an error of one line; None if it did not.
 
-    That is the innermost place outside of this package and of what is installed, if it was called
-    from there.
+    It is the innermost frame in a file that is neither installed nor part of this package.
     """
     seen: set[int] = set()
     following: BaseException | None = error
@@ -152,7 +151,7 @@ def in_own_code(error: BaseException) -> UserError | None:
 
 
 def is_user_file(filename: str) -> bool:
-    """Whether a source file is a person's own, neither installed nor of this package."""
+    """Whether a source file belongs to the user: neither installed nor part of this package."""
     path = Path(filename)
     installed = [PACKAGE, *(Path(folder) for folder in sysconfig.get_paths().values())]
     return path.is_file() and not any(path.is_relative_to(folder) for folder in installed)
@@ -169,18 +168,18 @@ def parameters(class_path: str) -> list[str]:
 
 
 def alternatives(class_path: str, argument: str) -> list[str]:
-    """The classes of this package that an argument of a class can take instead of its default."""
+    """The classes of this package that an argument accepts instead of its default class."""
     module, _, name = class_path.rpartition(".")
     try:
         found = inspect.signature(getattr(import_module(module), name)).parameters[argument].default
     except (ImportError, AttributeError, KeyError, ValueError):
         return []
     if found is None and argument in NETWORKS:
-        room = import_module("lightning_gans.networks")
-        return sorted(name for name in vars(room) if name.endswith(NETWORKS[argument]))
+        networks = import_module("lightning_gans.networks")
+        return sorted(name for name in vars(networks) if name.endswith(NETWORKS[argument]))
     if not inspect.isclass(found):
         return []
-    # a room that is a folder offers its classes in the folder's own name
+    # a package exports the classes of its modules
     home = ".".join(found.__module__.split(".")[:2])
     base = found.__mro__[1]
     return sorted(
@@ -192,7 +191,7 @@ def alternatives(class_path: str, argument: str) -> list[str]:
 
 
 def option_names_below(options: Iterable[str], place: str) -> Sequence[str]:
-    """The names directly below a dotted place."""
+    """The next part of the names of all options below a dotted place."""
     prefix = f"{place}." if place else ""
     below = {o[len(prefix) :].split(".")[0] for o in options if o.startswith(prefix)}
     return sorted(below - {""})

@@ -1,8 +1,8 @@
 """The grammar that all commands share: ``COMMAND [group=name] [key=value] [--key=value]``.
 
-A group is a folder of YAML files: ``data=mnist`` means ``data/mnist.yaml``, first in ``configs`` of
-the folder where the command is given, then among the configs that come with the package. Imports
-nothing heavy, so that a wrong word is answered at once.
+A group is a folder of YAML files: ``data=mnist`` means ``data/mnist.yaml`` in ``./configs``, or
+otherwise in the configs of the package. Imports nothing heavy, so that a typing error is reported
+at once.
 """
 
 from __future__ import annotations
@@ -15,62 +15,62 @@ from lightning_gans.errors import UsageError
 from lightning_gans.safe_yaml import read_mapping
 
 PACKAGE = Path(__file__).parent.parent
-# in the installed package, or beside it in a checkout
+# inside the installed package, or next to it in a checkout
 CONFIGS = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir()
 )
 
-# options that stand alone, without a value
+# options without a value
 SWITCHES = ("--help", "-h", "--print_config", "--version")
 
 
 def split_key_values(
     argv: Iterable[str], switches: Sequence[str] = SWITCHES
 ) -> Iterator[tuple[str, str | None]]:
-    """Cut ``key=value``, ``--key=value`` and ``--key value`` apart; keys keep their dashes.
+    """Split ``key=value``, ``--key=value`` and ``--key value``; keys keep their dashes.
 
-    A switch, such as ``--print_config=skip_null``, is its own key; a word that stands alone is
-    too. Both have no value.
+    A switch, such as ``--print_config=skip_null``, is yielded as a key without a value, and so is
+    an argument without an equals sign.
 
     Raises:
         UsageError: for an option that has no value.
     """
-    words = iter(argv)
-    for word in words:
-        key, equals, value = word.partition("=")
+    remaining = iter(argv)
+    for argument in remaining:
+        key, equals, value = argument.partition("=")
         if key in switches:
-            yield word, None
+            yield argument, None
         elif equals:
             yield key, value
         elif key.startswith("-"):
-            following = next(words, None)
+            following = next(remaining, None)
             if following is None:
-                raise UsageError(f"the option {word} has no value: write {word}=VALUE")
+                raise UsageError(f"the option {argument} has no value: write {argument}=VALUE")
             yield key, following
         else:
-            yield word, None
+            yield argument, None
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` if a known word is close, or ends as a dotted one does."""
-    there = list(known)
-    close = difflib.get_close_matches(word, there, n=1)
-    ends = [name for name in there if name.endswith(f".{word}")]
-    found = next(iter(close + ends), None)
-    return f" (did you mean '{found}'?)" if found else ""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` if a known name is similar, or a dotted name ends in it."""
+    names = list(known)
+    similar = difflib.get_close_matches(name, names, n=1)
+    dotted = [other for other in names if other.endswith(f".{name}")]
+    best = next(iter(similar + dotted), None)
+    return f" (did you mean '{best}'?)" if best else ""
 
 
 class Groups:
-    """Folders of config files, those of the person's own first.
+    """Folders of config files; those of the user come first.
 
     Args:
-        folders: of the groups, in the order in which they are searched; those that do not exist
-            are left out. Without: ``configs`` here, and the package's.
+        folders: that hold the groups, in the order in which they are searched; those that do not
+            exist are skipped. By default ``./configs``, then the configs of the package.
     """
 
     def __init__(self, folders: Sequence[Path] | None = None) -> None:
-        wanted = [Path("configs"), CONFIGS] if folders is None else folders
-        self.folders = [folder for folder in wanted if folder.is_dir()]
+        searched = [Path("configs"), CONFIGS] if folders is None else folders
+        self.folders = [folder for folder in searched if folder.is_dir()]
 
     def __contains__(self, group: str) -> bool:
         return bool(group) and any((folder / group).is_dir() for folder in self.folders)
@@ -80,18 +80,18 @@ class Groups:
         return sorted({f.name for folder in self.folders for f in folder.iterdir() if f.is_dir()})
 
     def names(self, group: str) -> list[str]:
-        """What a group holds, sorted."""
+        """The names of the config files in a group, sorted."""
         return sorted({f.stem for folder in self.folders for f in (folder / group).glob("*.yaml")})
 
     def listing(self, group: str) -> str:
-        """What a group holds, as text."""
+        """The names of the config files in a group, as text."""
         return ", ".join(self.names(group)) or "none"
 
     def find(self, group: str, name: str) -> Path:
-        """The file that ``group=name`` means; a name with an ending is a path of one's own.
+        """The file that ``group=name`` means; a name that ends in ``.yaml`` is a path.
 
         Raises:
-            UsageError: if there is no such file, with those that there are, or if it is not YAML.
+            UsageError: if there is no such file, with the existing ones, or if it is not YAML.
         """
         if name.endswith((".yaml", ".yml")):
             return existing_config(name)
@@ -99,18 +99,17 @@ class Groups:
             for folder in self.folders:
                 if (path := folder / group / f"{name}.yaml").is_file():
                     return existing_config(path)
-        there = self.names(group)
         raise UsageError(
-            f"there is no {group} '{name}'{suggestion(name, there)}; "
+            f"there is no {group} '{name}'{suggestion(name, self.names(group))}; "
             f"configs/{group} has {self.listing(group)}"
         )
 
 
 def existing_config(file: str | Path) -> Path:
-    """A config file, if it is there and is YAML with sections.
+    """The path of a config file, after a check that it exists and is YAML with sections.
 
     Raises:
-        UsageError: if not.
+        UsageError: if it does not, or is not.
     """
     path = Path(file).expanduser()
     if not path.is_file():

@@ -52,19 +52,19 @@ from lightning_gans.workflows.run_config import as_json, guarded, typed_strings,
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config into the run's folder, and once into wandb's config."""
+    """Writes the resolved config to the run's folder and to wandb."""
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         super().__init__(parser, config, save_to_log_dir=False, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write; a run that continues writes again what it continues with."""
+        """Write the config; a resumed run overwrites it."""
         path = Path(trainer.default_root_dir) / CONFIG
         path.parent.mkdir(parents=True, exist_ok=True)
-        # without the checkpoint it went on from, which will not be there for long
+        # the checkpoint that the run resumes from will soon be deleted
         config = self.config.clone()
         config.ckpt_path = None
-        # a null is said aloud: left out, it would mean the default when the file is read
+        # nulls are written: an omitted key would mean the default when the file is read
         text = self.parser.dump(config, skip_link_targets=True, skip_unset=False)
         path.write_text(text)
         for logger in trainer.loggers:
@@ -73,16 +73,16 @@ class SaveConfig(SaveConfigCallback):
 
 
 class CLI(LightningCLI):
-    """Runs one understood command.
+    """Runs one command.
 
     Args:
-        command: the command line, translated.
+        command: the parsed command line.
     """
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        self.typed: set[str] = set()  # what the person typed
-        # an abbreviation of an option is a mistake, not an option
+        self.typed: set[str] = set()  # all strings that the user typed
+        # abbreviated options are errors
         kwargs: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             Model,
@@ -97,7 +97,7 @@ class CLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Our callbacks, in the order of their calls, and what the data tell the model."""
+        """Add the callbacks, in the order of their calls; link arguments of the model to data."""
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
@@ -111,7 +111,7 @@ class CLI(LightningCLI):
             )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse; a mistake becomes one line.
+        """Parse the options; an error becomes one line.
 
         Raises:
             UsageError: for an unknown option or a value of the wrong type.
@@ -124,7 +124,7 @@ class CLI(LightningCLI):
             raise in_own_code(error) or one_line(str(error), option_names(sub)) from error
 
     def parse_guarded(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
-        """What is typed is parsed as it is; of the run that is gone on from nothing is believed."""
+        """Parse the options; the config of a resumed run is checked first, as it is untrusted."""
         file = self.command.run_config
         if file is None:
             return parser.parse_args(args)
@@ -134,32 +134,32 @@ class CLI(LightningCLI):
             return parser.parse_args([safe if arg == f"--config={file}" else arg for arg in args])
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the config as it was given: a checkpoint does not overrule the command line."""
+        """Keep the config: the command line takes precedence over a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
-        """Give the run its folder, and everything that writes the folder's name."""
+        """Check the Trainer's settings, and set the run's folder wherever it is needed."""
         config = self.config[self.command.subcommand]
         trainer = config.trainer
         if config.get("weights_only") is False:
             raise UsageError("weights_only=false: checkpoints are only ever read as data")
         config.weights_only = True
         if trainer.strategy == "auto" and is_multi_process(trainer.devices, trainer.num_nodes):
-            # Lightning's own would look for the other players' gradients
+            # Lightning's DDP would wait for the gradients of the other players
             trainer.strategy = GANDDP.strategy_name
         if trainer.gradient_clip_val:
             raise UsageError(
-                "trainer.gradient_clip_val is not for optimisers that are stepped by hand; say "
+                "trainer.gradient_clip_val does not work with manual optimisation; use "
                 f"optimizer.max_norm={trainer.gradient_clip_val}"
             )
         if trainer.accumulate_grad_batches not in (None, 1):
             raise UsageError(
                 "trainer.accumulate_grad_batches is not supported: each player's gradients depend "
-                "on the other player's last step; share the batch between processes with "
+                "on the other player's last step; split the batch over processes with "
                 f"trainer.devices={trainer.accumulate_grad_batches}, or choose a smaller "
                 "data.batch_size"
             )
         if str(config.trainer.precision).startswith("16"):
-            # where there is no float16, Lightning would take another precision
+            # without this, Lightning would use another precision on a device without float16
             check_precision(config.trainer.precision)
         run = self.resumed_run(config.ckpt_path)
         if run is None:
@@ -174,18 +174,18 @@ class CLI(LightningCLI):
                 continue
             arguments.save_dir = str(run)
             if str(logger.class_path).endswith("WandbLogger"):
-                # a run that continues is one run there too (Lightning #13524)
+                # a resumed run stays one run in wandb (Lightning #13524)
                 arguments.id = arguments.id or wandb_id(run) or secrets.token_hex(4)
 
     def resumed_run(self, ckpt_path: str | None) -> Path | None:
-        """The run's folder, if training goes on from that run's newest checkpoint."""
+        """The folder of a run whose newest checkpoint training resumes from; otherwise None."""
         if not ckpt_path or self.command.subcommand != "fit":
             return None
         run = Path(ckpt_path).parent.parent
         return run if newest(run) == Path(ckpt_path) else None
 
     def check_checkpoint(self) -> None:
-        """See that a checkpoint is one, and fits, before anything is changed."""
+        """Check that a checkpoint is valid and fits the model, before anything is changed."""
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if ckpt_path:
             path = Path(ckpt_path)
@@ -196,7 +196,7 @@ class CLI(LightningCLI):
     before_validate = before_test = before_predict = check_checkpoint
 
     def before_fit(self) -> None:
-        """See that a checkpoint fits, then drop from the record what came after it."""
+        """Check the checkpoint, then drop the rows of the metrics that were written after it."""
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if ckpt_path:
@@ -205,24 +205,24 @@ class CLI(LightningCLI):
                 drop_rows_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
 
     def instantiate_classes(self) -> None:
-        """Build model, data and callbacks; a value that one of them refuses becomes one line.
+        """Build model, data and callbacks; an error becomes one line.
 
         Raises:
-            UsageError: with what the constructor said.
+            UsageError: with the message of the constructor.
         """
         file = self.command.run_config
         with refusals(), guarded(self.typed, str(file)) if file else contextlib.nullcontext():
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add what only the command line needs."""
+        """Add the callback that writes predictions."""
         trainer = super().instantiate_trainer(**kwargs)
         if self.command.subcommand == "predict":
             trainer.callbacks.append(Predictions())  # type: ignore[attr-defined]
         return trainer
 
     def after_fit(self) -> None:
-        """Measure the end, unless that was just done; then draw and print the report."""
+        """Evaluate the last iteration unless that was done; then write and print the report."""
         measured = next(c for c in self.trainer.callbacks if isinstance(c, Evaluation)).measured_at  # type: ignore[attr-defined]
         if measured != self.trainer.global_step:
             self.trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
@@ -231,13 +231,13 @@ class CLI(LightningCLI):
 
 
 def wandb_id(run: Path) -> str | None:
-    """Under which name wandb knows a run, as its config says; None if it is not there."""
+    """The id of a run in wandb, from its config; None if it has none."""
     path = run / CONFIG
     config = read_mapping(path) if path.is_file() else {}
     loggers = subsection(config, "trainer").get("logger") or []
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         found = subsection(logger, "init_args").get("id") if isinstance(logger, dict) else None
-        # it becomes part of a folder's name
+        # the id becomes part of a folder's name
         if found and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(found)):
             return str(found)
     return None
@@ -254,8 +254,8 @@ def is_multi_process(devices: int | str | list[int], num_nodes: int) -> bool:
 
 def run(command: Command) -> None:
     """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
-    given = os.environ.get(VARIABLE)
-    # the sampler knows where it was from the iterations made, and Lightning cannot know that
+    already_set = os.environ.get(VARIABLE)
+    # the sampler finds its position from the number of iterations, which Lightning cannot know
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
     try:
         CLI(command)
@@ -266,9 +266,9 @@ def run(command: Command) -> None:
         sys.exit(128 + signal.SIGTERM)
     finally:
         if wandb.run is not None:
-            # Lightning leaves it open, and the next run in this process would write into it
+            # Lightning leaves the run open, and the next one in this process would write to it
             wandb.finish()
         folder = os.environ.get(VARIABLE)
-        if folder and not given:
+        if folder and not already_set:
             with contextlib.suppress(OSError):
-                Path(folder).rmdir()  # if nothing came of it
+                Path(folder).rmdir()  # only if it is empty

@@ -1,8 +1,9 @@
-"""From what a person types to the options of Lightning's command line. Imports nothing heavy.
+"""Translating a command line into the options of LightningCLI. Imports nothing heavy.
 
 ``model=dlsgan trainer.max_steps=300`` becomes ``--config configs/model/dlsgan.yaml
---trainer.max_steps=300``. Whatever names, files and the source of constructors can tell is checked
-here, in a fraction of a second, before torch is imported.
+--trainer.max_steps=300``. Names, files and options are checked here against the
+config files and the source of the constructors, in a fraction of a second, before torch is
+imported.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
 from lightning_gans.safe_yaml import read_mapping, subsection
 from lightning_gans.signatures import signature
 
-# what each command is called by Lightning
+# the LightningCLI subcommand of each command
 COMMANDS = {
     "train": "fit",
     "fit": "fit",
@@ -33,7 +34,7 @@ COMMANDS = {
     "test": "test",
     "predict": "predict",
 }
-# what each group of config files sets, in the order in which the files apply
+# the section that each group of config files sets, in the order in which the files apply
 GROUPS = {
     "model": "model",
     "data": "data",
@@ -41,11 +42,11 @@ GROUPS = {
     "logger": "trainer.logger",
     "experiment": None,
 }
-# the file of a group that applies unless another is named
+# the default file of a group
 DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
-# always applied first: what it says is what every run starts from
+# the group whose default file always applies first
 BASE = "trainer"
-# what people call a thing, and where it is
+# accepted synonyms of options
 SYNONYMS = {
     "optimizer": "model.optimizer",
     "discriminator_optimizer": "model.discriminator_optimizer",
@@ -55,14 +56,14 @@ SYNONYMS = {
 
 @dataclass(frozen=True)
 class TopLevelOptions:
-    """The options without a dot: those of a run as a whole.
+    """The options without a dot, which apply to a run as a whole.
 
     Attributes:
-        seed_everything: of all that is drawn; true draws one.
-        ckpt_path: a run's folder, a checkpoint, ``last`` or ``best``: go on from there.
+        seed_everything: the seed of all random numbers; true draws one.
+        ckpt_path: a run's folder, a checkpoint, ``last`` or ``best``, to resume from.
         verbose: whether validate and test print their results.
-        weights_only: true; checkpoints are only ever read as data.
-        return_predictions: whether predict keeps its results in memory, too.
+        weights_only: always true; checkpoints are only read as data.
+        return_predictions: whether predict also keeps its results in memory.
     """
 
     seed_everything: int | bool = 0
@@ -74,14 +75,14 @@ class TopLevelOptions:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, understood.
+    """A parsed command line.
 
     Attributes:
         subcommand: one of ``fit``, ``validate``, ``test``, ``predict``.
-        options: what Lightning's command line is given after the subcommand.
+        options: the arguments of LightningCLI after the subcommand.
         names: of the model and the data, for the run's folder.
-        run_config: of the config files in ``options``, the run's own, which a stranger may have
-            written; None if no run is resumed.
+        run_config: the config file in ``options`` that belongs to the resumed run and may be
+            untrusted; None if no run is resumed.
     """
 
     subcommand: str
@@ -95,11 +96,11 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
 
     Args:
         command: one of ``COMMANDS``.
-        argv: what was typed after it.
+        argv: the arguments after it.
         groups: of config files.
 
     Raises:
-        UsageError: for a group, name, option or file that does not exist, with what does.
+        UsageError: for an unknown group, name, option or file, with the known ones.
     """
     subcommand = COMMANDS[command]
     names: dict[str, str] = {}
@@ -113,7 +114,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         elif value is None:
             raise UsageError(
                 f"expected group=name, key=value or --key=value, got '{key}'"
-                f"{suggestion(key, COMMANDS)}; commands come first"
+                f"{suggestion(key, COMMANDS)}; the command comes first"
             )
         elif key in ("--config", "-c"):
             files.append(existing_config(value))
@@ -130,13 +131,13 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     check_seed(settings)
     check_experiment(names, groups)
     if "model" in names and (both := [file for file in files if "model" in read_config(file)]):
-        raise UsageError(f"{both[0]} says which model it trains; leave model={names['model']} out")
+        raise UsageError(f"{both[0]} sets the model; leave out model={names['model']}")
     called = {**run_names(files, names, groups), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
     settings_typed = settings
     settings, run = resume(settings, called, subcommand)
     if run is not None and not any("model" in read_config(file) for file in files):
-        # the run says what its model, data and all else were; what is typed is laid on top
+        # the run's config applies first; typed options override it
         by_kind = {"model", "data"} if chooses_run(settings_typed) else set()
         typed = {group: name for group, name in names.items() if group not in by_kind}
         called = {"model": run.parent.parent.name, "data": run.parent.name, **typed}
@@ -149,14 +150,14 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
     settings = name_networks(settings, content) + name_optimizer(settings, content) + settings
-    # a part is named before its own options are set
+    # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
     options = [f"--config={file}" for file in in_order(chosen, files, names, groups)] + settings
     return Command(subcommand, tuple(options), called, config)
 
 
 def is_option(key: str) -> bool:
-    """Whether a key may be an option of Lightning's command line, as far as its form tells."""
+    """Whether a key has the form of an option of LightningCLI."""
     known = (*TopLevelOptions.__annotations__, *GROUPS, *SYNONYMS)
     return not key.startswith("-") and ("." in key or key in known)
 
@@ -175,8 +176,8 @@ def full_option_name(key: str) -> str:
     head, dot, rest = key.partition(".")
     if head == "logger" and dot:
         raise UsageError(
-            f"there is no option '{key}'; what a logger is told stands in its file: copy one of "
-            "configs/logger and name it, logger=path/to/mine.yaml"
+            f"there is no option '{key}'; a logger is configured in its file: copy one of "
+            "configs/logger and name it with logger=path/to/mine.yaml"
         )
     return f"{SYNONYMS[head]}{dot}{rest}" if head in SYNONYMS else key
 
@@ -184,7 +185,7 @@ def full_option_name(key: str) -> str:
 def unknown_option(
     key: str, names: Mapping[str, str], files: Iterable[Path], groups: Groups
 ) -> UsageError:
-    """What to say of a word that is no option: the group or option that it may stand for."""
+    """The error for an unknown option, with the group or option that was probably meant."""
     undotted = [*GROUPS, *TopLevelOptions.__annotations__, "trust"]
     chosen = [groups.find(g, n) for g, n in {**DEFAULTS, **names}.items()]
     dotted = list(dict.fromkeys(options_of([*chosen, *files])))
@@ -197,74 +198,73 @@ def unknown_option(
 
 
 def options_of(files: Iterable[Path]) -> Iterator[str]:
-    """The dotted options of what config files name, read from the source of its classes."""
+    """The dotted options of the classes in config files, read from their source."""
     for file in files:
         for section, content in read_config(file).items():
             yield from options_below(section, content)
 
 
 def options_below(key: str, content: Any) -> Iterator[str]:
-    """The dotted options at and below a place in a config."""
+    """The dotted options at and below a key of a config."""
     if isinstance(content, str):
         content = {"class_path": content}
     if not isinstance(content, dict):
         return
     path = content.get("class_path")
-    short = next((s for s, full in SYNONYMS.items() if full == key), key)
+    prefix = next((s for s, full in SYNONYMS.items() if full == key), key)
     if isinstance(path, str) and "." in path:
         module, _, name = path.rpartition(".")
-        made = signature(module, name)
-        for parameter in made.parameters if made else ():
-            yield f"{short}.{parameter}"
+        found = signature(module, name)
+        for parameter in found.parameters if found else ():
+            yield f"{prefix}.{parameter}"
         content = content.get("init_args") or {}
     for name, value in content.items():
-        yield f"{short}.{name}"
+        yield f"{prefix}.{name}"
         yield from options_below(f"{key}.{name}", value)
 
 
 def check_seed(settings: Iterable[str]) -> None:
-    """Refuse a seed that is none: without one, nothing could be repeated."""
+    """Refuse an invalid seed: without one, a run cannot be repeated."""
     for option in settings:
         key, _, value = option.partition("=")
         if key == "--seed_everything" and not (value.isdigit() or value in ("true", "True")):
             raise UsageError(
-                f"seed_everything={value}: expected a whole number from 0 on, or true to draw one"
+                f"seed_everything={value}: expected a whole number ≥ 0, or true to draw one"
             )
 
 
 def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
-    """Refuse a model together with an experiment that says which model it trains."""
+    """Refuse a model together with an experiment that sets the model."""
     if "experiment" in names and "model" in names:
         experiment = groups.find("experiment", names["experiment"])
         if "model" in read_config(experiment):
             raise UsageError(
-                f"experiment={names['experiment']} says which model it trains; leave "
-                f"model={names['model']} out"
+                f"experiment={names['experiment']} sets the model; leave out model={names['model']}"
             )
 
 
 def resume(
     settings: list[str], names: Mapping[str, str], subcommand: str
 ) -> tuple[list[str], Path | None]:
-    """The settings with the checkpoint's own path, and the folder of its run if that applies.
+    """The settings with the path of the checkpoint, and its run's folder if that config applies.
 
-    ``last`` and ``best`` are looked for among the runs of the same model and data; a run's folder
-    means its newest checkpoint. A SLURM job that was requeued resumes where it was.
+    ``last`` and ``best`` are searched among the runs of the same model and data; a run's folder
+    means its newest checkpoint. A requeued SLURM job resumes from its newest checkpoint.
     """
-    given = [s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")]
-    if not given:
-        waiting = requeued(names) if subcommand == "fit" else None
-        if waiting is not None:  # the command line is the whole one that began the run
-            return [*settings, f"--ckpt_path={waiting}"], None
-    if not given or given[-1] == "null":
+    typed = [s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")]
+    if not typed:
+        checkpoint = requeued(names) if subcommand == "fit" else None
+        if checkpoint is not None:  # the job repeats the full command line that started the run
+            return [*settings, f"--ckpt_path={checkpoint}"], None
+    if not typed or typed[-1] == "null":
         return settings, None
-    ckpt_path = given[-1]
+    ckpt_path = typed[-1]
     by_kind = ckpt_path in ("last", "best")
     path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))
     settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
     run = path.parent.parent
-    ours = by_kind or "model" not in names
-    return settings, run if ours and (run / CONFIG).is_file() else None
+    applies = by_kind or "model" not in names
+    return settings, run if applies and (run / CONFIG).is_file() else None
 
 
 def choose_files(
@@ -276,16 +276,16 @@ def choose_files(
 ) -> list[Path]:
     """The config files of all groups, named or by default, in the order in which they apply.
 
-    An experiment applies last, so that it can depart from what other files say.
+    An experiment applies last, so that it can override other files.
 
     Raises:
         UsageError: if no model is named.
     """
     named = {group: groups.find(group, name) for group, name in names.items()}
-    given = [*files, *(path for group, path in named.items() if group != "data")]
-    present = {place for file in given for place in sections_of(file)}
+    typed = [*files, *(path for group, path in named.items() if group != "data")]
+    present = {section for file in typed for section in sections_of(file)}
     if "data" in named:
-        # what it says of the model is which networks suit it, not which model
+        # its section on the model sets networks that suit the data, not the model
         present |= sections_of(named["data"]) - {"model"}
     present |= {s[2:].partition("=")[0] for s in settings}
     if need_model and "model" not in present:
@@ -304,8 +304,8 @@ def in_order(
 ) -> list[Path]:
     """All config files in the order in which they apply: groups, the experiment, ``--config``.
 
-    A group that was named applies once more after them if one of them sets the same section: what
-    a person typed is never ignored.
+    A named group applies again after them if one of them sets the same section, so that typed
+    options are never ignored.
     """
     later = [
         *files,
@@ -327,12 +327,12 @@ def sections_of(file: Path) -> set[str]:
 
 
 def read_config(file: Path) -> dict[str, Any]:
-    """The content of a config file that the person named."""
+    """The content of a config file that the user named."""
     return read_mapping(file, aliases=True)
 
 
 def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which networks ``model.generator.channels=32`` means if none are named: the standard."""
+    """Options that set the default networks for ``model.generator.channels=32`` without a class."""
     points = any("Gaussians" in str(found.get("data")) for found in content)
     named = []
     for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
@@ -346,7 +346,7 @@ def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]])
 
 
 def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which class ``discriminator_optimizer.lr=0.1`` means if none is named: the generator's."""
+    """An option that sets the class for ``discriminator_optimizer.lr=0.1``: the generator's."""
     key = "--model.discriminator_optimizer"
     models = [subsection(subsection(found, "model"), "init_args") for found in content]
     named = any(s.startswith(f"{key}=") for s in settings) or any(
@@ -359,16 +359,16 @@ def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]
 
 
 def run_names(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
-    """What to call the model and the data that files set without being named for it."""
-    found = {"data": DEFAULTS["data"]}
-    whole = list(files)
+    """The names of the model and the data that config files set, for the run's folder."""
+    called = {"data": DEFAULTS["data"]}
+    all_files = list(files)
     if "experiment" in names:
-        whole.insert(0, groups.find("experiment", names["experiment"]))
-    for file in whole:
+        all_files.insert(0, groups.find("experiment", names["experiment"]))
+    for file in all_files:
         for group in ("model", "data"):
             if group in read_config(file):
-                found[group] = file.stem
-    return found
+                called[group] = file.stem
+    return called
 
 
 def usage(groups: Groups) -> str:
@@ -382,7 +382,7 @@ def usage(groups: Groups) -> str:
         "  lightning-gans train model=dlsgan ckpt_path=last        resume the newest run",
         "  lightning-gans test ckpt_path=runs/.../last-step=20000.ckpt",
         "",
-        "groups (files in ./configs or in the package; a path to a YAML file will do too):",
+        "groups (files in ./configs or in the package; or the path of a YAML file):",
     ]
     for group in GROUPS:
         default = f"  [{DEFAULTS[group]}]" if group in DEFAULTS else ""
@@ -392,6 +392,6 @@ def usage(groups: Groups) -> str:
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
         "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
         "trust=my.module lets a checkpoint or a run's config name classes of that module",
-        "--print_config prints the merged config; train --trainer.help and its like list the rest",
+        "--print_config prints the merged config; --trainer.help lists all options of the trainer",
     ]
     return "\n".join(lines)

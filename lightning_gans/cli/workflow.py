@@ -1,8 +1,8 @@
-"""Commands that are functions: their options, ranges, choices and help are the signature's.
+"""Commands that are functions: options, ranges, choices and help come from the signature.
 
 A command ``ood score`` is the function ``ood_score`` of the module of that name in ``workflows``.
-What is typed is checked against its source first, which takes a fraction of a second; only then is
-it imported and called.
+The command line is first checked against its source, which takes a fraction of a second; then the
+function is imported and called.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from lightning_gans.workflows.outcome import Outcome
 
-# what people call an option, and what it is called
+# accepted synonyms of options
 SYNONYMS = {
     "ckpt_path": "ckpt",
     "regulariser": "regularizer",
@@ -48,12 +48,12 @@ SYNONYMS = {
 
 @dataclass
 class Request:
-    """What was typed, understood.
+    """A parsed command line.
 
     Attributes:
         presets: files of options, in order.
         sections: for each parameter that a config file sets, its content as JSON.
-        values: for each option, dotted or not, what was typed last; all, where many are taken.
+        values: for each option, dotted or not, the last typed value, or all if it is repeatable.
         switches: options without a value.
     """
 
@@ -68,9 +68,9 @@ def workflows() -> dict[str, Signature]:
     found = {}
     outcomes = ["Outcome", *subclasses("lightning_gans.workflows.outcome", "Outcome")]
     for file in sorted((PACKAGE / "workflows").glob("*.py")):
-        made = signature(f"lightning_gans.workflows.{file.stem}", file.stem)
-        if made is not None and made.returns in outcomes:
-            found[file.stem.replace("_", " ")] = made
+        workflow = signature(f"lightning_gans.workflows.{file.stem}", file.stem)
+        if workflow is not None and workflow.returns in outcomes:
+            found[file.stem.replace("_", " ")] = workflow
     return found
 
 
@@ -79,14 +79,14 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
 
     Args:
         command: one of :func:`workflows`.
-        argv: what was typed after it.
+        argv: the arguments after it.
         groups: of config files.
 
     Returns:
         The exit status.
 
     Raises:
-        UsageError: for a name, option, file or value that there is not, with what there is.
+        UsageError: for an unknown name, option, file or value, with the known ones.
         UserError: for what cannot be done, in one line.
     """
     known = workflows()[command]
@@ -109,26 +109,26 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
 def parse_request(
     argv: Sequence[str], parameters: Mapping[str, Parameter], groups: Groups
 ) -> Request:
-    """Take a command line apart; whatever names and files can tell is checked.
+    """Parse a command line; check its names and files.
 
     Raises:
-        UsageError: for a name, option or file that there is not, with what there is.
+        UsageError: for an unknown name, option or file, with the known ones.
     """
     request = Request()
-    for word, value in split_key_values(argv):
-        if word.partition("=")[0] in SWITCHES:
-            request.switches.append(word)
+    for argument, value in split_key_values(argv):
+        if argument.partition("=")[0] in SWITCHES:
+            request.switches.append(argument)
             continue
-        key, given = (word.removeprefix("--"), value)
-        if given is None:
-            # a word alone is what the command is about: its first parameter
-            key, given = next(iter(parameters)), word
+        key, typed = (argument.removeprefix("--"), value)
+        if typed is None:
+            # an argument without a key is the value of the first parameter
+            key, typed = next(iter(parameters)), argument
         key = synonym(key, parameters)
         head, dot, _ = key.partition(".")
         if key == "config":
-            request.presets.append(groups.find("", f"{given}"))
+            request.presets.append(groups.find("", f"{typed}"))
         elif head in groups and not dot:
-            file = groups.find(head, given)
+            file = groups.find(head, typed)
             if head not in parameters:
                 request.presets.append(file)
                 continue
@@ -138,30 +138,29 @@ def parse_request(
             request.sections[head] = json.dumps(section)
         elif head not in parameters:
             raise unknown_option(key, parameters, groups)
-        elif parameters[head].many:
-            request.values.setdefault(key, []).append(given)
+        elif parameters[head].repeatable:
+            request.values.setdefault(key, []).append(typed)
         else:
-            request.values[key] = [given if dot else class_path_value(parameters[head], given)]
-    check_parts(request, parameters)
+            request.values[key] = [typed if dot else class_path_value(parameters[head], typed)]
     if "data_changes" in parameters and "data" not in request.sections:
-        # dotted keys are of the run's own data if no others are named
+        # without data=, dotted keys change the data of the run
         request.values = {data_change_key(k): v for k, v in request.values.items()}
+    check_parts(request, parameters)
     return request
 
 
 def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:
-    """Refuse the option of a part that is not named, such as ``regularizer.draws`` of none.
+    """Refuse options of a class that is not named, such as ``regularizer.draws`` alone.
 
     Raises:
-        UsageError: naming the parts that there are.
+        UsageError: with the classes that exist.
     """
     for key in request.values:
         head, dot, _ = key.partition(".")
-        there = choices(parameters[head])
-        if dot and there and head not in request.values and not request.presets:
-            raise UsageError(
-                f"{key}: of which {head}? Give {head}=NAME too, one of {', '.join(there)}"
-            )
+        known = choices(parameters[head])
+        named = head in request.values or head in request.sections or request.presets
+        if dot and known and not named:
+            raise UsageError(f"{key} needs {head}=NAME as well; NAME is one of {', '.join(known)}")
 
 
 def data_change_key(key: str) -> str:
@@ -170,17 +169,17 @@ def data_change_key(key: str) -> str:
 
 
 def synonym(key: str, parameters: Mapping[str, Parameter]) -> str:
-    """The option that a word means, if it is none itself."""
+    """The option that a key stands for; the key itself if it is not a synonym."""
     head, dot, rest = key.partition(".")
     found = SYNONYMS.get(key) or f"{SYNONYMS.get(head, head)}{dot}{rest}"
     return found if found.partition(".")[0] in parameters else key
 
 
 def class_path_value(parameter: Parameter, value: str) -> str:
-    """A value as jsonargparse takes it: the import path of a class that is named in short.
+    """A value as jsonargparse expects it: the name of a class becomes its import path.
 
     Raises:
-        UsageError: for the name of a class that there is not.
+        UsageError: for an unknown name, with the known ones.
     """
     classes = parameter.classes()
     if not classes or "." in value or value in parameter.choices:
@@ -192,20 +191,20 @@ def class_path_value(parameter: Parameter, value: str) -> str:
     by_class = {path.rpartition(".")[2]: path for path in classes.values()}
     if value in classes or value in by_class:
         return classes.get(value) or by_class[value]
-    there = choices(parameter)
+    known = choices(parameter)
     raise UsageError(
-        f"there is no {parameter.name} '{value}'{suggestion(value, there)}; "
-        f"there are {', '.join(there)}"
+        f"there is no {parameter.name} '{value}'{suggestion(value, known)}; "
+        f"there are {', '.join(known)}"
     )
 
 
 def choices(parameter: Parameter) -> list[str]:
-    """The words that an option takes, if they can be listed."""
+    """The names that an option accepts, if they can be listed."""
     return list(dict.fromkeys([*parameter.classes(), *parameter.choices]))
 
 
 def unknown_option(key: str, parameters: Mapping[str, Parameter], groups: Groups) -> UsageError:
-    """What to say of an option that does not exist."""
+    """The error for an option that does not exist."""
     known = list(dict.fromkeys([*parameters, "trust"]))
     return UsageError(
         f"there is no option '{key}'{suggestion(key, known)}; options are {', '.join(known)}, and "
@@ -214,10 +213,10 @@ def unknown_option(key: str, parameters: Mapping[str, Parameter], groups: Groups
 
 
 def call(command: str, known: Signature, request: Request) -> int:
-    """Import the workflow, make its arguments and call it.
+    """Import the workflow, build its arguments and call it.
 
     Raises:
-        UsageError: for a value that is refused.
+        UsageError: for an invalid value.
     """
     from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415  (heavy)
     from lightning_gans.compat import option_names  # noqa: PLC0415
@@ -233,8 +232,8 @@ def call(command: str, known: Signature, request: Request) -> int:
         print(parser.dump(settings, skip_unset=False))
         return 0
     with refusals():
-        made = parser.instantiate_classes(settings)
-    arguments = {key: made[key] for key in known.parameters}
+        built = parser.instantiate_classes(settings)
+    arguments = {key: built[key] for key in known.parameters}
     with keep_settings(parser.dump(settings, skip_unset=False)):
         outcome: Outcome = function(**arguments)
     if str(outcome):
@@ -244,7 +243,7 @@ def call(command: str, known: Signature, request: Request) -> int:
 
 def make_parser(command: str, function: Callable[..., Outcome]) -> ArgumentParser:
     """The parser of jsonargparse for a workflow's signature."""
-    from jsonargparse import ArgumentParser  # noqa: PLC0415  (after the words)
+    from jsonargparse import ArgumentParser  # noqa: PLC0415  (heavy)
 
     parser = ArgumentParser(prog=command, exit_on_error=False)
     parser.add_argument("--config", action="config")
@@ -253,15 +252,15 @@ def make_parser(command: str, function: Callable[..., Outcome]) -> ArgumentParse
 
 
 def parser_arguments(request: Request, parameters: Mapping[str, Parameter]) -> Iterator[str]:
-    """What jsonargparse is given: presets, then whole parts, then what is set in them."""
+    """The arguments of jsonargparse: presets, then whole sections, then values inside them."""
     for file in request.presets:
         yield f"--config={file}"
     for name, section in request.sections.items():
         yield f"--{name}={section}"
     for key in sorted(request.values, key=lambda key: "." in key):
-        found = request.values[key]
-        many = "." not in key and parameters[key].many
-        yield f"--{key}={json.dumps(found) if many else found[-1]}"
+        values = request.values[key]
+        repeatable = "." not in key and parameters[key].repeatable
+        yield f"--{key}={json.dumps(values) if repeatable else values[-1]}"
 
 
 def usage(command: str, known: Signature, groups: Groups) -> str:
@@ -273,16 +272,16 @@ def usage(command: str, known: Signature, groups: Groups) -> str:
     lines.append("")
     for name, parameter in known.parameters.items():
         text = [parameter.text]
-        there = groups.names(name) if name in groups else choices(parameter)
-        if there:
-            text.append(f"One of {', '.join(there)}.")
+        accepted = groups.names(name) if name in groups else choices(parameter)
+        if accepted:
+            text.append(f"One of {', '.join(accepted)}.")
         elif parameter.range is not None:
             text.append(f"A {parameter.range}.")
         default = (parameter.default or "").strip("'").replace("None", "")
         lines += option_help(f"{name}={default}", " ".join(text))
     for group in presets(known.parameters, groups):
         lines += option_help(f"{group}=", f"a file of settings: {groups.listing(group)}.")
-    lines += option_help("trust=", "modules of your own whose classes a checkpoint may name.")
+    lines += option_help("trust=", "your own modules whose classes a checkpoint may name.")
     return "\n".join(lines)
 
 
@@ -297,7 +296,7 @@ def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
 
 
 def option_help(head: str, text: str) -> list[str]:
-    """The lines of help on one option."""
+    """The lines of help for one option."""
     lines = textwrap.wrap(text, 66)
     head = f"  {head}"
     if len(head) > 28:

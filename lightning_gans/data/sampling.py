@@ -11,28 +11,27 @@ from torch.utils.data import Dataset, DistributedSampler
 
 
 class EpochShuffle(DistributedSampler[int]):
-    """Every index once an epoch, in an order that depends only on (seed, epoch).
+    """Each index once per epoch, in an order that depends only on (seed, epoch).
 
-    No other random stream is used, so that the number of latents drawn does not change the order of
-    the images. In training, the position follows from the number of iterations, and nothing has to
-    be saved: a run that stopped anywhere, even within an epoch, resumes with the images that it
-    would have seen.
+    No other random generator is used, so the number of drawn latents does not change the order of
+    the images. In training, the position follows from the number of iterations and is not saved: a
+    run that stops at any point of an epoch resumes with the next images.
 
-    Processes share the batches of one order: together they see what one process with their total
-    batch size would see. A last, partial batch is dropped.
+    Processes share the batches of one order: their shares add up to the batch of one process with
+    the total batch size. A last, partial batch is dropped.
 
-    It is a DistributedSampler because Lightning would otherwise replace it by its own, which
+    It is a DistributedSampler because Lightning would replace any other sampler by its own, which
     shuffles again and repeats images to make the shares equal.
 
     Args:
-        length: how many indices, at least 0.
-        seed: which sequence of orders, at least 0.
-        batch_size: indices in an iteration, of all processes together; a positive multiple of
+        length: the number of indices, at least 0.
+        seed: selects the sequence of orders, at least 0.
+        batch_size: indices per iteration, summed over all processes; a positive multiple of
             ``processes``.
         iterations: returns the number of iterations so far. None, or 0 iterations, starts the epoch
             that was set with ``set_epoch``.
         rank: of this process.
-        processes: how many there are.
+        processes: the number of processes.
     """
 
     def __init__(
@@ -61,28 +60,28 @@ class EpochShuffle(DistributedSampler[int]):
         return self.length // self.batch_size * (self.batch_size // self.num_replicas)
 
     def __iter__(self) -> Iterator[int]:
-        made = self.iterations() if self.iterations is not None else 0
-        epoch, seen = divmod(made, max(1, self.length // self.batch_size))
-        if not made:
+        done = self.iterations() if self.iterations is not None else 0
+        epoch, seen = divmod(done, max(1, self.length // self.batch_size))
+        if not done:
             epoch = self.epoch
         # with their sum, epoch 1 of seed 0 would equal epoch 0 of seed 1
         mixed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
         order = torch.randperm(self.length, generator=generator).tolist()
-        whole = order[seen * self.batch_size : self.length // self.batch_size * self.batch_size]
-        yield from whole[self.rank :: self.num_replicas]
+        remaining = order[seen * self.batch_size : self.length // self.batch_size * self.batch_size]
+        yield from remaining[self.rank :: self.num_replicas]
 
 
 class Share(DistributedSampler[int]):
-    """Every ``processes``-th index, in order; all processes together see each index exactly once.
+    """Every ``processes``-th index, in order; each index belongs to exactly one process.
 
-    Stock samplers repeat indices to make the shares equal, so that two processes would measure 14
-    images where there are 13.
+    Stock samplers repeat indices to make the shares equal: with 13 images, two processes would
+    evaluate 14.
 
     Args:
-        length: how many indices.
+        length: the number of indices.
         rank: of this process.
-        processes: how many there are.
+        processes: the number of processes.
     """
 
     def __init__(self, length: int, rank: int = 0, processes: int = 1) -> None:

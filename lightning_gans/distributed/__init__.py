@@ -1,4 +1,4 @@
-"""Processes that train together: what they tell each other, and when."""
+"""Data-parallel training: collective operations, and the strategy that uses them."""
 
 from lightning_gans.distributed.strategy import GANDDP
 

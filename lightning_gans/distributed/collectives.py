@@ -1,6 +1,6 @@
-"""Collective operations of the processes that train together; a single process needs none.
+"""Collective operations over the processes of a run; in a single process they do nothing.
 
-Every function here is called by all processes at the same point, or by none.
+All processes must call a function at the same point, or none.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class ProcessLost(UserError, RuntimeError):
-    """Another process of the run ended, or did not answer in time."""
+    """Another process of the run ended, or did not respond in time."""
 
 
 @contextmanager
 def translated_peer_errors() -> Iterator[None]:
-    """Raise an error of one line if another process does not answer.
+    """Turn the error of a failed collective operation into one line.
 
     Raises:
-        ProcessLost: if so.
+        ProcessLost: if another process does not respond.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def translated_peer_errors() -> Iterator[None]:
         # "[/path/of/source.cc:561] Connection closed by peer [...]. This is typically ..."
         reason = re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
         raise ProcessLost(
-            f"another process of this run ended, or did not answer in time ({reason}); see its "
+            f"another process of this run ended, or did not respond in time ({reason}); see its "
             "last message for the cause; ckpt_path=last resumes from the last checkpoint"
         ) from error
 
@@ -46,7 +46,7 @@ def _reduce(tensor: Tensor, op: distributed.ReduceOp.RedOpType = distributed.Red
 
 
 def is_distributed() -> bool:
-    """Whether several processes train together."""
+    """Whether the run has several processes."""
     return (
         distributed.is_available()
         and distributed.is_initialized()
@@ -63,13 +63,13 @@ def global_mean(values: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over processes. Every process's loss depends on it, so its gradient is a sum too."""
+    """A sum over processes. All processes' losses depend on it, so its gradient is a sum too."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, value: Tensor) -> Tensor:
-        found = value.clone(memory_format=torch.contiguous_format)
-        _reduce(found)
-        return found
+        total = value.clone(memory_format=torch.contiguous_format)
+        _reduce(total)
+        return total
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
@@ -77,14 +77,14 @@ class _Sum(torch.autograd.Function):
 
 
 def global_sum(value: Tensor) -> Tensor:
-    """The sum of a tensor over all processes; can be differentiated, and more than once.
+    """The sum of a tensor over all processes; can be differentiated repeatedly.
 
-    Its gradient is that of the sum of all processes' losses, which all have to be differentiated.
+    Its gradient is that of the sum of all processes' losses, so all processes must differentiate.
     """
     if not is_distributed():
         return value
-    found: Tensor = _Sum.apply(value)
-    return found
+    total: Tensor = _Sum.apply(value)
+    return total
 
 
 def any_rank(flag: bool, device: torch.device | str = "cpu") -> bool:
@@ -96,9 +96,9 @@ def all_reduce_max(values: Sequence[float], device: torch.device | str = "cpu") 
     """The maximum of each value over processes; ``device`` is one that the backend supports."""
     if not is_distributed():
         return list(values)
-    found = torch.tensor(values, dtype=torch.float32, device=device)
-    _reduce(found, distributed.ReduceOp.MAX)
-    maxima: list[float] = found.tolist()
+    reduced = torch.tensor(values, dtype=torch.float32, device=device)
+    _reduce(reduced, distributed.ReduceOp.MAX)
+    maxima: list[float] = reduced.tolist()
     return maxima
 
 
@@ -106,19 +106,19 @@ def all_gather_object(value: T) -> list[T]:
     """The values of all processes, in the order of their ranks; ``value`` must be picklable."""
     if not is_distributed():
         return [value]
-    found: list[T | None] = [None] * distributed.get_world_size()
+    gathered: list[T | None] = [None] * distributed.get_world_size()
     with translated_peer_errors():
-        distributed.all_gather_object(found, value)
-    return [item for item in found if item is not None]
+        distributed.all_gather_object(gathered, value)
+    return [item for item in gathered if item is not None]
 
 
 @torch.no_grad()
 def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None:
     """Replace each gradient by its mean over all processes.
 
-    A parameter that has a gradient in some process has one in all of them afterwards, as if it had
-    been zero in the others; one without a gradient in any process keeps none. If every process has
-    the same number of rows, means over rows get the gradients of one process with all rows.
+    A missing gradient counts as zero if another process has one; a parameter without a gradient in
+    any process keeps none. If every process has the same number of rows, the gradient of a mean
+    over rows is that of one process with all rows.
 
     Args:
         parameters: the same, in the same order, in all processes.

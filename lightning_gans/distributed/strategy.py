@@ -1,7 +1,7 @@
-"""How several processes train one model whose players each have an optimiser.
+"""Data-parallel training of a model whose players each have an optimiser.
 
-The processes are started and joined by Lightning (itself, ``torchrun`` or SLURM) and talk through
-``torch.distributed``. What is ours is when they talk.
+Lightning, ``torchrun`` or SLURM starts the processes, and Lightning connects them through
+``torch.distributed``. The strategy decides when they communicate.
 """
 
 from __future__ import annotations
@@ -35,23 +35,22 @@ class GANDDP(DDPStrategy):
     """Data-parallel training of games: ``trainer.strategy=gan_ddp``.
 
     Before each step of an optimiser, the gradients of its own parameters are averaged over all
-    processes; nothing else is, for the other players' gradients are not wanted. There is no
-    wrapper around the model, so that a turn may run networks as often and in whatever order it
-    likes, penalties with second derivatives included, and no graph is searched for parameters
-    that went unused (Lightning #20328, #18086).
+    processes; gradients of other players are left alone. The model is not wrapped, so a turn may
+    run its networks in any order and any number of times, including penalties with second
+    derivatives, and no search for unused parameters is needed (Lightning #20328, #18086).
 
-    Each process sees its own share of a batch, and losses are means over rows: training is that of
-    one process with the whole batch, but for what looks at the rows of a batch together. Buffers
-    that learn (v, P(C)) are updated with all rows. ``BatchStdLinear`` sees the share of its own
-    process, and so does batch norm unless ``trainer.sync_batchnorm`` is set.
+    Each process gets its share of a batch, and losses are means over rows. Training is therefore
+    equal to that of one process with the whole batch, except for layers that depend on several
+    rows. Traced buffers (v, P(C)) are updated with all rows. ``BatchStdLinear`` depends on the rows
+    of its process only, and so does batch norm unless ``trainer.sync_batchnorm`` is set.
 
     Args:
-        bucket: megabytes of gradients that are sent at once; bounds what memory that takes.
-        check_every: iterations after which parameters and buffers are compared between the
-            processes, bit for bit; 0 never compares them. Batch norm's statistics are not
-            compared, for each process has its own.
-        minutes: after which a process that waits in vain for another gives up.
-        process_group_backend: ``nccl`` on GPUs and ``gloo`` on processors by default.
+        bucket: megabytes of gradients that are sent at once, which limits the memory for copies.
+        check_every: iterations between bitwise comparisons of parameters and buffers over the
+            processes; 0 disables them. Statistics of batch norm are not compared, because each
+            process has its own.
+        minutes: timeout of a process that waits for another.
+        process_group_backend: ``nccl`` on GPUs and ``gloo`` on the CPU by default.
     """
 
     strategy_name = "gan_ddp"
@@ -79,14 +78,14 @@ class GANDDP(DDPStrategy):
 
     @override
     def setup(self, trainer: Trainer) -> None:
-        """Let batch norm, where it is to see all rows, stand being differentiated twice."""
+        """Use a synchronised batch norm that can be differentiated twice."""
         if isinstance(self._layer_sync, TorchSyncBatchNorm):
             self._layer_sync = SyncBatchNorm()
         super().setup(trainer)
 
     @override
     def configure_ddp(self) -> None:
-        """Begin with the weights and buffers of the first process; wrap nothing."""
+        """Start from the weights and buffers of the first process, without wrapping the model."""
         assert self.lightning_module is not None
         broadcast_from_rank_zero(state_tensors(self.lightning_module))
         self.checked_at = self.lightning_module.global_step
@@ -102,8 +101,8 @@ class GANDDP(DDPStrategy):
         """Average the gradients of this optimiser's parameters over the processes, then step.
 
         Raises:
-            ProcessLost: if another process is not there.
-            ProcessesDiffer: if a comparison was due and found a difference.
+            ProcessLost: if another process does not respond.
+            ProcessesDiffer: if a comparison finds a difference.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._compare_processes()
@@ -113,20 +112,20 @@ class GANDDP(DDPStrategy):
     def _compare_processes(self) -> None:
         module = self.lightning_module
         assert module is not None
-        made = module.global_step
-        if not self.check_every or made - self.checked_at < self.check_every:
+        step = module.global_step
+        if not self.check_every or step - self.checked_at < self.check_every:
             return
-        self.checked_at = made
+        self.checked_at = step
         name = first_difference(compared_tensors(module))
         if name is not None:
             raise ProcessesDiffer(
-                f"after {made} iterations '{name}' is not the same in all processes; draw what "
-                "all share from lightning_gans.rng.stream with rank 0, and change weights "
-                "and buffers only by what is the same in all processes"
+                f"after {step} iterations '{name}' is not the same in all processes; draw shared "
+                "random numbers from lightning_gans.rng.stream with rank 0, and update weights "
+                "and buffers only with values that are the same in all processes"
             )
 
     def on_validation_start(self) -> None:
-        """Measure one model: batch norm's statistics of the first process replace the others'."""
+        """Use the batch norm statistics of the first process in all processes."""
         self._broadcast_batch_norm_statistics()
 
     def on_test_start(self) -> None:
@@ -145,20 +144,20 @@ class GANDDP(DDPStrategy):
 
 
 def state_tensors(module: nn.Module) -> Iterator[Tensor]:
-    """All that processes begin with in common."""
+    """The tensors that are the same in all processes at the start."""
     yield from module.parameters()
     yield from module.buffers()
 
 
 def compared_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """All that processes must have in common at any time, by name."""
+    """The tensors that must be the same in all processes at any time, by name."""
     yield from module.named_parameters()
     for prefix, part in module.named_modules():
         if not isinstance(part, _BatchNorm):
             yield from part.named_buffers(prefix, recurse=False)
 
 
-# by this the Trainer knows the name
+# makes the name known to the Trainer
 if GANDDP.strategy_name not in StrategyRegistry:
     StrategyRegistry.register(
         GANDDP.strategy_name, GANDDP, description="players with an optimiser each"

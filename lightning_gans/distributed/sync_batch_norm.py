@@ -1,6 +1,6 @@
 """Batch norm over the rows of all processes, also on the CPU and under gradient penalties.
 
-torch's own runs on GPUs only and cannot be differentiated twice, as R1 requires.
+The one in torch runs on GPUs only and cannot be differentiated twice, which R1 requires.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lightning_gans.distributed.collectives import global_sum
 class SyncBatchNorm(LayerSync):
     """Gives batch norm the statistics of all processes: ``trainer.sync_batchnorm=true``.
 
-    The layers are not replaced; only their forward pass in training is. All processes must
-    differentiate equally often, and in the same order.
+    The layers are kept; only their forward pass in training is replaced. All processes must
+    differentiate the same number of times, in the same order.
     """
 
     @override

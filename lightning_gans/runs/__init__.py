@@ -1,4 +1,4 @@
-"""A run's folder: where things lie in it, its checkpoints, its numbers, its report.
+"""A run's folder: its layout, checkpoints, metrics and report.
 
-Importing the room imports nothing heavy.
+Importing this package imports nothing heavy.
 """

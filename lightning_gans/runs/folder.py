@@ -1,4 +1,4 @@
-"""A run's folder: its checkpoints, and those it can resume from. Imports nothing heavy."""
+"""The checkpoints in a run's folder. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from lightning_gans.errors import UserError
 
-# of a run, the folder that holds its checkpoints
+# the folder of a run that holds its checkpoints
 FOLDER = "checkpoints"
-# and the one that holds its pictures
+# the folder of a run that holds its pictures
 PICTURES = "images"
 
 
 class CheckpointMissing(UserError, FileNotFoundError):
-    """There is no checkpoint where one should be."""
+    """No checkpoint was found at a path."""
 
 
 def find(path: Path) -> Path:
@@ -27,45 +27,45 @@ def find(path: Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        found = newest(path) or newest(path.parent)
-        if found:
-            return found
+        checkpoint = newest(path) or newest(path.parent)
+        if checkpoint:
+            return checkpoint
         failed = next(iter((path / FOLDER).glob("failed-step=*.ckpt")), None)
-        hint = f"; it failed, and left {failed}" if failed else ""
+        hint = f"; the run failed and left {failed}" if failed else ""
         raise CheckpointMissing(f"no checkpoint in the run's folder {path}{hint}")
-    raise CheckpointMissing(f"no checkpoint at {path}: there is no such file or folder")
+    raise CheckpointMissing(f"no checkpoint at {path}: the file or folder does not exist")
 
 
 def newest(run: Path, kind: str = "last") -> Path | None:
-    """The checkpoint of a kind in a run's folder with the most iterations, if there is a whole one.
+    """The intact checkpoint of a kind with the most iterations in a run's folder; None if none.
 
-    A file that is not whole is named in a warning, and the one before it is taken.
+    A warning names each damaged file, and the one before it is used.
     """
-    found = sorted((run / FOLDER).glob(f"{kind}-step=*.ckpt"), key=step_of, reverse=True)
-    for path in found:
-        wrong = damage(path)
-        if wrong is None:
+    paths = sorted((run / FOLDER).glob(f"{kind}-step=*.ckpt"), key=step_of, reverse=True)
+    for path in paths:
+        reason = damage(path)
+        if reason is None:
             return path
         warnings.warn(
-            f"{path} is damaged ({wrong}); the checkpoint before it is taken", stacklevel=2
+            f"{path} is damaged ({reason}); the checkpoint before it is used", stacklevel=2
         )
     return None
 
 
 def step_of(path: Path) -> int:
-    """The iterations a checkpoint's name tells."""
+    """The number of iterations in a checkpoint's name."""
     return int(path.stem.rpartition("=")[2])
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's file, by its own checksums; None if it is whole."""
+    """Why a checkpoint file is damaged, by its own checksums; None if it is intact."""
     try:
         with zipfile.ZipFile(path) as file:
-            # torch stores; what is compressed may unfold to any size
+            # torch does not compress; a compressed part could expand to any size
             if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
                 return "it has compressed parts"
             part = file.testzip()
-    # whatever a damaged file makes the reader stumble over
+    # a damaged file can raise anything
     except Exception as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None if part is None else f"the checksum of {part} is wrong"

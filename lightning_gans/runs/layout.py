@@ -1,4 +1,4 @@
-"""Where a run keeps what it makes: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>``.
+"""The folders of runs: ``runs/<model>/<data>/<time>/``, or ``slurm-<job>`` under SLURM.
 
 Imports nothing heavy.
 """
@@ -21,24 +21,24 @@ from lightning_gans.runs.folder import FOLDER, find, newest
 ROOT = "runs"
 CONFIG = "config.yaml"
 CHECKPOINTS = f"{FOLDER}/*.ckpt"
-# tells the folder to the processes that Lightning starts for other devices
+# passes the folder to the processes that Lightning starts for other devices
 VARIABLE = "LIGHTNING_GANS_RUN"
 
-# what the command line settled, which the folder of its results keeps
+# the resolved settings of a command, which are written to the folder of its results
 _settings: ContextVar[str | None] = ContextVar("settings", default=None)
 
 
 @contextmanager
 def run_scope() -> Iterator[None]:
-    """What holds for a whole run that a command line asked for.
+    """The scope of one run of a command.
 
-    What the system refuses becomes one line, and the run's folder is forgotten in the end: another
-    run in this process has one of its own.
+    An OSError becomes an error of one line. At the end the run's folder is reset, so that another
+    run in this process gets its own.
 
     Raises:
         UserError: with the message of an OSError.
     """
-    given = os.environ.get(VARIABLE)
+    already_set = os.environ.get(VARIABLE)
     try:
         yield
     except OSError as error:
@@ -46,13 +46,13 @@ def run_scope() -> Iterator[None]:
             raise
         raise UserError(" ".join(str(error).split())) from error
     finally:
-        if given is None:
+        if already_set is None:
             os.environ.pop(VARIABLE, None)
 
 
 @contextmanager
 def keep_settings(text: str) -> Iterator[None]:
-    """Let the folders of results that are made in the block keep ``config.yaml``, this text."""
+    """Write a text as ``config.yaml`` to the result folders that are made in the block."""
     token = _settings.set(text)
     try:
         yield
@@ -63,20 +63,20 @@ def keep_settings(text: str) -> Iterator[None]:
 def results_folder(
     names: Mapping[str, str], kind: str, out: str | None = None, new: str | None = None
 ) -> Path:
-    """A folder for the results of a command, with the settings that it was given.
+    """A folder for the results of a command, with its settings.
 
     Args:
         names: of the model and the data.
-        kind: of results, such as ``invert``; the end of the folder's name.
-        out: the folder itself, if the person chose one.
-        new: the name of a result; a folder that has it is refused, not overwritten.
+        kind: the kind of results, such as ``invert``; the end of the folder's name.
+        out: the folder itself, if the user chose one.
+        new: the name of a result file, which must not exist.
 
     Raises:
-        UserError: if the folder has such a result, such as an earlier one of the same SLURM job.
+        UserError: if the result file exists, for example from the same SLURM job.
     """
     folder = new_run(names, kind) if out is None else Path(out).expanduser()
     if new is not None and (folder / new).exists():
-        raise UserError(f"there is a {new} in {folder} already; give out=FOLDER, another one")
+        raise UserError(f"{folder} already has a {new}; choose another folder with out=FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     if (text := _settings.get()) is not None:
         (folder / CONFIG).write_text(text, encoding="utf-8")
@@ -84,11 +84,11 @@ def results_folder(
 
 
 def family_of(ckpt: str | Path, default: str) -> str:
-    """The model's name among the runs: the one that the run of a checkpoint has.
+    """The name of a checkpoint's model in the path of its run.
 
     Args:
         ckpt: a run's folder, or a checkpoint.
-        default: for a checkpoint that is in no folder of ``runs``.
+        default: the name for a checkpoint outside of ``runs``.
     """
     folders = find(Path(ckpt)).resolve().parents
     if len(folders) > 4 and folders[4].name == ROOT:
@@ -97,10 +97,10 @@ def family_of(ckpt: str | Path, default: str) -> str:
 
 
 def new_run(names: Mapping[str, str], subcommand: str) -> Path:
-    """A folder for a new run, the same in all processes of the run.
+    """A folder for a new run, the same in all of its processes.
 
-    Named by the time; under SLURM by the job and its step, which every node knows, and which stay
-    the same when the job is requeued.
+    It is named by the time; under SLURM by the job and its step, which all nodes know and which do
+    not change when the job is requeued.
     """
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE])
@@ -119,15 +119,15 @@ def timestamped_run(parent: Path, suffix: str) -> Path:
     """A new folder, named by the time."""
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     for run in numbered_names(parent / f"{moment}{suffix}"):
-        # made at once: another run may start in the same second
+        # created at once: another run may start in the same second
         with contextlib.suppress(FileExistsError):
             run.mkdir(parents=True)
             return run
-    raise AssertionError  # there is always one more name
+    raise AssertionError  # numbered_names never ends
 
 
 def shared_by_processes(make: Callable[[], Path]) -> Path:
-    """What the first process made, told to all others that ``torchrun`` started on any node."""
+    """A folder made by the first process, shared with all others that ``torchrun`` started."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return make()
     # imported here: it takes seconds
@@ -137,7 +137,7 @@ def shared_by_processes(make: Callable[[], Path]) -> Path:
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = TCPStore(host, port, is_master=False)
-    # processes that are started anew are a new run
+    # restarted processes are a new run
     key = f"lightning_gans/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     if os.environ["RANK"] == "0":
         run = make()
@@ -147,14 +147,14 @@ def shared_by_processes(make: Callable[[], Path]) -> Path:
 
 
 def numbered_names(run: Path) -> Iterator[Path]:
-    """A folder's name, and those to take if it is taken."""
+    """A folder's name, then numbered names in case it exists."""
     yield run
     for number in itertools.count(2):
         yield run.with_name(f"{run.name}_{number}")
 
 
 def job_name() -> str | None:
-    """A folder's name by SLURM's job and its step; None elsewhere."""
+    """The name of a run's folder under SLURM, from job and step; None elsewhere."""
     job, step = scheduler.job(), scheduler.step()
     if job is None:
         return None
@@ -162,9 +162,9 @@ def job_name() -> str | None:
 
 
 def requeued(names: Mapping[str, str]) -> Path | None:
-    """The checkpoint that a requeued SLURM job goes on from; None for the first start, or if none.
+    """The checkpoint from which a requeued SLURM job resumes; None if it starts from scratch.
 
-    Its command line is the one that began the run, without ``ckpt_path``.
+    The command line of the job does not change, and has no ``ckpt_path``.
     """
     job = job_name()
     if job is None or VARIABLE in os.environ:
@@ -175,7 +175,7 @@ def requeued(names: Mapping[str, str]) -> Path | None:
 
 
 def announce_run(run: Path) -> Path:
-    """Tell the run's folder to processes that this one starts."""
+    """Pass the run's folder to the processes that this one starts."""
     os.environ[VARIABLE] = str(run)
     return run
 
@@ -193,10 +193,10 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
     Raises:
         UsageError: if there is none.
     """
-    given = os.environ.get(VARIABLE)
+    current = os.environ.get(VARIABLE)
     runs = (
-        [Path(given)]
-        if given
+        [Path(current)]
+        if current
         else sorted(family(names).glob("*/"), key=last_checkpoint_time, reverse=True)
     )
     for run in runs:
@@ -204,7 +204,7 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
         if path is not None:
             return path
     raise UsageError(
-        f"ckpt_path={kind}: there is no run with a checkpoint in {given or family(names)}; "
+        f"ckpt_path={kind}: there is no run with a checkpoint in {current or family(names)}; "
         "leave ckpt_path out to start one"
     )
 

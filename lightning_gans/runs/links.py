@@ -1,4 +1,4 @@
-"""Links in a folder that is written to. Imports nothing heavy."""
+"""A check for symbolic links in a run's folder. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lightning_gans.errors import UserError
 
 
 class LinkLeadsOut(UserError, ValueError):
-    """Writing into a folder would change files elsewhere."""
+    """A link in a run's folder leads to a file outside of it."""
 
 
 def check_links(folder: Path) -> None:
-    """Refuse a run's folder with links that lead out of it, before anything is written there.
+    """Check that no link in a run's folder leads out of it, before anything is written there.
 
     Raises:
-        LinkLeadsOut: naming the first.
+        LinkLeadsOut: with the first link that does.
     """
-    inside = folder.resolve()
-    for place, folders, files in os.walk(folder):
+    root = folder.resolve()
+    for parent, folders, files in os.walk(folder):
         for name in sorted([*folders, *files]):
-            path = Path(place, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            path = Path(parent, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise LinkLeadsOut(
-                    f"{path} is a link that leads out of the run's folder, and going on with the "
-                    "run would write there; put the file itself in its place"
+                    f"{path} is a link that leads out of the run's folder, and a resumed run would "
+                    "write there; replace the link with the file itself"
                 )

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 FILE = "metrics.csv"
-# every evaluation logs it, so the rows that have it are evaluations, and others are training
+# logged by every evaluation: a row with this column is an evaluation, any other is training
 SAMPLES = "evaluation/samples"
 
 
@@ -74,5 +74,5 @@ def drop_rows_after(file: Path, step: int) -> None:
 
 
 def is_complete(row: dict[str, str]) -> bool:
-    """Whether a row was written to its end; a killed run may leave half a line."""
+    """Whether a row is complete; a killed run may leave half a line."""
     return None not in row.values() and str(row.get("step", "")).isdigit()

@@ -1,4 +1,4 @@
-"""The report of a run: a table of its measurements, its curves, and where its files are."""
+"""The report of a run: a table of its measurements, its curves, and a list of its files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lightning_gans.runs.metrics_csv import FILE, SAMPLES, is_complete
 
 Series = dict[str, tuple[list[float], list[float]]]
 
-# columns that count something, and have no curve
+# columns that are counts and have no curve
 COUNTS = ("epoch", "step", SAMPLES)
 
 
 class Log(NamedTuple):
-    """What a ``metrics.csv`` holds.
+    """The contents of a ``metrics.csv``.
 
     Attributes:
-        series: the columns as (steps, values), each in the order of its steps.
+        series: the columns as (steps, values), in the order of steps.
         measured: names of the columns that evaluations logged; the others are from training.
     """
 
@@ -53,7 +53,7 @@ def report(run: Path) -> str:
 
 
 def read(file: Path) -> Log:
-    """Read a ``metrics.csv``; a missing one is empty, and incomplete rows are left out."""
+    """Read a ``metrics.csv``; a missing file counts as empty, and incomplete rows are skipped."""
     series: Series = {}
     measured: set[str] = set()
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""What a job knows of SLURM, and asks it; nothing heavy is imported."""
+"""The SLURM job of this process. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lightning_gans.errors import UserError
 
 
 class RequeueFailed(UserError, RuntimeError):
-    """SLURM could not be asked, or refused."""
+    """SLURM did not requeue the job."""
 
 
 def job() -> str | None:
-    """What SLURM calls this job, or task of an array; None elsewhere."""
+    """The id of this SLURM job, or of its task in an array; None elsewhere."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
@@ -21,12 +21,12 @@ def job() -> str | None:
 
 
 def step() -> str | None:
-    """Which of its job's steps this is; None where the job has none."""
+    """The id of this job step; None if there is none."""
     return os.environ.get("SLURM_STEP_ID")
 
 
 def restarted() -> bool:
-    """Whether the job was requeued and runs once more."""
+    """Whether the job was requeued."""
     return bool(os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"))
 
 
@@ -34,20 +34,20 @@ def requeue() -> str:
     """Put this job back into the queue; SLURM then ends it.
 
     Returns:
-        The job.
+        The id of the job.
 
     Raises:
         RequeueFailed: if that is not possible.
     """
     name = job()
     if name is None:
-        raise RequeueFailed("this is no job of SLURM: there is no SLURM_JOB_ID")
+        raise RequeueFailed("this is not a SLURM job: SLURM_JOB_ID is not set")
     try:
         done = subprocess.run(
             ["scontrol", "requeue", name], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
-        reason = "there is no scontrol on this node, or in this container"
+        reason = "scontrol is not installed on this node or in this container"
     else:
         if done.returncode == 0:
             return name

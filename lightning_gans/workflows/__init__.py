@@ -1,6 +1,6 @@
-"""One typed function a command: what a person can type, Python users can call.
+"""One typed function for each command, which can also be called from Python.
 
 ``lightning-gans invert ckpt=RUN n=10`` is ``lightning_gans.workflows.invert.invert("RUN", n=10)``.
-The command line is made of these signatures and docstrings; a module without a function of its
-own name is a part that several workflows share.
+The command line is built from these signatures and docstrings. A module that has no function of
+the same name is shared by several workflows.
 """

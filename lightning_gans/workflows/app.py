@@ -1,4 +1,4 @@
-"""The page on which a trained model is explored."""
+"""A page to explore a trained model."""
 
 from __future__ import annotations
 

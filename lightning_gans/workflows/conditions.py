@@ -1,4 +1,4 @@
-"""How class-conditional generators get the conditions of images that are inverted."""
+"""The conditions of class-conditional generators for images to invert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from lightning_gans.models.base.capabilities import Clusters
 def conditions(
     model: Model, category: int | None, classes: tuple[int, ...]
 ) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Images and labels to conditions: as told, by the model's own clusters, or from labels.
+    """A function of images and labels that gives their conditions.
+
+    Conditions come from a given category, from the clusters that the model finds, or from labels.
 
     Args:
         model: a trained one.
@@ -25,7 +27,7 @@ def conditions(
         None for models without categories.
 
     Raises:
-        UsageError: if there is no way.
+        UsageError: if the conditions cannot be determined.
     """
     categories = model.categories
     if categories is None:
@@ -39,6 +41,6 @@ def conditions(
     if classes == categories.classes:
         return lambda x, y: categories.condition(y, len(x))
     raise UsageError(
-        f"{type(model).__name__} makes images of a given class, which these images' labels do not "
-        "tell; give category=NUMBER"
+        f"{type(model).__name__} needs the class of each image, which these labels do not give; "
+        "use category=NUMBER"
     )

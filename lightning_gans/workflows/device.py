@@ -1,4 +1,4 @@
-"""The device that a person names."""
+"""Parsing the name of a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def parse_device(name: str) -> torch.device:
     """The device of a name; "auto" is a GPU if there is one, otherwise the CPU.
 
     Raises:
-        UsageError: if there is no such device here.
+        UsageError: if there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""The classifier that tells whether reconstructions are of their images' class."""
+"""The classifier for the accuracy of reconstructions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from lightning_gans.models.base.load import load
 def image_classifier(
     name: str | None, model: Model, classes: tuple[int, ...]
 ) -> Callable[[Tensor], Tensor] | None:
-    """Images to class indices, for the accuracy of reconstructions.
+    """A function from images to class indices, for the accuracy of reconstructions.
 
     Args:
-        name: ``digits``, the shipped one, or the run of a Classifier; None for none.
-        model: whose images are classified.
+        name: ``digits`` for the shipped classifier, or the run of a Classifier; None for none.
+        model: the model that generates the images.
         classes: how many classes each label of the images has.
 
     Raises:
-        UsageError: if it does not fit the images or their labels.
+        UsageError: if the classifier does not fit the images or their labels.
     """
     if name is None:
         return None
     if len(classes) != 1:
-        raise UsageError(f"classifier={name}: the images have no labels of one kind to compare to")
+        raise UsageError(
+            f"classifier={name}: the images do not have exactly one label each to compare with"
+        )
     if name == "digits":
         digits = trained_digit_classifier()
         shape: tuple[int, ...] = (1, 32, 32)
@@ -50,7 +52,7 @@ def image_classifier(
 
     if (shape, known) != (model.image_shape, classes):
         raise UsageError(
-            f"classifier={name} sees images {shape} of {known} classes, these are "
-            f"{model.image_shape} of {classes}"
+            f"classifier={name} takes images of shape {shape} with {known} classes, got "
+            f"{model.image_shape} with {classes}"
         )
     return classify

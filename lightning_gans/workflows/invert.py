@@ -47,10 +47,10 @@ from lightning_gans.workflows.outcome import Outcome
 
 @dataclass(frozen=True)
 class Inversion(Outcome):
-    """What was recovered.
+    """The recovered latents.
 
     Attributes:
-        recovery: of all images; None in processes other than the first.
+        recovery: for all images; None in processes other than the first.
     """
 
     recovery: Recovery | None = None
@@ -81,18 +81,19 @@ def invert(
 
     Args:
         ckpt: a run's folder, or a checkpoint.
-        data: whose validation images are inverted.
+        data: the data module whose validation images are inverted.
         images: a folder of images to invert, instead of data.
-        n: how many images, the first; all without.
-        regularizer: what keeps a code plausible; ``fool_discriminator`` is the model's own.
-        start: where the descent begins; with an encoder, at its codes.
-        category: of class-conditional models, for all images.
+        n: the number of images, from the first; all by default.
+        regularizer: keeps codes plausible; ``fool_discriminator`` uses the model's discriminator.
+        start: where the descent begins; ``encoder`` begins at the codes of the model's encoder.
+        category: the category of all images, for class-conditional models.
         classifier: for the accuracy of reconstructions: ``digits``, or a Classifier's run.
-        probe: instead of the images: ``noise``, or ``shifted:RIGHT,DOWN`` such as shifted:4,0.
-        restarts: codes for each image.
-        codes_at_once: at most so many codes are in memory.
-        devices: processes that share the images.
-        num_nodes: machines.
+        probe: invert something else than the images: ``noise``, or the images
+            ``shifted:RIGHT,DOWN``, such as shifted:4,0.
+        restarts: the number of codes for each image.
+        codes_at_once: the maximum number of codes in memory.
+        devices: the number of processes that share the images, per machine.
+        num_nodes: the number of machines.
         accelerator: cpu, gpu or auto.
         options: of :func:`lightning_gans.inversion.recover`.
 
@@ -100,11 +101,11 @@ def invert(
         The recovery, and the folder of its report.
 
     Raises:
-        UserError: for what cannot be done, in one line. What was recovered before is written.
+        UserError: if the inversion is not possible. Latents recovered before are kept.
     """
     if (data is None) == (images is None):
-        both = "no images are named" if data is None else "data and images are both named"
-        raise UsageError(f"{both}; give data=NAME or images=FOLDER")
+        problem = "no images are named" if data is None else "data and images are both named"
+        raise UsageError(f"{problem}; give data=NAME or images=FOLDER")
     model = load(ckpt)
     if not isinstance(model, Decodes):
         raise UserError(
@@ -169,7 +170,7 @@ def invert(
         condition,
         model,
     )
-    # a process without a part would have nothing to wait for
+    # a process without images would have nothing to do
     trainer = make_trainer(accelerator, min(devices, len(parts)), num_nodes)
     try:
         trainer.predict(inverter, Shares(parts), return_predictions=False)
@@ -182,9 +183,9 @@ def invert(
     text = ""
     if recovery is not None:
         x, y = (torch.cat(v) for v in zip(*(parts[i][:2] for i in range(len(parts))), strict=True))
-        there = recovery.indices
-        labels = y[there] if classify is not None else None
-        text = report(inverter.folder, recovery, x[there], model.prior, labels, classify)
+        indices = recovery.indices
+        labels = y[indices] if classify is not None else None
+        text = report(inverter.folder, recovery, x[indices], model.prior, labels, classify)
     if diverged:
         print(text)
         raise AllRestartsDiverged(diverged, recovery)
@@ -192,10 +193,10 @@ def invert(
 
 
 def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
-    """The processes, and nothing of what training needs.
+    """A Trainer that starts the processes, without anything that only training needs.
 
     Raises:
-        UserError: if there is no such accelerator here.
+        UserError: if there is no such accelerator.
     """
     several = devices * num_nodes > 1
     try:
@@ -203,7 +204,7 @@ def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            # shares are of whole parts: one process may wait for another for hours
+            # processes work on whole parts: one may wait for another for hours
             strategy=DDPStrategy(timeout=timedelta(days=30)) if several else "auto",
             inference_mode=False,  # a descent needs gradients
             logger=False,
@@ -217,15 +218,15 @@ def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
 
 
 def folder_data(images: str, model: Model) -> Folder:
-    """The images of a folder, as the model takes them; what cannot be read is left out.
+    """The images of a folder in the shape that the model takes; unreadable files are skipped.
 
     Raises:
-        UserError: if the model makes no square images.
+        UserError: if the model does not make square images.
     """
     shape = model.image_shape
     if len(shape) != 3 or shape[1] != shape[2]:
         raise UserError(
-            f"images=FOLDER is for models of square images, this one makes {shape}; give data="
+            f"images=FOLDER needs a model of square images, this one makes {shape}; give data="
         )
     channels: Literal[1, 3] = 1 if shape[0] == 1 else 3
     return Folder(images, shape[1], channels=channels, validation=0, on_error="skip")
@@ -235,15 +236,17 @@ def own_discriminator(model: Model) -> FoolDiscriminator:
     """The regulariser with the model's own discriminator, and its loss if it has one.
 
     Raises:
-        UsageError: if it has none, or one that judges by class.
+        UsageError: if the model has none, or a class-conditional one.
     """
     discriminator = getattr(model, "discriminator", None)
     if discriminator is None:
-        raise UsageError(f"regularizer=fool_discriminator: {type(model).__name__} has none")
+        raise UsageError(
+            f"regularizer=fool_discriminator: {type(model).__name__} has no discriminator"
+        )
     if model.categories is not None:
         raise UsageError(
-            f"regularizer=fool_discriminator: the discriminator of a {type(model).__name__} judges "
-            "by class; it is for models without classes"
+            f"regularizer=fool_discriminator: the discriminator of a {type(model).__name__} is "
+            "class-conditional; use a model without classes"
         )
     loss = getattr(model, "loss", None)
     return FoolDiscriminator(discriminator, loss if isinstance(loss, AdversarialLoss) else None)
@@ -253,7 +256,7 @@ def make_start(name: str, model: Model) -> Start:
     """Where the descent begins.
 
     Raises:
-        UsageError: if there is no encoder to begin with.
+        UsageError: if the model has no encoder.
     """
     if name == "encoder":
         if not isinstance(model, Encodes):
@@ -263,7 +266,7 @@ def make_start(name: str, model: Model) -> Start:
 
 
 def make_probe(name: str | None, model: Model, seed: int) -> Callable[[Tensor, int], Tensor] | None:
-    """What is inverted in place of the images: ``noise``, or the images ``shifted:RIGHT,DOWN``.
+    """A function that replaces images by ``noise``, or by the images ``shifted:RIGHT,DOWN``.
 
     Raises:
         UsageError: for another name, or a model of points.

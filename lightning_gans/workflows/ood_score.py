@@ -25,7 +25,7 @@ from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
 TABLE, SHEET = "scores.csv", "most_anomalous.png"
-# images that a contact sheet has space for
+# the maximum number of images on a contact sheet
 MOST_ON_SHEET = 400
 # the exit status if some images could not be read
 SOME_UNREADABLE = 3
@@ -36,9 +36,9 @@ class OODScores(Outcome):
     """The scores of a folder's images.
 
     Attributes:
-        names: of the images that could be read, relative to the folder, sorted.
+        names: the paths of the readable images, relative to the folder, sorted.
         results: their scores and verdicts, in that order.
-        reasons: by name, why other images could not be read.
+        reasons: why the other images could not be read, by name.
     """
 
     names: tuple[str, ...] = ()
@@ -74,15 +74,15 @@ def ood_score(
     Args:
         ckpt: a run's folder, or a checkpoint.
         images: the folder of the images.
-        data: the held-out images are its validation images; the run's own data by default.
-        data_changes: what to change in the run's own data; data.root=FOLDER without data= does it.
-        score: of the model, such as nll, reconstruction, typicality or softmax;
-            nll+reconstruction combines two; by default nll if the model has it.
+        data: its validation images are the held-out images; the data of the run by default.
+        data_changes: arguments to change in the data of the run, such as data.root=FOLDER.
+        score: a score of the model, such as nll, reconstruction, typicality or softmax, or two
+            combined as nll+reconstruction; by default nll if the model has it.
         false_alarms: the share of ID images that may be called OOD.
-        held_out: at most so many held-out images, drawn at random; by default 10,000.
-        most_anomalous: how many images the contact sheet shows, at most 400.
+        held_out: the maximum number of held-out images, drawn at random; by default 10,000.
+        most_anomalous: the number of images on the contact sheet, at most 400.
         out: a folder for the results, instead of a new one in runs.
-        batch_size: how many images are scored at once.
+        batch_size: the number of images that are scored at once.
         device: auto, cpu or cuda.
 
     Returns:
@@ -90,26 +90,26 @@ def ood_score(
 
     Raises:
         UsageError: if an argument is wrong.
-        UserError: if no image was scored, in one line that says why.
+        UserError: if no image was scored, with the reason.
     """
     if most_anomalous > MOST_ON_SHEET:
         raise UsageError(f"most_anomalous={most_anomalous}: expected at most {MOST_ON_SHEET}")
     if out is not None and (Path(out).expanduser() / TABLE).exists():
-        raise UsageError(f"out={out}: there is a {TABLE} already; choose another folder")
+        raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
     if data is not None and data_changes:
         raise UsageError("data and data_changes are both given; change data itself")
     checkpoint, root = find(Path(ckpt)), Path(images).expanduser()
     held_out_data = run_data(ckpt, data_changes) if data is None else data
     if held_out_data is None and data_changes:
         raise UsageError(
-            f"data.{next(iter(data_changes))}: of which data? {ckpt} has no run's config; give "
-            "data=NAME"
+            f"data.{next(iter(data_changes))} needs data=NAME as well, because {ckpt} has no "
+            "config of its run"
         )
     files = list_images(root)
     model = load(ckpt, parse_device(device))
     names = parse_scores(score, model)
     if not Scorer(model).is_batch_independent():
-        log("this model sees how much a batch varies; images are scored one by one")
+        log("this model's scores depend on the batch; images are scored one by one")
         batch_size = 1
 
     def compute(origin: Origin) -> Calibration:
@@ -117,7 +117,7 @@ def ood_score(
         try:
             return calibrate(model, held_out_data, names, origin, batch_size, data is None)
         except DataMissing as error:
-            hint = "or name other held-out images: data=NAME data.root=FOLDER"
+            hint = "or give other held-out images: data=NAME data.root=FOLDER"
             raise DataMissing(f"{error}; {hint}") from error
 
     description = None if held_out_data is None else held_out_data.describe()
@@ -133,7 +133,7 @@ def ood_score(
     if not found.readable:
         write_table(folder / TABLE, found, names, None)
         raise InputError(
-            f"none of {len(found.names):,} images can be read; {folder / TABLE} says why"
+            f"none of {len(found.names):,} images can be read; {folder / TABLE} has the reasons"
         )
     scorer = Scorer(model, names, calibration.thresholds)
     scores = score_all(scorer, found.images, batch_size)
@@ -152,25 +152,27 @@ def ood_score(
     )
 
 
-def parse_scores(asked: str | None, model: Model) -> tuple[str, ...]:
-    """The names of the scores that decide: those asked for, otherwise the latent NLL if possible.
+def parse_scores(requested: str | None, model: Model) -> tuple[str, ...]:
+    """The names of the scores to use; by default the latent NLL if the model has it.
 
     Raises:
-        UserError: if the model has no score.
-        UsageError: if it has no such score.
+        UserError: if the model has no scores.
+        UsageError: if the model does not have a requested score.
     """
     defaults = Scorer(model).defaults
-    if asked is None:
+    if requested is None:
         return ("nll",) if "nll" in defaults else defaults[:1]
-    names = tuple(asked.split("+"))
+    names = tuple(requested.split("+"))
     if len(set(names)) < len(names):
-        raise UsageError(f"score={asked}: expected different scores, as nll+reconstruction")
+        raise UsageError(
+            f"score={requested}: expected different scores, such as nll+reconstruction"
+        )
     try:
         return Scorer(model, names).names
     except InputError as error:
-        raise UsageError(f"score={asked}: {error}") from error
+        raise UsageError(f"score={requested}: {error}") from error
 
 
 def log(line: str) -> None:
-    """Print progress, at once."""
+    """Print progress without buffering."""
     print(line, flush=True)

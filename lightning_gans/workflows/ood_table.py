@@ -25,10 +25,10 @@ from lightning_gans.workflows.outcome import Outcome
 
 TABLE, REPORT, PICTURE = "table.csv", "table.md", "auroc.png"
 AREAS = {"exact": exact, "coarse": coarse}
-# stands for the number of the fold in the path of a checkpoint
+# the placeholder for the number of the fold in the path of a checkpoint
 FOLD = "{fold}"
-# enough training images to find thresholds
-ENOUGH = 10_000
+# the number of training images from which thresholds are fitted
+FIT_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class OODTable(Outcome):
     """The rows of the table.
 
     Attributes:
-        rows: for each model, score and set.
+        rows: one for each model, score and set.
     """
 
     rows: tuple[Row, ...] = ()
@@ -64,16 +64,16 @@ def ood_table(
     Args:
         ckpt: a run's folder, or a checkpoint; give it once for each model.
         data: the ID images and the OOD sets, mnist_ood or celeba_ood.
-        n: how many ID images, at most, and how many of each set.
+        n: the maximum number of ID images, and of images of each OOD set.
         near: the share of the OOD image in near images; by default 0.1 for digits, 0.5 for faces.
-        scores: such as nll,reconstruction; by default all that cost little.
+        scores: such as nll,reconstruction; by default all that are cheap to compute.
         auroc: exact, or coarse with thresholds at every tenth ID score, as in the thesis.
-        bootstrap: samples for the confidence intervals; 0 for no intervals.
-        folds: how many; {fold} in ckpt= and data.fold take the values 0, 1, ..., and values are
-            means over folds.
+        bootstrap: the number of samples for the confidence intervals; 0 for no intervals.
+        folds: the number of folds; {fold} in ckpt= and data.fold take the values 0, 1, ..., and
+            results are means over folds.
         seed: of the bootstrap.
         out: a folder for the results, instead of a new one in runs.
-        batch_size: how many images are scored at once.
+        batch_size: the number of images that are scored at once.
         device: auto, cpu or cuda.
 
     Returns:
@@ -81,7 +81,7 @@ def ood_table(
 
     Raises:
         UsageError: if an argument is wrong.
-        UserError: for what cannot be done, in one line.
+        UserError: if the table cannot be computed.
     """
     checkpoints = tuple(ckpt)
     check_arguments(checkpoints, n, folds, out)
@@ -90,7 +90,7 @@ def ood_table(
             f"data={data.name} has no OOD sets; give data=mnist_ood or data=celeba_ood"
         )
     numbers = [None] if folds is None else list(range(folds))
-    # names and files that are wrong are reported before the work begins
+    # wrong names and files are reported before the work begins
     models = {k: load_scorers(checkpoints, scores, k, device) for k in numbers}
     found = []
     missing: dict[str, str] = {}
@@ -119,7 +119,7 @@ def ood_table(
 
 
 def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: str | None) -> None:
-    """Raise a UsageError for what can be seen to be wrong before any work."""
+    """Raise a UsageError for arguments that are wrong, before any work."""
     if not checkpoints:
         raise UsageError("no model is named; give ckpt=RUN, a run's folder or a checkpoint")
     if n < LEAST:
@@ -129,45 +129,45 @@ def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: 
     for path in checkpoints:
         if (folds is None) == (FOLD in path):
             raise UsageError(
-                f"ckpt={path}: {FOLD} in a path stands for the number of the fold and needs folds=7"
+                f"ckpt={path}: {FOLD} in a path is the number of the fold and needs folds=N"
             )
     if out is not None and (Path(out).expanduser() / TABLE).exists():
-        raise UsageError(f"out={out}: there is a {TABLE} already; choose another folder")
+        raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
 
 
 def load_scorers(
     checkpoints: Sequence[str], scores: str | None, fold: int | None, device: str
 ) -> dict[str, Scorer]:
-    """The scorers of all models, under names that differ.
+    """The scorers of all models, by unique names.
 
     Raises:
-        UserError: if there is no such checkpoint, or a model has no score that is asked for.
+        UserError: if a checkpoint is missing, or a model has none of the requested scores.
     """
-    found: dict[str, Scorer] = {}
+    scorers: dict[str, Scorer] = {}
     for pattern in checkpoints:
         path = pattern if fold is None else pattern.replace(FOLD, str(fold))
         scorer = Scorer(load(path, parse_device(device)))
         if scores is not None:
-            wanted = [name for name in scores.split(",") if name in scorer.available]
-            if not wanted:
+            available = [name for name in scores.split(",") if name in scorer.available]
+            if not available:
                 raise UsageError(
                     f"scores={scores}: {type(scorer.model).__name__} has none of them; it has "
                     f"{', '.join(scorer.available)}"
                 )
-            scorer = Scorer(scorer.model, wanted)
+            scorer = Scorer(scorer.model, available)
         name = model_name(pattern, path, family_of(path, type(scorer.model).__name__))
-        count = sum(other.partition(" ")[0] == name for other in found)
-        found[f"{name} ({count + 1})" if count else name] = scorer
-    return found
+        count = sum(other.partition(" ")[0] == name for other in scorers)
+        scorers[f"{name} ({count + 1})" if count else name] = scorer
+    return scorers
 
 
 def model_name(pattern: str, path: str, family: str) -> str:
-    """What to call a model: its name among the runs, or else the folder of its run.
+    """The name of a model in the table: from the path of its run, or else of its folder.
 
     Args:
-        pattern: its checkpoint as typed, with :data:`FOLD` in it if there are folds.
+        pattern: its checkpoint as typed, with :data:`FOLD` if there are folds.
         path: its checkpoint.
-        family: its name among the runs.
+        family: its name in the path of its run.
     """
     file = find(Path(path)).resolve()
     if ROOT in file.parts:
@@ -179,10 +179,10 @@ def model_name(pattern: str, path: str, family: str) -> str:
 
 
 def with_fold(data: OODData, fold: int) -> OODData:
-    """The same data with another fold as ID images.
+    """The data with another fold as ID images.
 
     Raises:
-        UsageError: if the data have no such fold.
+        UsageError: if the data do not have this fold.
     """
     try:
         return data.replace(fold=fold)
@@ -196,8 +196,8 @@ def prepare(data: OODData, scorers: Mapping[str, Scorer]) -> None:
     """Open the ID images and the OOD sets.
 
     Raises:
-        InputError: if they are not of the shape that a model takes.
-        DataMissing: if the ID images or all sets are missing.
+        InputError: if a model takes images of another shape.
+        DataMissing: if the ID images or all OOD sets are missing.
     """
     for name, scorer in scorers.items():
         if scorer.model.image_shape != data.image_shape:
@@ -209,13 +209,13 @@ def prepare(data: OODData, scorers: Mapping[str, Scorer]) -> None:
     data.setup("predict")
     if not data.sets:
         raise DataMissing(
-            f"none of the OOD sets {', '.join(data.missing)} is there; "
+            f"all OOD sets are missing: {', '.join(data.missing)}; "
             f"{next(iter(data.missing.values()))}"
         )
 
 
 def fit(scorers: Mapping[str, Scorer], data: OODData, batch_size: int) -> None:
-    """Fit scorers that need training images; if those are missing, log what is left out."""
+    """Fit scorers that need training images; log which are skipped if those are missing."""
     unfitted = [scorer for scorer in scorers.values() if scorer.percentiles]
     if not unfitted:
         return
@@ -224,11 +224,11 @@ def fit(scorers: Mapping[str, Scorer], data: OODData, batch_size: int) -> None:
     except DataMissing as error:
         log(f"without scores that need training images, such as ReAct: {error}")
         return
-    n = min(ENOUGH, size(data.train_set))
+    n = min(FIT_IMAGES, size(data.train_set))
     for scorer in unfitted:
         scorer.fit(x for x, _ in batches(data.train_set, batch_size, n))
 
 
 def log(line: str) -> None:
-    """Print progress to stderr, at once: stdout is for the table."""
+    """Print progress to stderr without buffering; stdout is for the table."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What every workflow returns."""
+"""The result of a workflow."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a workflow; subclasses add its values.
+    """The result of a workflow; subclasses add values.
 
     Attributes:
-        folder: where everything was written.
-        text: what a person reads of it; empty in processes other than the first.
-        exit_status: of the command: 0, or what tells that something is missing.
+        folder: where the results were written.
+        text: a summary for the user; empty in processes other than the first.
+        exit_status: of the command; not 0 if the result is incomplete.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""The command line from the first word to the run's folder."""
+"""The command line, from its arguments to the run's folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lightning_gans.models import DLSGAN, GAN
 from tests.support.command_line import BRIEF, MLP, ROOT, only, rows, small
 
 
-def test_a_run_leaves_all_it_promises(image_folder: Path, tmp_path: Path) -> None:
+def test_a_run_writes_all_of_its_files(image_folder: Path, tmp_path: Path) -> None:
     main([*small(image_folder), "trainer.val_check_interval=2", "optimizer.lr=0.002"])
     run = only(tmp_path / "runs" / "dlsgan" / "folder")
     table = rows(run)
-    # three iterations are three; measured before the first, every second, and at the end
+    # three iterations; measured before the first, at every second one, and at the end
     trained = [float(row["step"]) for row in table if row["discriminator/adversarial"]]
     measured = [float(row["step"]) for row in table if row["latent/loss"]]
     assert trained == [1, 2, 3]
@@ -74,7 +74,7 @@ def test_a_checkpoint_is_tested_and_predicted_by_its_path_alone(
     torch.testing.assert_close(model.decode(tensors["code"]), tensors["reconstruction"])
 
 
-def test_lightning_21455_what_goes_on_is_the_run_and_what_is_typed_is_laid_on_top(
+def test_lightning_21455_typed_options_override_the_config_of_a_resumed_run(
     tmp_path: Path,
 ) -> None:
     main(["model=gan", *MLP, "trainer.max_steps=10", "seed_everything=5", "ema.decay=0.9"])
@@ -138,7 +138,7 @@ def test_two_processes_train_one_run(
     assert lightning_gans.load(run).generate(1).shape == (1, 1, 16, 16)
 
 
-def test_lightning_7679_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+def test_lightning_7679_ckpt_path_last_resumes_in_the_same_folder(tmp_path: Path) -> None:
     whole = ["model=gan", *MLP, "trainer.max_steps=20"]
     main([*whole])
     run = only(tmp_path / "runs" / "gan" / "gaussians")
@@ -147,7 +147,7 @@ def test_lightning_7679_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path
 
     main(["model=gan", *MLP, "trainer.max_steps=10"])
     run = only(tmp_path / "runs" / "gan" / "gaussians")
-    # what a killed run wrote after its last checkpoint is written again
+    # rows that a killed run wrote after its last checkpoint are written again
     with (run / "metrics.csv").open("a") as file:
         width = len(rows(run)[0])
         file.write(",".join(["1"] * (width - 1) + ["17"]) + "\n")
@@ -180,14 +180,14 @@ def test_lightning_7679_ckpt_path_last_goes_on_in_the_same_folder(tmp_path: Path
         ),
         (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
         (["ckpt_path=nowhere.ckpt"], 2, "nowhere.ckpt"),
-        (["trainer.gradient_clip_val=1.0"], 1, "say optimizer.max_norm=1.0"),
+        (["trainer.gradient_clip_val=1.0"], 1, "use optimizer.max_norm=1.0"),
         (["trainer.accumulate_grad_batches=2"], 1, "trainer.devices=2"),
         (["data=gaussians", "evaluation.features=DigitFeatures"], 1, "features of images"),
         (["trainer.precision=16-mixed"], 1, "16-mixed is not supported"),
         (["data.batch_size=5000"], 1, "do not fill one batch"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_status(
+def test_a_user_error_is_one_line_and_a_status(
     words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -200,7 +200,7 @@ def test_a_mistake_is_one_line_and_a_status(
     assert message in lines[0]
 
 
-def test_lightning_7679_and_11256_a_second_run_has_a_folder_and_a_config_of_its_own(
+def test_lightning_7679_and_11256_a_second_run_has_its_own_folder_and_config(
     tmp_path: Path,
 ) -> None:
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The command line on a cluster: lost processes, jobs that are cut off and requeued."""
+"""The command line on a cluster: processes that end, and jobs that are stopped and requeued."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lightning_gans.runs.folder import newest
 from tests.support.command_line import MLP, ROOT, only, rows
 from tests.support.scheduler import fake_slurm
 
-# within which a process that is left alone must end, gloo noticing at once that the other is gone
+# seconds in which a process must end after the other one; gloo notices at once
 LIMIT = 60
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def start(folder: Path, *argv: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "model=gan", *MLP, *words],
+        [sys.executable, str(ROOT / "train.py"), "model=gan", *MLP, *argv],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -34,9 +34,9 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 180
-    while not there():
+    while not condition():
         assert time.monotonic() < deadline
         if process.poll() is not None:
             assert process.stderr is not None
@@ -52,7 +52,7 @@ def trains(folder: Path) -> bool:
 
 def children(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+    return [int(child) for child in found.stdout.split()]
 
 
 def alive(pid: int) -> bool:
@@ -64,24 +64,24 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
 @pytest.mark.parametrize("killed", ["first", "second"])
-def test_when_a_process_is_lost_the_other_ends_with_one_line(killed: str, tmp_path: Path) -> None:
+def test_when_a_process_ends_the_other_ends_with_one_line(killed: str, tmp_path: Path) -> None:
     process = start(tmp_path, "trainer.devices=2", "trainer.max_steps=1000000")
     wait_until(process, lambda: trains(tmp_path))
     (second,) = children(process.pid)
     moment = time.monotonic()
     os.kill(process.pid if killed == "first" else second, signal.SIGKILL)
-    said = process.communicate(timeout=LIMIT)[1]  # both write there: ended when both have
+    stderr = process.communicate(timeout=LIMIT)[1]  # of both: it ends when both have ended
     while alive(second):
         assert time.monotonic() - moment < LIMIT
         time.sleep(0.1)
     assert time.monotonic() - moment < LIMIT
     assert process.returncode == (-signal.SIGKILL if killed == "first" else 1)
-    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert error.startswith("error: another process of this run ended, or did not answer in time (")
-    assert "Traceback" not in said
+    (error,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: another process of this run ended, or did not respond in time")
+    assert "Traceback" not in stderr
 
 
-def test_lightning_16639_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
+def test_lightning_16639_a_requeued_job_resumes_in_its_folder_with_the_same_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main(["model=gan", *MLP, "trainer.max_steps=600"])
@@ -90,10 +90,10 @@ def test_lightning_16639_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
         monkeypatch.setenv(f"SLURM_{name}", "0")
     monkeypatch.setenv("SLURM_NTASKS", "1")
     monkeypatch.setenv("SLURM_JOB_NAME", "train")
-    words = ("trainer.max_steps=600", "data.seed=0")
+    argv = ("trainer.max_steps=600", "data.seed=0")
     folder = tmp_path / "job"
     folder.mkdir()
-    process = start(folder, *words)
+    process = start(folder, *argv)
     wait_until(process, lambda: trains(folder))
     process.send_signal(signal.SIGUSR1)
     assert process.wait(LIMIT) == 128 + signal.SIGUSR1
@@ -105,7 +105,7 @@ def test_lightning_16639_a_requeued_job_goes_on_in_its_folder_by_the_same_words(
     assert "step=600" not in path.name
 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    again = start(folder, *words)
+    again = start(folder, *argv)
     assert again.wait(180) == 0
     assert only(folder / "runs" / "gan" / "gaussians") == run
     trained = [row["step"] for row in rows(run) if row["generator/adversarial"]]

@@ -1,4 +1,4 @@
-"""Words of a command line are cut at the first equals sign and lose nothing."""
+"""Arguments are split at the first equals sign without loss."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ values = st.text("a0=-. '\"\n[]{},:é", max_size=12)
 pairs = st.lists(st.tuples(keys, values), max_size=6)
 
 
-def cut(*words: str) -> list[tuple[str, str | None]]:
-    return list(split_key_values(words))
+def split(*argv: str) -> list[tuple[str, str | None]]:
+    return list(split_key_values(argv))
 
 
 @given(pairs)
 def test_every_way_of_writing_a_value_gives_that_value(given_pairs: list[tuple[str, str]]) -> None:
-    assert cut(*(f"{key}={value}" for key, value in given_pairs)) == given_pairs
+    assert split(*(f"{key}={value}" for key, value in given_pairs)) == given_pairs
     dashed = [(f"--{key}", value) for key, value in given_pairs]
     dashed = [(key, value) for key, value in dashed if key not in SWITCHES]
-    assert cut(*(f"{key}={value}" for key, value in dashed)) == dashed
-    assert cut(*(word for pair in dashed for word in pair)) == dashed
+    assert split(*(f"{key}={value}" for key, value in dashed)) == dashed
+    assert split(*(part for pair in dashed for part in pair)) == dashed
 
 
 @given(pairs, keys, st.sampled_from(SWITCHES))
-def test_words_that_stand_alone_do_not_take_what_follows(
-    given_pairs: list[tuple[str, str]], word: str, switch: str
+def test_arguments_without_a_value_do_not_consume_the_next_one(
+    given_pairs: list[tuple[str, str]], argument: str, switch: str
 ) -> None:
     written = [f"{key}={value}" for key, value in given_pairs]
-    assert cut(word, switch, *written) == [(word, None), (switch, None), *given_pairs]
+    assert split(argument, switch, *written) == [(argument, None), (switch, None), *given_pairs]
 
 
 @given(pairs, keys)
@@ -41,13 +41,13 @@ def test_an_option_at_the_end_needs_a_value(given_pairs: list[tuple[str, str]], 
     option = f"--{key}"
     if option not in SWITCHES:
         with pytest.raises(UsageError, match=rf"{option} has no value"):
-            cut(*(f"{name}={value}" for name, value in given_pairs), option)
+            split(*(f"{name}={value}" for name, value in given_pairs), option)
 
 
 @given(st.lists(keys, min_size=1, max_size=6), st.data())
-def test_what_is_suggested_is_known(known: list[str], data: st.DataObject) -> None:
-    word = data.draw(st.sampled_from(known))
-    assert suggestion(word, known) == f" (did you mean '{word}'?)"
-    assert suggestion(word, []) == ""
-    hint = suggestion(f"{word}x", known)
-    assert hint in {"", *(f" (did you mean '{name}'?)" for name in known)}
+def test_suggestions_are_known_names(known: list[str], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(known))
+    assert suggestion(name, known) == f" (did you mean '{name}'?)"
+    assert suggestion(name, []) == ""
+    hint = suggestion(f"{name}x", known)
+    assert hint in {"", *(f" (did you mean '{other}'?)" for other in known)}

@@ -1,4 +1,4 @@
-"""What wandb's own file of an offline run holds."""
+"""The records of an offline run in wandb, and of TensorBoard."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def pieces(content: bytes) -> Iterator[bytes]:
 def records(run: Path) -> list[Any]:
     """All records of the one offline run in a folder.
 
-    wandb's service is a process of its own, and at times it writes the file only after
-    ``wandb.finish()`` has returned: the file is whole when its last record is the run's exit.
+    wandb's service is a separate process and sometimes writes the file only after
+    ``wandb.finish()`` has returned: the file is complete when its last record is the run's exit.
     """
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     deadline = time.monotonic() + 60
@@ -73,7 +73,7 @@ def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_ax
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # no account is known here
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # without an account
     main([*small(image_folder), "logger=wandb", "trainer.val_check_interval=2"])
     (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
     found = records(run)
@@ -86,7 +86,7 @@ def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_ax
     }
     assert config["model"]["init_args"]["latent_dim"] == 6
     assert config["data"]["class_path"] == "lightning_gans.data.Folder"
-    assert config.keys().isdisjoint(config["model"]["init_args"])  # nothing is there twice
+    assert config.keys().isdisjoint(config["model"]["init_args"])  # no duplicates
 
     rows = history(found)
     losses = {
@@ -110,7 +110,7 @@ def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_ax
     )
 
 
-def test_lightning_13524_and_5342_a_run_that_continues_is_one_run_in_wandb_too(
+def test_lightning_13524_and_5342_a_resumed_run_stays_one_run_in_wandb(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")

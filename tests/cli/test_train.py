@@ -1,4 +1,4 @@
-"""What a person types, and the options it becomes."""
+"""Translating a command line into options."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lightning_gans.errors import UsageError
 ROOT = CONFIGS.parent
 
 
-def parse(words: list[str]) -> Command:
-    """A command line, the first word of which may be the command."""
-    named = words[:1] == ["fit"] or words[:1] == ["test"]
-    command = words[0] if named else "train"
-    return parse_command(command, words[named:], Groups([CONFIGS]))
+def parse(argv: list[str]) -> Command:
+    """Parse a command line, whose first argument may be the command."""
+    has_command = argv[:1] in (["fit"], ["test"])
+    command = argv[0] if has_command else "train"
+    return parse_command(command, argv[has_command:], Groups([CONFIGS]))
 
 
 def files(command: Command) -> list[str]:
@@ -67,7 +67,7 @@ def test_values(word: str, option: str) -> None:
     assert settings(parse(["model=dlsgan", word])) == [option]
 
 
-def test_lightnings_own_way_of_writing() -> None:
+def test_the_syntax_of_lightning_is_accepted() -> None:
     config = str(CONFIGS / "model" / "dlsgan.yaml")
     command = parse(["fit", "--config", config, "--trainer.devices", "4"])
     assert files(command) == ["trainer/default", "data/mnist5k", "logger/csv", "model/dlsgan"]
@@ -87,7 +87,7 @@ def test_an_experiment_names_its_model() -> None:
 def test_data_named_together_with_an_experiment_replace_its_own() -> None:
     command = parse(["experiment=pvdgan_ffhq", "data=afhq"])
     assert files(command)[-1] == "data/afhq"
-    # an experiment without data of its own departs from those that are named
+    # an experiment without data overrides those that are named
     command = parse(["experiment=demo", "data=mnist", "model=gan"])
     assert files(command)[-1] == "experiment/demo"
 
@@ -161,7 +161,7 @@ def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
     assert "data/mnist5k" not in files(parse(["model=gan", "--data=Mine"]))
 
 
-def test_a_file_of_ones_own_can_be_a_groups(tmp_path: Path) -> None:
+def test_a_group_can_be_the_path_of_a_file(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("model: {class_path: GAN}\n")
     command = parse([f"model={own}"])
@@ -179,7 +179,7 @@ def test_a_checkpoint_brings_its_runs_config(
     command = parse(["test", f"ckpt_path={checkpoint}"])
     assert files(command) == ["now/config"]
     assert command.names == {"model": "gan", "data": "mnist5k"}
-    # what is typed is laid on top; model and data choose the run
+    # typed options override the config; model and data choose the run
     monkeypatch.chdir(tmp_path)
     words = ["model=gan", "ckpt_path=last", "logger=wandb", "trainer.max_steps=9"]
     command = parse(words)
@@ -206,13 +206,13 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgan", "--config", "nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=nowhere.yaml"], r"no config file nowhere.yaml"),
         (["model=dlsgan", "--trainer.devices"], r"option --trainer.devices has no value"),
-        (["model=dlsgan", "logger.project=x"], r"what a logger is told stands in its file"),
-        (["model=dlsgan", "seed_everything=-1"], r"expected a whole number from 0 on"),
-        (["model=dlsgan", "seed_everything=false"], r"expected a whole number from 0 on"),
+        (["model=dlsgan", "logger.project=x"], r"a logger is configured in its file"),
+        (["model=dlsgan", "seed_everything=-1"], r"expected a whole number ≥ 0"),
+        (["model=dlsgan", "seed_everything=false"], r"expected a whole number ≥ 0"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
         (
             ["model=dlsgan", "--config", "OWN"],
-            r"own.yaml says which model it",
+            r"own.yaml sets the model",
         ),
         (["xxmodel=dlsgan"], r"no group or option 'xxmodel'"),
     ],
@@ -227,7 +227,7 @@ def test_mistakes_name_what_is_wrong_and_what_exists(
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_config(tmp_path: Path) -> None:
+def test_invalid_config_files(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("model: [1, 2\n")
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     with pytest.raises(UsageError, match=r"broken.yaml is not YAML") as caught:

@@ -189,9 +189,7 @@ def test_loads_where_the_source_is_gone(run: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_written_must_be_given_again(tmp_path: Path) -> None:
     source = dlsgan(generator=lambda latent_dim, image_shape: TinyGenerator(latent_dim, SHAPE))
     fit(tiny(source), tmp_path, images(1))
-    with pytest.raises(
-        UserError, match=r"does not hold checkpoint.*load\(path, checkpoint=\.\.\."
-    ):
+    with pytest.raises(UserError, match=r"does not hold checkpoint.*load\(path, checkpoint=\.\.\."):
         lightning_gans.load(tmp_path)
     loaded, z = lightning_gans.load(tmp_path, checkpoint=source), torch.randn(3, LATENT)
     assert torch.equal(loaded.decode(z), source.eval().decode(z))

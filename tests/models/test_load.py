@@ -76,7 +76,7 @@ def test_a_folder_means_its_newest_checkpoint(tmp_path: Path) -> None:
     assert step_of(expected) == 10
     with pytest.raises(CheckpointMissing, match="no checkpoint in the run's folder"):
         find(tmp_path)
-    with pytest.raises(UserError, match="there is no such file or folder"):
+    with pytest.raises(UserError, match="the file or folder does not exist"):
         find(tmp_path / "nowhere")
 
 

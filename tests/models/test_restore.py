@@ -84,9 +84,7 @@ def test_a_networks_class_built_in_a_function_must_be_given_again(tmp_path: Path
     saved = torch.load(tmp_path / "checkpoints" / "last-step=1.ckpt", weights_only=True)
     assert "generator" not in saved["hyper_parameters"]
     assert saved["hyper_parameters"]["discriminator"] == "tests.support.rounds.TinyDiscriminator"
-    with pytest.raises(
-        UserError, match=r"does not hold generator.*load\(path, generator=\.\.\.\)"
-    ):
+    with pytest.raises(UserError, match=r"does not hold generator.*load\(path, generator=\.\.\.\)"):
         lightning_gans.load(tmp_path)
     loaded = lightning_gans.load(tmp_path, generator=TinyGenerator)
     for name, value in model.state_dict().items():

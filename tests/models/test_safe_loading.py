@@ -1,4 +1,4 @@
-"""What a stranger gives runs no code, writes and deletes nothing, and ends in one line."""
+"""An untrusted file runs no code, writes and deletes nothing, and gives an error of one line."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ QUIET = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 
 @pytest.fixture
 def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that appears once the module ``strange_evil`` is imported, or its function called."""
-    place, found = tmp_path / "modules", tmp_path / "marker"
-    place.mkdir()
-    (place / "strange_evil.py").write_text(EVIL.format(marker=str(found)))
-    (place / "strange_mine.py").write_text(MINE)
-    monkeypatch.syspath_prepend(str(place))
+    """A file that appears once ``untrusted_module`` is imported, or its function called."""
+    modules, marker = tmp_path / "modules", tmp_path / "marker"
+    modules.mkdir()
+    (modules / "untrusted_module.py").write_text(EVIL.format(marker=str(marker)))
+    (modules / "trusted_module.py").write_text(MINE)
+    monkeypatch.syspath_prepend(str(modules))
     before = current_trust()
-    yield found
-    for name in ("strange_evil", "strange_mine"):
+    yield marker
+    for name in ("untrusted_module", "trusted_module"):
         sys.modules.pop(name, None)
     assert current_trust() == before
 
@@ -97,20 +97,24 @@ def spec(path: str, /, **arguments: object) -> dict[str, object]:
 
 ENCODER = "lightning_gans.models.Encoder"
 HOSTILE: dict[str, dict[str, object]] = {
-    "the model": {"_class_path": "strange_evil.Model"},
-    "a plain text": {"generator": "strange_evil.make"},
-    "a network": {"generator": spec("strange_evil.Net", width=8)},
-    "what is nested": {"prior": spec("lightning_gans.priors.DynamicScale", base="strange_evil.P")},
-    "deeper": {"prior": spec("lightning_gans.priors.DynamicScale", base=spec("strange_evil.Net"))},
+    "the model": {"_class_path": "untrusted_module.Model"},
+    "a plain text": {"generator": "untrusted_module.make"},
+    "a network": {"generator": spec("untrusted_module.Net", width=8)},
+    "what is nested": {
+        "prior": spec("lightning_gans.priors.DynamicScale", base="untrusted_module.P")
+    },
+    "deeper": {
+        "prior": spec("lightning_gans.priors.DynamicScale", base=spec("untrusted_module.Net"))
+    },
     "dict_kwargs": {
         "prior": {
             "class_path": "lightning_gans.priors.DynamicScale",
-            "dict_kwargs": {"base": "strange_evil.make"},
+            "dict_kwargs": {"base": "untrusted_module.make"},
         }
     },
     "an instantiator and all": {
-        "_instantiator": "strange_evil.make",
-        "_class_path": "strange_evil.make",
+        "_instantiator": "untrusted_module.make",
+        "_class_path": "untrusted_module.make",
     },
     "the system": {"optimizer": "os.system"},
     "a process": {"loss": spec("subprocess.Popen", args=["touch", "marker"])},
@@ -128,12 +132,15 @@ HOSTILE: dict[str, dict[str, object]] = {
     "a prior as a loss": {"loss": "lightning_gans.priors.Normal"},
     "data as the model": {"_class_path": "lightning_gans.data.Folder"},
     "an entry point": {"generator": "lightning_gans.ood.__main__.main"},
-    "an object of a tuple": {"image_shape": [spec("strange_evil.Net")]},
-    "an object of a number": {"latent_dim": spec("strange_evil.Net")},
-    "no path": {"generator": "strange_evil.Net()\n"},
-    "a path that climbs": {"generator": "..strange_evil.Net"},
+    "an object of a tuple": {"image_shape": [spec("untrusted_module.Net")]},
+    "an object of a number": {"latent_dim": spec("untrusted_module.Net")},
+    "no path": {"generator": "untrusted_module.Net()\n"},
+    "a path that climbs": {"generator": "..untrusted_module.Net"},
     "another model's file": {"_class_path": ENCODER, "checkpoint": "other.ckpt"},
-    "itself within": {"_class_path": ENCODER, "checkpoint": {"_class_path": "strange_evil.Model"}},
+    "itself within": {
+        "_class_path": ENCODER,
+        "checkpoint": {"_class_path": "untrusted_module.Model"},
+    },
 }
 
 
@@ -150,12 +157,12 @@ def test_a_checkpoint_imports_and_calls_nothing(name: str, marker: Path, tmp_pat
         lightning_gans.load(path)
     one_line(caught.value, path)
     assert not marker.exists()
-    assert "strange_evil" not in sys.modules
+    assert "untrusted_module" not in sys.modules
 
 
-def test_an_instantiator_is_not_looked_at(marker: Path, tmp_path: Path) -> None:
+def test_an_instantiator_is_ignored(marker: Path, tmp_path: Path) -> None:
     saved = content()
-    saved["hyper_parameters"]["_instantiator"] = "strange_evil.make"
+    saved["hyper_parameters"]["_instantiator"] = "untrusted_module.make"
     lightning_gans.load(written(saved, tmp_path))
     assert not marker.exists()
 
@@ -178,40 +185,40 @@ def test_a_pickle_runs_nothing(marker: Path, tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-def test_a_class_of_ones_own_needs_its_module_named(marker: Path, tmp_path: Path) -> None:
+def test_a_user_class_needs_its_module_to_be_trusted(marker: Path, tmp_path: Path) -> None:
     saved = content()
-    saved["hyper_parameters"]["generator"] = spec("strange_mine.Net", width=8, depth=1)
+    saved["hyper_parameters"]["generator"] = spec("trusted_module.Net", width=8, depth=1)
     path = written(saved, tmp_path)
-    with pytest.raises(Untrusted, match=r"add trust=strange_mine$") as caught:
+    with pytest.raises(Untrusted, match=r"add trust=trusted_module$") as caught:
         lightning_gans.load(path)
     one_line(caught.value, path)
-    assert "strange_mine" not in sys.modules
-    for trust in ("strange_mine", ["other.module", "strange_mine"], "other, strange_mine"):
+    assert "trusted_module" not in sys.modules
+    for trust in ("trusted_module", ["other.module", "trusted_module"], "other, trusted_module"):
         model = lightning_gans.load(path, trust=trust)
-        assert type(model.generator).__module__ == "strange_mine"
-    # what a trusted module imports is not trusted with it
-    saved["hyper_parameters"]["generator"] = "strange_mine.Popen"
+        assert type(model.generator).__module__ == "trusted_module"
+    # trust in a module does not extend to what it imports
+    saved["hyper_parameters"]["generator"] = "trusted_module.Popen"
     with pytest.raises(Untrusted, match="defined in another module, subprocess"):
-        lightning_gans.load(written(saved, tmp_path), trust="strange_mine")
+        lightning_gans.load(written(saved, tmp_path), trust="trusted_module")
     with pytest.raises(UserError, match="expected the name of a module"):
         lightning_gans.load(path, trust="my module")
 
 
-def test_trust_covers_submodules_and_nothing_beside() -> None:
+def test_trust_covers_submodules_and_nothing_else() -> None:
     with trusting("my.module") as trust:
         assert trust.covers("my.module.part.Net")
         assert trust.covers("my.module.Net")
         assert not trust.covers("my.modules.Net")
         assert not trust.covers("my.Net")
-    words = ["a=1", "trust=x", "--trust", "y,z", "--trust=v.w", "b=2"]
-    assert split_trust(words) == (["a=1", "b=2"], ("x", "y", "z", "v.w"))
+    argv = ["a=1", "trust=x", "--trust", "y,z", "--trust=v.w", "b=2"]
+    assert split_trust(argv) == (["a=1", "b=2"], ("x", "y", "z", "v.w"))
 
 
-def test_what_is_given_in_person_is_taken(tmp_path: Path) -> None:
+def test_arguments_of_load_replace_untrusted_ones(tmp_path: Path) -> None:
     from lightning_gans.networks import MLPGenerator
 
     saved = content()
-    saved["hyper_parameters"]["generator"] = "strange_evil.make"
+    saved["hyper_parameters"]["generator"] = "untrusted_module.make"
     path = written(saved, tmp_path)
     model = lightning_gans.load(path, generator=partial(MLPGenerator, width=8, depth=1))
     assert isinstance(model.generator, MLPGenerator)
@@ -357,7 +364,7 @@ def test_a_truncated_file_is_one_line(share: float, tmp_path: Path) -> None:
     one_line(caught.value, path)
 
 
-def test_a_file_that_unfolds_is_not_unfolded(tmp_path: Path) -> None:
+def test_a_compressed_file_is_not_decompressed(tmp_path: Path) -> None:
     path = tmp_path / "file.ckpt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("archive/data.pkl", b"0" * 10_000_000)
@@ -365,7 +372,7 @@ def test_a_file_that_unfolds_is_not_unfolded(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_checkpoint_tells_its_format_and_a_changed_weight(tmp_path: Path) -> None:
+def test_a_checkpoint_has_a_format_version_and_detects_a_changed_weight(tmp_path: Path) -> None:
     trainer(tmp_path, Checkpoint(), max_steps=2).fit(points(), data())
     path = tmp_path / "checkpoints" / "last-step=2.ckpt"
     saved = torch.load(path, weights_only=True)
@@ -397,9 +404,9 @@ def test_probabilities_are_probabilities() -> None:
 # Run folders
 
 
-@pytest.mark.parametrize("path", ["strange_evil.make", "os.system", "torch.hub.load"])
+@pytest.mark.parametrize("path", ["untrusted_module.make", "os.system", "torch.hub.load"])
 def test_jsonargparse_imports_nothing_that_is_not_allowed(path: str, marker: Path) -> None:
-    """Whatever text of a config leads it there: a text for a callable names one."""
+    """A string for an argument that is a callable is an import path."""
     from jsonargparse import ArgumentParser
 
     from lightning_gans.workflows.run_config import guarded
@@ -409,8 +416,8 @@ def test_jsonargparse_imports_nothing_that_is_not_allowed(path: str, marker: Pat
     with pytest.raises(Untrusted, match="trust="), guarded((), "config.yaml"):
         parser.parse_args([f"--call={path}"])
     assert not marker.exists()
-    with guarded({"strange_evil.make"}, "config.yaml"):
-        parser.parse_args(["--call=strange_evil.make"])
+    with guarded({"untrusted_module.make"}, "config.yaml"):
+        parser.parse_args(["--call=untrusted_module.make"])
     assert marker.exists()
 
 
@@ -429,23 +436,23 @@ def test_nothing_is_written_through_a_link(
     link.unlink(missing_ok=True)
     link.symlink_to(victim)
     words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
-    assert "is a link that leads out" in said(words, capsys)
+    assert "is a link that leads out" in error_line(words, capsys)
     assert victim.read_bytes() == before
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``runs`` in it, of one tiny run."""
-    place = tmp_path_factory.mktemp("trained")
+    folder = tmp_path_factory.mktemp("trained")
     words = ["model=gan", "data=gaussians", "data.train=64", "data.validation=32"]
     words += ["model.generator.width=4", "model.discriminator.width=4", "trainer.max_steps=2"]
     before = Path.cwd()
-    os.chdir(place)
+    os.chdir(folder)
     try:
         main([*words, *QUIET, "trainer.val_check_interval=2", "trainer.num_sanity_val_steps=0"])
     finally:
         os.chdir(before)
-    return place
+    return folder
 
 
 @pytest.fixture
@@ -462,11 +469,11 @@ def change_config(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
-def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line in which a command ends."""
+def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of error with which a command ends."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        main(["ood", *words] if words[0] == "score" else words)
+        main(["ood", *argv] if argv[0] == "score" else argv)
     assert end.value.code in (1, 2)
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
@@ -477,28 +484,28 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 WANDB = "lightning.pytorch.loggers.WandbLogger"
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "model": lambda c: c["model"].update(class_path="strange_evil.Model"),
-    "network": lambda c: c["model"]["init_args"].update(generator=spec("strange_evil.Net")),
-    "text": lambda c: c["model"]["init_args"].update(generator="strange_evil.make"),
+    "model": lambda c: c["model"].update(class_path="untrusted_module.Model"),
+    "network": lambda c: c["model"]["init_args"].update(generator=spec("untrusted_module.Net")),
+    "text": lambda c: c["model"]["init_args"].update(generator="untrusted_module.make"),
     "system": lambda c: c["model"]["init_args"].update(loss="os.system"),
     "base": lambda c: c["model"]["init_args"].update(
-        prior=spec("lightning_gans.priors.FixedScale", base="strange_evil.make")
+        prior=spec("lightning_gans.priors.FixedScale", base="untrusted_module.make")
     ),
     "kind": lambda c: c["model"]["init_args"].update(generator=spec(ENCODER, checkpoint="x")),
-    "data": lambda c: c["data"].update(class_path="strange_evil.Data"),
-    "callback": lambda c: c["trainer"].update(callbacks=[spec("strange_evil.make")]),
-    "callback text": lambda c: c["trainer"].update(callbacks=["strange_evil.make"]),
-    "one callback": lambda c: c["trainer"].update(callbacks="strange_evil.make"),
-    "logger": lambda c: c["trainer"].update(logger=[spec("strange_evil.make")]),
+    "data": lambda c: c["data"].update(class_path="untrusted_module.Data"),
+    "callback": lambda c: c["trainer"].update(callbacks=[spec("untrusted_module.make")]),
+    "callback text": lambda c: c["trainer"].update(callbacks=["untrusted_module.make"]),
+    "one callback": lambda c: c["trainer"].update(callbacks="untrusted_module.make"),
+    "logger": lambda c: c["trainer"].update(logger=[spec("untrusted_module.make")]),
     "foreign logger": lambda c: c["trainer"].update(
         logger=spec("lightning.pytorch.loggers.MLFlowLogger")
     ),
-    "plugin": lambda c: c["trainer"].update(plugins=[spec("strange_evil.make")]),
-    "profiler": lambda c: c["trainer"].update(profiler="strange_evil.make"),
-    "strategy": lambda c: c["trainer"].update(strategy=spec("strange_evil.make")),
-    "features": lambda c: c["evaluation"].update(features="strange_evil.make"),
-    "measurements": lambda c: c["evaluation"].update(measurements=["strange_evil.make"]),
-    "a measurement": lambda c: c["evaluation"].update(measurements=[spec("strange_evil.make")]),
+    "plugin": lambda c: c["trainer"].update(plugins=[spec("untrusted_module.make")]),
+    "profiler": lambda c: c["trainer"].update(profiler="untrusted_module.make"),
+    "strategy": lambda c: c["trainer"].update(strategy=spec("untrusted_module.make")),
+    "features": lambda c: c["evaluation"].update(features="untrusted_module.make"),
+    "measurements": lambda c: c["evaluation"].update(measurements=["untrusted_module.make"]),
+    "a measurement": lambda c: c["evaluation"].update(measurements=[spec("untrusted_module.make")]),
     "wandb settings": lambda c: c["trainer"].update(
         logger=[{"class_path": WANDB, "dict_kwargs": {"settings": {"_executable": "x"}}}]
     ),
@@ -510,7 +517,7 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another config": lambda c: c.update(config="other.yaml"),
     "a file as the model": lambda c: c.update(model="other.yaml"),
     "a file as a network": lambda c: c["model"]["init_args"].update(generator="evil.yaml"),
-    "an instantiator": lambda c: c["model"].update(_instantiator="strange_evil.make"),
+    "an instantiator": lambda c: c["model"].update(_instantiator="untrusted_module.make"),
 }
 
 
@@ -519,17 +526,21 @@ def test_a_runs_config_imports_nothing(
     name: str, marker: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_config(run, CONFIGS[name])
-    evil = {"class_path": "strange_evil.Net"}
+    evil = {"class_path": "untrusted_module.Net"}
     Path("evil.yaml").write_text(yaml.safe_dump(evil))
-    Path("other.yaml").write_text(yaml.safe_dump({"model": {"class_path": "strange_evil.Model"}}))
-    line = said([f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"], capsys)
+    Path("other.yaml").write_text(
+        yaml.safe_dump({"model": {"class_path": "untrusted_module.Model"}})
+    )
+    line = error_line(
+        [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"], capsys
+    )
     assert "config.yaml" in line
     assert not marker.exists()
-    assert "strange_evil" not in sys.modules
+    assert "untrusted_module" not in sys.modules
 
 
 @pytest.mark.parametrize("words", [["test"], ["validate"], ["predict"], ["score"]])
-def test_every_command_looks_through_a_runs_config(
+def test_every_command_checks_a_runs_config(
     words: list[str], marker: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_config(run, CONFIGS["data"])
@@ -537,31 +548,31 @@ def test_every_command_looks_through_a_runs_config(
     Path("pictures").mkdir()
     Image.new("L", (8, 8)).save("pictures/one.png")
     typed = [f"ckpt={file}", "images=pictures"] if words == ["score"] else [f"ckpt_path={file}"]
-    assert "trust=strange_evil" in said([*words, *typed], capsys)
+    assert "trust=untrusted_module" in error_line([*words, *typed], capsys)
     assert not marker.exists()
 
 
-def test_the_last_run_is_looked_through_too(
+def test_the_config_of_the_last_run_is_checked(
     marker: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_config(run, CONFIGS["network"])
-    line = said(["model=gan", "data=gaussians", "ckpt_path=last"], capsys)
-    assert "add trust=strange_evil" in line
+    line = error_line(["model=gan", "data=gaussians", "ckpt_path=last"], capsys)
+    assert "add trust=untrusted_module" in line
     assert not marker.exists()
 
 
 def test_the_command_line_trusts_a_module(
     marker: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = spec("strange_mine.Net", width=4)
+    mine = spec("trusted_module.Net", width=4)
     change_config(run, lambda c: c["model"]["init_args"].update(generator=mine))
     file = f"ckpt_path={run}/checkpoints/last-step=2.ckpt"
-    assert "trust=strange_mine" in said(["test", file], capsys)
-    main(["test", file, "trust=strange_mine"])
-    assert "strange_mine" in sys.modules
-    main(["test", file, "--trust", "other,strange_mine"])
-    # naming a class is trusting it
-    main(["test", file, "model.generator=strange_mine.Net", "model.generator.width=4"])
+    assert "trust=trusted_module" in error_line(["test", file], capsys)
+    main(["test", file, "trust=trusted_module"])
+    assert "trusted_module" in sys.modules
+    main(["test", file, "--trust", "other,trusted_module"])
+    # a typed class is trusted
+    main(["test", file, "model.generator=trusted_module.Net", "model.generator.width=4"])
 
 
 def test_weights_only_cannot_be_switched_off(
@@ -572,11 +583,11 @@ def test_weights_only_cannot_be_switched_off(
     torch.save({**saved, "extra": Touch(marker)}, file)
     change_config(run, lambda c: c.update(weights_only=False))
     for words in (["fit"], ["test"], ["test", "weights_only=false"]):
-        said([*words, f"ckpt_path={file}"], capsys)
+        error_line([*words, f"ckpt_path={file}"], capsys)
         assert not marker.exists()
 
 
-def test_no_victim_is_deleted_when_a_run_goes_on(
+def test_no_other_file_is_deleted_when_a_run_resumes(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     victim = tmp_path / "victim"
@@ -588,14 +599,16 @@ def test_no_victim_is_deleted_when_a_run_goes_on(
             key = next(key for key in saved["callbacks"] if key.startswith("Checkpoint"))
             saved["callbacks"][key]["written"] = {kind: [name] * 3}
             torch.save(saved, file)
-            assert "last-step=2.ckpt" in said([f"ckpt_path={file}", "trainer.max_steps=3"], capsys)
+            assert "last-step=2.ckpt" in error_line(
+                [f"ckpt_path={file}", "trainer.max_steps=3"], capsys
+            )
     callback = Checkpoint()
     callback.load_state_dict({"best": None, "written": {"last": [str(victim), "last-step=2.ckpt"]}})
     assert callback.written == {"last": ["last-step=2.ckpt"]}
     assert victim.read_text() == "precious"
 
 
-def test_a_config_does_not_say_where_is_written(run: Path, tmp_path: Path) -> None:
+def test_a_config_cannot_set_where_a_run_writes(run: Path, tmp_path: Path) -> None:
     from lightning_gans.workflows.run_config import vetted_config
 
     def change(config: dict[str, Any]) -> None:
@@ -653,7 +666,7 @@ YAML: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", YAML)
-def test_a_config_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
+def test_an_invalid_config_is_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(YAML[name])
     with pytest.raises(UnreadableConfig) as caught:
@@ -662,11 +675,11 @@ def test_a_config_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["binary", "nested", "aliases", "an object", "a list"])
-def test_a_command_says_so_of_a_runs_config(
+def test_a_command_reports_an_invalid_run_config(
     name: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run / "config.yaml").write_bytes(YAML[name])
-    assert "config.yaml" in said([f"ckpt_path={run}/checkpoints/last-step=2.ckpt"], capsys)
+    assert "config.yaml" in error_line([f"ckpt_path={run}/checkpoints/last-step=2.ckpt"], capsys)
 
 
 def test_an_image_that_would_start_a_program_is_not_decoded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run's log, and the report that is made of it."""
+"""The metrics of a run, and the report on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def test_the_last_line_may_be_incomplete(tmp_path: Path) -> None:
     assert file.read_text().split() == ["generator/r,step", "0.5,1", "0.25,2"]
 
 
-def test_measurements_are_told_from_losses_whatever_the_players_are_called(tmp_path: Path) -> None:
+def test_measurements_are_distinguished_from_losses_whatever_the_names_of_the_players(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "metrics.csv").write_text(LOG)
     log = read(tmp_path / "metrics.csv")
     assert log.measured == {"accuracy", "psnr/real", "evaluation/samples"}

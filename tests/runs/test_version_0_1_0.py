@@ -28,7 +28,7 @@ LATENTS = [[((7 * i + 3 * j) % 17 - 8) / 8 for j in range(4)] for i in range(3)]
 
 @pytest.fixture(scope="module")
 def same_bits() -> bool:
-    """Whether this machine computes as that on which the expected values were recorded."""
+    """Whether this machine computes the same bits as the one that recorded the expected values."""
     return bool(arithmetic() == EXPECTED["arithmetic"])
 
 
@@ -49,7 +49,7 @@ def images_of(model: Model) -> Tensor:
 
 
 def output(model: Any, method: str) -> Tensor:
-    """What a model's method gives for the fixed inputs."""
+    """The result of a model's method for fixed inputs."""
     result: Tensor
     if method == "decode":
         categories = model.categories
@@ -91,7 +91,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 def test_a_run_resumes_from_its_folder(
     name: str, same_bits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its config.yaml names modules that have moved, and options that are gone."""
+    """Its config.yaml names modules that have moved and options that were removed."""
     leave_out_figures(monkeypatch)
     run = tmp_path / "runs" / name / "data" / "fixture"
     shutil.copytree(FIXTURE / name, run)

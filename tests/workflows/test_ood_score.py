@@ -321,7 +321,7 @@ def test_none_that_can_be_read_is_a_table_and_one_line(
     (place / "bad" / "x.png").write_text("no")
     status, line = fail([f"ckpt={place / 'dlsgan'}", "images=bad", "out=y"], capsys)
     assert status == 1
-    assert "none of 1 images can be read; y/scores.csv says why" in line
+    assert "none of 1 images can be read; y/scores.csv has the reasons" in line
     assert rows(Path("y"))[0]["verdict"] == "unreadable"
 
 
@@ -334,7 +334,7 @@ def test_results_are_never_overwritten(
     before = Path("job/scores.csv").read_bytes()
     status, line = fail([*words, "score=reconstruction"], capsys)
     assert status == 1
-    assert "there is a scores.csv in job already; give out=FOLDER" in line
+    assert "job already has a scores.csv; choose another folder with out=FOLDER" in line
     assert Path("job/scores.csv").read_bytes() == before
     assert os.environ["LIGHTNING_GANS_RUN"] == "job"
 
@@ -371,7 +371,7 @@ def test_a_checkpoint_alone_needs_data_once(
     assert "give data=NAME data.root=FOLDER" in line
     status, line = fail([*words, "data.root=pictures"], capsys)
     assert status == 2
-    assert "data.root: of which data?" in line
+    assert "data.root needs data=NAME" in line
     held_out = ["data=folder", "data.root=pictures", f"data.resolution={SIDE}", "data.channels=1"]
     assert score([*words, *held_out, "data.validation=0", "held_out=50", "out=1"]) == 0
     assert "compared with 50 held-out images of Folder" in capsys.readouterr().out
@@ -466,7 +466,7 @@ def test_scores_by_clipped_features_remember_the_thresholds(
         (["ckpt=dlsgan", "images=others", "data.rot=x"], "no option 'data.rot'", 2),
         (["ckpt=dlsgan", "images=others", "data.root=empty"], "data=NAME data.root=FOLDER", 1),
         (["ckpt=dlsgan", "images=others", "data.resolution=0"], "at least 1, got 0", 2),
-        (["ckpt=dlsgan", "images=others", "out=full"], "there is a scores.csv already", 2),
+        (["ckpt=dlsgan", "images=others", "out=full"], "out=full already has a scores.csv", 2),
         (["ckpt=dlsgan", "images=others", "device=tpus"], "device=tpus: expected auto", 2),
         (["ckpt=dlsgan", "--images"], "--images has no value", 2),
     ],

@@ -325,7 +325,7 @@ def test_mistakes_end_in_one_line(
     data = ("data=mnist_ood", f"data.root={root}")
     model = f"ckpt={run}"
     cases = [
-        (["tabel"], 2, "ood what? There are"),
+        (["tabel"], 2, "'ood' is incomplete; commands are"),
         (["table", *data], 2, "no ckpt is named"),
         (["table", model], 2, "no data is named"),
         (["table", f"ckpt={tmp_path}/none", *data], 1, "no checkpoint at"),
@@ -341,7 +341,7 @@ def test_mistakes_end_in_one_line(
         (["table", f"ckpt={run}-{{fold}}", *data], 2, "{fold} in a path stands for"),
         (["table", model, *data, "data.fold=9"], 2, "fold must be from 0 to 6"),
         (["table", model, *data, "data.flod=1"], 2, "there is no option 'data.flod'"),
-        (["table", model, *data, f"out={tmp_path}/done"], 2, "there is a table.csv already"),
+        (["table", model, *data, f"out={tmp_path}/done"], 2, "done already has a table.csv"),
         (["table", model, "data=mnist_ood", "data.root=nowhere"], 1, "MNIST is not complete"),
         (["table", model, "data=mnist_odo"], 2, "no data 'mnist_odo' (did you mean 'mnist_ood'?)"),
     ]

@@ -76,7 +76,8 @@ class Model(AlternatingTurns, Capability, ABC):
     def __getattr__(self, name: str) -> Any:
         """Parameters, buffers and submodules by name.
 
-        They have the type ``Any``, so that the result of ``load`` can be used without ``isinstance``.
+        They have the type ``Any``, so that the result of ``load`` can be used without
+        ``isinstance``.
 
         Raises:
             NotCapable: for a method of a capability that this model does not have.
