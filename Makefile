@@ -1,4 +1,4 @@
-# Each target makes .venv once, by pip, and reuses it.  PYTHON=python3.12 chooses another Python.
+# Each target creates .venv with pip if needed, and reuses it.  PYTHON=python3.12 selects a Python.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -1,8 +1,8 @@
 """Time of a statistical distance's closed form and of the papers' draws, forward and backward.
 
-Both run in turn, in one process and one thread, on the same codes. What is counted is the time of
-the processor, so that other programs on the machine do not decide it. The draws are new in each
-step, for each code its own, as a recovery that reproduces the papers draws them.
+Both run in turn, in one process and one thread, on the same codes. CPU time is measured, so that
+other programs on the machine have little effect. Each code gets new draws in each step, as in the
+papers.
 
     python benchmarks/distances.py
 """
@@ -24,7 +24,7 @@ Step = Callable[[Tensor], Tensor]
 
 
 def steps(prior: Prior, draws: int) -> dict[str, tuple[Step, Step]]:
-    """For each distance, its closed form and the one of draws."""
+    """The closed form of each distance, and the distance from draws."""
 
     def drawn(z: Tensor) -> Tensor:
         rows = -(-len(z) * draws // prior.dim)
@@ -68,7 +68,7 @@ def main() -> None:
         # the first round warms both up
         rounds = [[milliseconds(step, z) for step in pair] for _ in range(arguments.rounds + 1)]
         closed, drawn = (statistics.median(times) for times in zip(*rounds[1:], strict=True))
-        # round by round, so that a clock that drifts does not decide it
+        # the two alternate, so that a drift of the clock speed affects both
         ratio = statistics.median(theirs / ours for ours, theirs in rounds[1:])
         print(f"| {name} | {closed:.2f} | {drawn:.1f} | {ratio:.0f} |")
 

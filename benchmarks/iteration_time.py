@@ -1,7 +1,7 @@
 """Time per iteration of ``model=dlsgan`` compared with the same networks in a bare PyTorch loop.
 
 Both run in turn, block by block, in one process, on the same data and threads; the ratio is taken
-block by block, so that a machine whose speed drifts does not decide it.
+block by block, so that a drift of the machine's speed affects both.
 
     python benchmarks/iteration_time.py
 """

@@ -1,7 +1,7 @@
-"""Time and memory of our and others' measures on as many features as the literature uses.
+"""Time and memory of metrics here and in other packages, at the sample sizes of the literature.
 
-Every line is a process of its own, so that its peak of memory is its own; all have the same random
-features, float32. With the default 50,000 x 2,048 it takes minutes to tens of minutes a line.
+Each line is measured in its own process, because of its peak memory; all use the same random
+float32 features. With the default 50,000 x 2,048 features a line takes up to tens of minutes.
 
     python benchmarks/metrics_at_scale.py --threads 2
     python benchmarks/metrics_at_scale.py --samples 2000 --features 256 --root 256
@@ -29,7 +29,7 @@ Values = dict[str, float]
 
 
 def features(samples: int, width: int, seed: int) -> Tensor:
-    """As those of Inception: not negative, unequal in scale, correlated."""
+    """Features like those of Inception: nonnegative, unequal in scale, correlated."""
     generator = torch.Generator().manual_seed(seed)
     mix = torch.randn(32, width, generator=torch.Generator().manual_seed(0))
     scale = 0.1 + torch.rand(width, generator=torch.Generator().manual_seed(1))
@@ -41,7 +41,7 @@ def features(samples: int, width: int, seed: int) -> Tensor:
 
 def compared(metric: PairwiseMetric, real: Tensor, fake: Tensor) -> PairwiseMetric:
     for sample, side in ((real, True), (fake, False)):
-        # batches are views: the features are there once, as they are in an evaluation
+        # batches are views, so that the features are in memory once, as in an evaluation
         for batch in torch.split(sample, 50):
             metric.update(batch, real=side)
     return metric
@@ -69,13 +69,13 @@ LINES: dict[str, Callable[[Tensor, Tensor, int], Values]] = {
 
 
 def gigabytes() -> float:
-    """The peak of this process's memory."""
+    """The peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 def line(name: str, samples: int, width: int, block: int, threads: int) -> str:
-    """One line of the table; what is not measured is the making of the features."""
+    """One line of the table; generating the features is not measured."""
     torch.set_num_threads(threads)
     real, fake = features(samples, width, 2), features(samples, width, 3)
     before = gigabytes()

@@ -1,7 +1,7 @@
 """Time per iteration of every model compared with ``gan``, on the same networks and data.
 
 The models take turns, block by block, in one process, and each block's ratio is to the ``gan``
-block of the same round, so that a machine whose speed drifts does not decide it.
+block of the same round, so that a drift of the machine's speed affects both.
 
     python benchmarks/model_times.py --rounds 6
 """
@@ -41,7 +41,7 @@ WARM = 3  # iterations of each block that are not timed
 
 
 class Clock(Callback):
-    """Times the iterations of a block but for its first few."""
+    """Times the iterations of a block, without the first few."""
 
     def __init__(self) -> None:
         self.started = self.seconds = 0.0
@@ -57,7 +57,7 @@ class Clock(Callback):
 
 
 def block(model: Model, data: MNIST5k, iterations: int) -> float:
-    """Milliseconds an iteration, over a block of so many."""
+    """Milliseconds per iteration in a block."""
     clock = Clock()
     Trainer(
         accelerator="cpu",
@@ -73,7 +73,7 @@ def block(model: Model, data: MNIST5k, iterations: int) -> float:
 
 
 def models(latent_dim: int) -> dict[str, Model]:
-    """One of each, on the standard pair of networks, with r1 or r2 where the method has it."""
+    """One model of each kind, on the standard networks, with r1 or r2 if the method has it."""
     shape, classes = (1, 32, 32), (10,)
     own = partial(AdamW, lr=1e-4)
     game: dict[str, Any] = {"latent_dim": latent_dim, "optimizer": own, "r1": 0.1}
@@ -113,7 +113,7 @@ def main() -> None:
     if args.only:
         made = {name: made[name] for name in ("gan", *args.only.split(","))}
     for shift in range(args.rounds + 1):
-        # each round in another order, so that no model always has the same place
+        # each round has another order, so that no model always runs at the same position
         turn = shift % len(made)
         for name in [*made][turn:] + [*made][:turn]:
             times.setdefault(name, []).append(block(made[name], data, args.iterations))

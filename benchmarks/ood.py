@@ -1,8 +1,8 @@
 """Images per second of scoring, compared with the forward pass of the encoder alone.
 
 The standard networks of DLSGAN on MNIST's shape with latents of 256, or a trained run. Blocks of
-scoring and of the bare pass alternate, so that a busy machine slows both; how many times the bare
-pass a score takes is of the processor's time, which other programs take no part of.
+scoring and of the bare pass alternate, so that a busy machine slows both; the ratio of the two is
+of CPU time, on which other programs have little effect.
 
     python benchmarks/ood.py
     python benchmarks/ood.py --ckpt runs/dlsgan/mnist/TIME --images 10000
@@ -25,14 +25,14 @@ from lightning_gans.ood import scorer
 
 
 class Took(NamedTuple):
-    """Seconds by the clock on the wall, and of the processor's time."""
+    """Wall-clock seconds and CPU seconds."""
 
     wall: float
     processor: float
 
 
 def timed(function: Callable[[Tensor], object], x: Tensor, batch: int) -> Took:
-    """What a function takes for all images, in batches."""
+    """The time of a function on all images, in batches."""
     begun = time.perf_counter(), time.process_time()
     for part in torch.split(x, batch):
         function(part)
@@ -64,13 +64,13 @@ def main() -> None:
         for names in (("nll",), ("nll", "typicality"), ("nll", "typicality", "reconstruction"))
     }
     for function in (bare, *kinds.values()):
-        function(x[: given.batch])  # what happens once is not measured
+        function(x[: given.batch])  # one-time costs are not measured
     took: dict[str, list[float]] = {name: [] for name in kinds}
     ratios: dict[str, list[float]] = {name: [] for name in kinds}
     alone: list[float] = []
     for _ in range(given.rounds):
         for name, function in kinds.items():
-            # before and after, so that what drifts evenly does not count
+            # before and after, so that an even drift cancels
             before = timed(bare, x, given.batch)
             own = timed(function, x, given.batch)
             after = timed(bare, x, given.batch)

@@ -1,8 +1,8 @@
-"""Images a second of ``recover``, and the share of its time outside the generator.
+"""Images per second of ``recover``, and the share of its time outside the generator.
 
-16 restarts, 200 steps, the standard networks on MNIST's shape with latents of 256; a bare loop of
-as many forward and backward passes of the generator, on batches of the same size, is what it is
-compared to, block by block, in turn.
+16 restarts, 200 steps, the standard networks on MNIST's shape with latents of 256; it is
+compared with a bare loop of as many forward and backward passes of the generator on batches of the
+same size, in alternating blocks.
 
     python benchmarks/recover.py
 """
@@ -52,7 +52,7 @@ def main() -> None:
         "energy": (Energy(), 0.1),
         "typical": (Wasserstein(), "typical"),
     }
-    recover(generator, x[:1], prior, steps=2)  # what is loaded once is not measured
+    recover(generator, x[:1], prior, steps=2)  # one-time costs are not measured
     seconds: dict[str, list[float]] = {name: [] for name in settings}
     shares: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(given.rounds):

@@ -70,8 +70,10 @@ class Parameter:
         for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
             home = None if base in RANGES else find_definition(self.module, base)
             if home is not None:
-                room = ".".join(home[0].split(".")[:2])
-                found |= {snake_case(name): f"{room}.{name}" for name in subclasses(home[0], base)}
+                package = ".".join(home[0].split(".")[:2])
+                found |= {
+                    snake_case(name): f"{package}.{name}" for name in subclasses(home[0], base)
+                }
         return found
 
     @property
@@ -251,10 +253,10 @@ def subclasses(module: str, base: str) -> list[str]:
     found = find_definition(module, base)
     if found is None:
         return []
-    room = PACKAGE / found[0].split(".")[1]
+    package = PACKAGE / found[0].split(".")[1]
     parents: dict[str, list[str]] = {}
     abstract = set()
-    for file in sorted(room.rglob("*.py")) if room.is_dir() else [room.with_suffix(".py")]:
+    for file in sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]:
         for node in parse(file).body:
             if isinstance(node, ast.ClassDef):
                 parents[node.name] = [ast.unparse(b).rpartition(".")[2] for b in node.bases]

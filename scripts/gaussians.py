@@ -7,8 +7,8 @@
 
 Networks, batches and weights of losses are the published ones; the published length is 200,000
 iterations, of which 60,000 are warmup, at --lr 1e-4 (CAGAN and ACGAN: 1e-3, which is ten times
---lr). Points are drawn once, 100,000, not anew for each batch, and the averages are updated every
-ten iterations with a warmup of their own. Each finished job is a file in runs/gaussians and is not
+--lr). 100,000 points are drawn once, not for each batch, and the averages are updated every ten
+iterations with their own warmup. Each finished job is a file in runs/gaussians and is not
 trained again.
 """
 
@@ -48,7 +48,7 @@ PUBLISHED = 200_000
 
 @dataclass(frozen=True)
 class Job:
-    """One training: which experiment it belongs to, its setting, and its seed."""
+    """One training run: its experiment, setting and seed."""
 
     experiment: str
     setting: str
@@ -63,7 +63,7 @@ class Job:
 
 
 def jobs(iterations: int, warmup: int) -> list[Job]:
-    """All trainings, the most telling first."""
+    """All training runs, the most informative first."""
     make = partial(Job, iterations=iterations, warmup=warmup)
     found = [make("cgpgan", "penalty=0.1", seed) for seed in range(8)]
     found += [make("infogan", "known", seed) for seed in range(8)]
@@ -121,7 +121,7 @@ def model_of(job: Job, lr: float) -> Model:
 
 
 def train(job: Job, lr: float) -> None:
-    """Train, and keep generated points with their categories."""
+    """Train, and save generated points with their categories."""
     seed_everything(job.seed, verbose=False)
     own = job.experiment in ("boundary", "mixing")
     weights = (0.4, 0.3, 0.2, 0.1) if job.experiment == "mixing" else TRUE
@@ -180,14 +180,14 @@ def to_boundary(x: Tensor) -> Tensor:
 
 
 def measure(experiment: str, result: dict[str, object]) -> dict[str, float | int | bool | str]:
-    """What a finished job shows."""
+    """The measures of a finished job."""
     x, c, p = (result[name] for name in ("points", "category", "p"))
     assert isinstance(x, Tensor)
     assert isinstance(c, Tensor)
     assert isinstance(p, Tensor)
     cluster = log_posteriors(x).argmax(1)
     used = [k for k in range(len(p)) if p[k] >= 0.01 and (c == k).any()]
-    # where each used category lies, and how much of it lies there
+    # the cluster of each used category, and the share of its points in that cluster
     where = {k: int(cluster[c == k].mode().values) for k in used}
     share = {k: float((cluster[c == k] == where[k]).double().mean()) for k in used}
     right = len(used) == 4 and len(set(where.values())) == 4 and min(share.values()) > 0.9
@@ -208,11 +208,11 @@ def measure(experiment: str, result: dict[str, object]) -> dict[str, float | int
     return shown
 
 
-# What to do
+# Commands
 
 
 def select(args: argparse.Namespace) -> list[Job]:
-    """The jobs that are asked for and not done."""
+    """The requested jobs that are not finished."""
     found = [
         job
         for job in jobs(args.iterations, args.warmup)
@@ -223,7 +223,7 @@ def select(args: argparse.Namespace) -> list[Job]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train what is not trained yet."""
+    """Train the unfinished jobs."""
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     for job in select(args):
@@ -231,25 +231,25 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Name the jobs that are left."""
+    """List the unfinished jobs."""
     for job in select(args):
         print(job.path)
 
 
 def identity(result: dict[str, Any]) -> tuple[str, str, int]:
-    """Which job a result is of, whatever its length."""
+    """The job of a result, whatever its length."""
     job = result["job"]
     return job["experiment"], job["setting"], job["seed"]
 
 
 def draw(args: argparse.Namespace) -> None:
-    """A picture of each experiment and a table of all, from what is trained."""
+    """A picture of each experiment and a table of all, from the finished jobs."""
     out = Path(args.folder)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     panels: dict[str, list[tuple[str, Tensor, Tensor]]] = {}
     trained = [torch.load(path, weights_only=True) for path in sorted(FOLDER.glob("*.pt"))]
-    # of a job that was trained for several lengths, the longest
+    # the longest run of a job that was trained with several lengths
     trained.sort(key=lambda result: result["job"]["iterations"])
     found = list({identity(result): result for result in trained}.values())
     order = [(job.experiment, job.setting, job.seed) for job in jobs(0, 0)]
@@ -275,7 +275,7 @@ def draw(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
     actions: dict[str, Callable[[argparse.Namespace], None]] = {"train": run, "list": show}

@@ -1,11 +1,11 @@
-"""Cho's tables of latent code recovery (7 to 22), in small: measured, beside the paper's.
+"""Cho's tables of latent code recovery (7 to 22) at a small scale, next to the paper's values.
 
     python scripts/inversion_tables.py run normal=RUN uniform=RUN half=RUN
     python scripts/inversion_tables.py run --share 0/2 normal=RUN ...      (or 1/2)
     python scripts/inversion_tables.py draw docs/experiments/inversion-tables.md
 
 Each RUN is the folder of an LSGAN that was trained with that prior. 100 test images of MNIST, 16
-restarts, 200 steps, Adam anew for each batch of images. Each finished cell is a file in
+restarts, 200 steps, a new Adam for each batch of images. Each finished cell is a file in
 runs/inversion and is not computed again.
 """
 
@@ -47,7 +47,7 @@ IMAGES = 100
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting under one prior; ``paper`` is what the paper printed for it.
+    """One setting under one prior; ``paper`` holds the values printed in the paper.
 
     variance, p-values in percent (three repetitions), L1, L2, accuracy in percent; empty where the
     paper has no such cell.
@@ -221,7 +221,7 @@ def cells() -> list[Cell]:
 
 
 def run(todo: list[Cell], models: dict[str, Model], data: MNIST) -> None:
-    """Recover and measure each cell that is not there yet."""
+    """Recover and measure each unfinished cell."""
     items = [data.validation_set[i] for i in range(IMAGES)]
     x, labels = (torch.stack(values) for values in zip(*items, strict=True))
     digits = trained_digit_classifier()

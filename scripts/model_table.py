@@ -3,7 +3,8 @@
     python scripts/model_table.py            (rewrites the page)
     python scripts/model_table.py --check    (exit status 1 if the page is not up to date)
 
-The system's name and its paper stand here; class, capabilities and lines of code are looked up.
+The published name and the paper are listed here; class, capabilities and lines of code are read
+from the package.
 """
 
 from __future__ import annotations

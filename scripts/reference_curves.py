@@ -1,4 +1,4 @@
-"""Write tests/fixtures/reference_curves.json anew, after a change that is meant to change training.
+"""Rewrite tests/fixtures/reference_curves.json after an intended change of training.
 
 python -m scripts.reference_curves [CONFIG ...]    without names: every config in configs/model
 """

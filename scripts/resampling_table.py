@@ -1,9 +1,9 @@
-"""Egan et al.'s table of resampling criteria, in small: known codes of a soft-label DCGAN.
+"""Egan et al.'s table of resampling criteria at a small scale: known codes of a soft-label DCGAN.
 
     python scripts/resampling_table.py run RUN        RUN: a folder of model=dcgan_soft
     python scripts/resampling_table.py draw docs/experiments/resampling.md
 
-50 known codes, one restart, 2,000 steps (the paper: 100 and 20,000), the same first codes and the
+50 known codes, one restart, 2,000 steps (the paper: 100 and 20,000), the same initial codes and the
 same draws for each criterion. Each finished criterion is a file in runs/resampling.
 """
 
@@ -24,7 +24,7 @@ CODES = 50
 
 
 def run(folder: str, steps: int, lr: float, index: int, count: int) -> None:
-    """Recover the known codes under each criterion that is not there yet."""
+    """Recover the known codes under each unfinished criterion."""
     model = lightning_gans.load(folder)
     generator = Scaled(model.generator, model.prior.scale())
     truth = model.prior.sample(CODES, stream("known codes", 0))

@@ -1,8 +1,8 @@
 """Write the table of rooms in CONTRIBUTING.md, from the import order and the rooms' docstrings.
 
-The order is ``ORDER`` in ``tests/test_project.py``, which a test holds; the description of a room
-is the first sentence of its docstring. ``--check`` changes nothing and exits with 1 if the page is
-not up to date.
+The order is ``ORDER`` in ``tests/test_project.py``, which a test enforces; the description of a
+room is the first sentence of its docstring. ``--check`` changes nothing and exits with 1 if the
+page is not up to date.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Train the digit classifier whose features the metrics use, and write down where it came from.
+"""Train the digit classifier whose features the metrics use, and record its origin.
 
 python scripts/train_digit_classifier.py --root ROOT --out digits.safetensors
 
-ROOT is a folder as torchvision keeps it (ROOT/MNIST/raw/train-images-idx3-ubyte, ...). The
-60,000 training images train, the 10,000 test images only measure. The same seed on the same
-machine and versions gives the same weights (those that are shipped were made before this script
-used the package's own models and data, with the same settings in another order of images).
+ROOT is a folder in the layout of torchvision (ROOT/MNIST/raw/train-images-idx3-ubyte, ...). It
+is trained on the 60,000 training images and evaluated on the 10,000 test images. The same seed on
+the same machine and versions gives the same weights. (The shipped weights are from an earlier
+version of this script, with the same settings and another order of images.)
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ MAX_BYTES = 1_000_000
 
 
 class DistortedMNIST(MNIST):
-    """MNIST whose training images are each distorted anew whenever they are seen."""
+    """MNIST whose training images get a new distortion each time."""
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Distort what is trained on, with numbers from torch's own stream."""
+        """Distort training images, with random numbers from torch's global generator."""
         x, y = batch
         return (distort(x) if self.trainer is not None and self.trainer.training else x), y
 
 
 class OneCycle(Callback):
-    """One cycle of the learning rate and the first momentum, a step each iteration."""
+    """One cycle of the learning rate and the first momentum, with a step per iteration."""
 
     schedule: OneCycleLR
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Set what this iteration is made with: the model sets its own rate before an epoch."""
+        """Set the rates of this iteration; the model sets its own before an epoch."""
         if trainer.global_step:
             self.schedule.step()
             return
@@ -73,12 +73,12 @@ def distort(x: Tensor) -> Tensor:
         torch.stack([zoom * angle.sin(), zoom * angle.cos(), shift * dy], dim=1),
     ]
     grid = functional.affine_grid(torch.stack(rows, dim=1), list(x.shape), align_corners=False)
-    # sampled about black being 0, so that what comes in from outside the image is black
+    # black is 0 here, so that pixels from outside the image are black
     return functional.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
 def train(data: MNIST, epochs: int, lr: float) -> Classifier:
-    """A classifier that minimised the cross-entropy with Adam under one cycle of the rate."""
+    """A classifier trained on the cross-entropy with Adam and one cycle of the rate."""
     classifier = Classifier(
         data.image_shape,
         data.classes,
@@ -109,7 +109,7 @@ def accuracy(classifier: Classifier, data: MNIST) -> float:
 
 
 def provenance(args: argparse.Namespace, weights: bytes, test_accuracy: float) -> str:
-    """What the weights are and how to make them again, as ``key: value`` lines."""
+    """The origin of the weights and how to reproduce them, as ``key: value`` lines."""
     lines = {
         "weights": args.out.name,
         "sha256": hashlib.sha256(weights).hexdigest(),

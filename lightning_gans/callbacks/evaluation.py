@@ -192,7 +192,7 @@ def data_of(trainer: Trainer) -> DataModule | None:
 
 
 def is_complete(trainer: Trainer) -> bool:
-    """Whether all processes together will see the whole validation set; all of them ask at once."""
+    """Whether the processes see the whole validation set between them; all must call this."""
     data = data_of(trainer)
     if data is None:
         return False

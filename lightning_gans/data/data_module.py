@@ -22,7 +22,7 @@ from lightning_gans.rng import global_seed
 
 
 class DataMissing(UserError, FileNotFoundError):
-    """Files of the data are missing; the message names them and says how to get them."""
+    """Files of the data are missing; the message names them and explains how to get them."""
 
 
 class DataModule(LightningDataModule, ABC):

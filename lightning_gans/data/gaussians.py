@@ -95,7 +95,7 @@ class Gaussians(DataModule):
         """Draw the points, once."""
         if hasattr(self, "train_set"):
             return
-        # two streams: the number of training points does not change the validation points
+        # two generators: the number of training points does not change the validation points
         self.train_set = self._draw(self.train, 2 * self.seed)
         self.validation_set = self._draw(self.validation, 2 * self.seed + 1)
 

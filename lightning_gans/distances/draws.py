@@ -17,7 +17,7 @@ def wasserstein_to_draws(z: Tensor, draws: Tensor, order: int = 1) -> Tensor:
 
     Args:
         z: codes, (n, L).
-        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
+        draws: without gradients, (m,) for all codes, or (n, m) with its own draws for each code.
         order: 1 or 2.
 
     Returns:
@@ -48,7 +48,7 @@ def energy_to_draws(z: Tensor, draws: Tensor) -> Tensor:
 
     Args:
         z: codes, (n, L).
-        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
+        draws: without gradients, (m,) for all codes, or (n, m) with its own draws for each code.
 
     Returns:
         (n,), in the square root of the unit of an element.
@@ -65,7 +65,7 @@ def lukaszyk_karmowski_to_draws(z: Tensor, draws: Tensor) -> Tensor:
 
     Args:
         z: codes, (n, L).
-        draws: without gradients, (m,) for all codes or (n, m), separate for each code.
+        draws: without gradients, (m,) for all codes, or (n, m) with its own draws for each code.
 
     Returns:
         (n,), in the unit of an element.

@@ -99,9 +99,9 @@ def recover(
             the published code; otherwise they are reset to zero.
         patience: stop a batch once none of its codes has lowered its best total loss by one part
             in 10,000 in this many steps; never stop early by default.
-        codes_at_once: the most codes held in memory; a batch has ``codes_at_once // restarts``
-            images, at least one. Each batch has its own random stream, so another number
-            changes the first codes of most images.
+        codes_at_once: the maximum number of codes in memory; a batch has
+            ``codes_at_once // restarts`` images, at least one. Each batch has its own random
+            stream, so another number changes the first codes of most images.
         seed: of all random draws.
         first: position of ``x[0]`` in a larger set that is recovered in parts. Parts that begin
             at the batch boundaries of the whole give the results of the whole.

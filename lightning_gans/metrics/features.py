@@ -28,7 +28,7 @@ from lightning_gans.metrics.quantize import from_uint8
 
 
 class FeaturesUnavailable(RuntimeError):
-    """The weights of an extractor are missing; the message says where and how to get them."""
+    """The weights of an extractor are missing; the message explains how to get them."""
 
 
 class FeatureExtractor(ABC):

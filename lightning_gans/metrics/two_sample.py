@@ -29,7 +29,7 @@ class TwoSampleMetric(Float64Metric, ABC):
 
     @abstractmethod
     def real_statistic(self) -> Tensor:
-        """The statistic of the real samples of all processes, which all of them call together."""
+        """The statistic of all processes' real samples; all must call this at the same point."""
 
     @abstractmethod
     def load_real(self, statistic: Tensor) -> None:

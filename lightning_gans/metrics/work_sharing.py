@@ -1,6 +1,6 @@
 """How several processes share the computation of one result.
 
-All processes call each method here together, or none does.
+All processes must call a method at the same point, or none.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ConvGenerator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
-        # pixel by pixel in memory: thin feature maps are a third faster so on a processor
+        # channels last in memory: narrow feature maps are a third faster this way on a CPU
         x = self.dense(with_classes(z, c, self.classes)).contiguous(
             memory_format=torch.channels_last
         )

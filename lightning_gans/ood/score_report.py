@@ -104,7 +104,7 @@ def contact_sheet(
     # on grey, black and white images have visible edges
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows), dpi=100, facecolor="0.9")
     FigureCanvasAgg(figure)
-    # axes for all images together: hundreds of axes take seconds to draw
+    # one pair of axes for all images: hundreds of axes take seconds to draw
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     pixels = images.detach().cpu().float().clamp(-1, 1).add(1).div(2)

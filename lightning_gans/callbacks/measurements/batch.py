@@ -14,7 +14,7 @@ from lightning_gans.validation import clip
 
 
 class EvaluationBatch:
-    """Real images with their labels, and lazily as many fakes, reconstructions and features.
+    """Real images with their labels, and as many fakes, reconstructions and features on demand.
 
     Each is computed when a measurement first asks for it, and then shared by all of them. Nothing
     has gradients.

@@ -16,7 +16,8 @@ class Measurement(ABC):
     """Something that is measured of a model on the validation set.
 
     An evaluation calls ``applies_to``, then ``start``, then ``update`` with every batch of this
-    process, then ``results``, which all processes call together. The mean brightness of fakes::
+    process, then ``results``, which all processes call at the same point. The mean brightness of
+    fakes::
 
         class Brightness(Measurement):
             def applies_to(self, model, data):

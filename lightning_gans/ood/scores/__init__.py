@@ -1,8 +1,8 @@
 """OOD scores of single images, by what a model makes of them: higher is more anomalous.
 
 The formulas are pure functions of codes, logits, features or images, in the precision of these but
-float32 at least. A score says which models it applies to and gives its formula what their networks
-make of images. No score knows the training images; held-out images tell what a value means.
+float32 at least. A score checks which models it applies to, and passes the outputs of their
+networks to its formula. Scores do not use training images; held-out images calibrate them.
 """
 
 from lightning_gans.ood.scores import likelihood, logits, reconstruction
