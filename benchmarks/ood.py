@@ -28,7 +28,7 @@ class Took(NamedTuple):
     """Wall-clock seconds and CPU seconds."""
 
     wall: float
-    processor: float
+    cpu: float
 
 
 def timed(function: Callable[[Tensor], object], x: Tensor, batch: int) -> Took:
@@ -76,7 +76,7 @@ def main() -> None:
             after = timed(bare, x, given.batch)
             alone += [before.wall, after.wall]
             took[name].append(own.wall)
-            ratios[name].append(2 * own.processor / (before.processor + after.processor))
+            ratios[name].append(2 * own.cpu / (before.cpu + after.cpu))
     print(f"{type(model).__name__}, {given.images} images in batches of {given.batch},", end=" ")
     print(f"{torch.get_num_threads()} threads, medians of {given.rounds} rounds\n")
     print("| scores | images a second | times the encoder's pass |\n|---|---|---|")

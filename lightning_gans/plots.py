@@ -42,7 +42,7 @@ def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tenso
 
 
 def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
-    """Plot each named series of (steps, values) in a panel of its own; a PNG file."""
+    """Plot each named series of (steps, values) in its own panel; a PNG file."""
     columns = min(4, max(1, len(series)))
     rows = -(-len(series) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.4 * max(1, rows)), dpi=100, layout="constrained")

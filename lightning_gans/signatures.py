@@ -270,7 +270,7 @@ def subclasses(module: str, base: str) -> list[str]:
 
 
 def has_abstract(node: ast.ClassDef) -> bool:
-    """Whether a class has abstract methods of its own."""
+    """Whether a class has its own abstract methods."""
     return any(
         "abstractmethod" in ast.unparse(mark)
         for inner in node.body

@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from operator import attrgetter
@@ -41,7 +42,7 @@ from lightning_gans.errors import UsageError, UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
-from lightning_gans.runs.checkpoints import read
+from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
 from lightning_gans.runs.folder import newest, step_of
 from lightning_gans.runs.layout import CONFIG, VARIABLE, announce_run, new_run
 from lightning_gans.runs.links import check_links
@@ -128,7 +129,9 @@ class CLI(LightningCLI):
         file = self.command.run_config
         if file is None:
             return parser.parse_args(args)
-        self.typed = typed_strings(arg for arg in args if arg != f"--config={file}")
+        # a class that the run's config names is not trusted because an option was derived from it
+        others = (f"--config={file}", *self.command.derived)
+        self.typed = typed_strings(arg for arg in args if arg not in others)
         safe = f"--config={as_json(vetted_config(file, self.typed))}"
         with guarded(self.typed, str(file)):
             return parser.parse_args([safe if arg == f"--config={file}" else arg for arg in args])
@@ -252,6 +255,12 @@ def is_multi_process(devices: int | str | list[int], num_nodes: int) -> bool:
     return num_nodes * (len(devices) if isinstance(devices, list) else devices) > 1
 
 
+def while_restoring(error: BaseException) -> bool:
+    """Whether Lightning raised an error while it restored the state of training."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).stem == "checkpoint_connector" for frame in frames)
+
+
 def run(command: Command) -> None:
     """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
     already_set = os.environ.get(VARIABLE)
@@ -261,6 +270,14 @@ def run(command: Command) -> None:
         CLI(command)
     except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
+    except Exception as error:
+        if isinstance(error, UserError) or not while_restoring(error):
+            raise
+        (option,) = (s for s in command.options if s.startswith("--ckpt_path="))
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnreadableCheckpoint(
+            f"{option.partition('=')[2]}: its state of training cannot be restored: {reason:.300}"
+        ) from error
     except SIGTERMException:
         print("stopped by SIGTERM; ckpt_path=last resumes from here", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)

@@ -83,12 +83,14 @@ class Command:
         names: of the model and the data, for the run's folder.
         run_config: the config file in ``options`` that belongs to the resumed run and may be
             untrusted; None if no run is resumed.
+        derived: those of ``options`` that the config files imply; the user did not type them.
     """
 
     subcommand: str
     options: tuple[str, ...]
     names: Mapping[str, str]
     run_config: Path | None = None
+    derived: tuple[str, ...] = ()
 
 
 def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
@@ -149,11 +151,12 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         chosen = choose_files(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
-    settings = name_networks(settings, content) + name_optimizer(settings, content) + settings
+    derived = name_networks(settings, content) + name_optimizer(settings, content)
+    settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
     options = [f"--config={file}" for file in in_order(chosen, files, names, groups)] + settings
-    return Command(subcommand, tuple(options), called, config)
+    return Command(subcommand, tuple(options), called, config, tuple(derived))
 
 
 def is_option(key: str) -> bool:

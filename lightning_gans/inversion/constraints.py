@@ -51,7 +51,7 @@ class Constraint(ABC):
 
 
 class Resampling(Constraint, ABC):
-    """Abstract: redraws each element from the prior, with a probability of its own.
+    """Abstract: redraws each element from the prior, with its own probability.
 
     Args:
         per_step: spread the probability P over the E steps of the descent: each step then redraws

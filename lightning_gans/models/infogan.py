@@ -1,4 +1,4 @@
-"""InfoGAN whose encoder recovers the whole continuous latent, with a variance of its own."""
+"""InfoGAN whose encoder recovers the whole continuous latent, with its own variance."""
 
 from __future__ import annotations
 

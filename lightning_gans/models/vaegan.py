@@ -23,7 +23,7 @@ from lightning_gans.priors import Normal, PriorFactory
 
 
 class VAEGAN(AdversarialModule, Generates, Reconstructs):
-    """Perceptual VAE and GAN with an encoder of its own (Larsen et al. 2016; thesis, Eq. 19-24).
+    """Perceptual VAE and GAN with a separate encoder (Larsen et al. 2016; thesis, Eq. 19-24).
 
     Half of each player's fakes are decoded from the prior, half from the posterior
     z_x = μ + N(0, 1)·exp(log σ² / 2) of real images: those of the batch's second half in the

@@ -16,7 +16,7 @@ from .residual_block import up_residual
 class CodebookGenerator(nn.Module):
     """Generator of many labels; each class of each label has a page, learnt feature maps at 4x4.
 
-    The latent makes as many feature maps of its own; both enter the residual blocks side by side.
+    The latent makes as many further feature maps; both enter the residual blocks side by side.
     Defaults give the published network for 256x256 images and 16 labels of 16 classes. Its
     discriminator is ``ResidualDiscriminator`` with ``bottom_channels=1024``.
 

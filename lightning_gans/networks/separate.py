@@ -12,7 +12,7 @@ from .factories import DiscriminatorFactory
 class Separate(nn.Module):
     """An adversary and an encoder of one architecture that share no weights.
 
-    For methods whose classifier or encoder is a network of its own (thesis, sections 4.4 and 4.5).
+    For methods whose classifier or encoder is a separate network (thesis, sections 4.4 and 4.5).
 
     Args:
         image_shape: shape of one sample.

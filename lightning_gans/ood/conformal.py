@@ -23,7 +23,7 @@ from lightning_gans.rng import stream
 def pvalues(scores: Scores, held_out: Scores) -> Tensor:
     """(1 + #{held-out ≥ score}) / (1 + n): how likely an ID image is to score as high.
 
-    An ID image has p ≤ α with a probability of at most α, if the held-out images are drawn anew
+    An ID image has p ≤ α with a probability of at most α, if the held-out images are redrawn
     too; for one given set of them the probability is off by about √(α(1 - α)/n).
 
     Args:

@@ -20,7 +20,7 @@ from lightning_gans.errors import InputError
 
 
 class CroppedImages(Dataset[Batch]):
-    """Image files, each with a crop of its own.
+    """Image files, each with its own crop.
 
     Args:
         paths: the files.

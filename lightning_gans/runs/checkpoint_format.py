@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 
 from lightning_gans.safe_yaml import plain_data_error
+from lightning_gans.trust import shortened
 
 KEY = "lightning_gans"
 FORMAT = 1
 # the callback whose saved state holds the averaged weights
 AVERAGES = "EMA"
+# the most values in a checkpoint, tensors counted as one, and the deepest level of nesting
+MAX_PARTS, MAX_DEPTH = 1_000_000, 50
 # the files that a run writes into its checkpoint folder
 _NAME = re.compile(r"(last|best|failed)-step=[0-9]{1,18}\.ckpt")
 
@@ -66,11 +69,15 @@ def content_error(checkpoint: Any) -> str | None:
     """
     if not isinstance(checkpoint, dict) or any(type(key) is not str for key in checkpoint):
         return "expected a dictionary with string keys"
+    if reason := size_error(checkpoint):
+        return reason
     hyper = checkpoint.get("hyper_parameters")
     if not isinstance(hyper, dict):
         return f"expected hyper_parameters to be a dictionary, got {type(hyper).__name__}"
     not_saved = checkpoint.get("not_saved", [])
-    if not isinstance(not_saved, list) or not all(type(name) is str for name in not_saved):
+    if not isinstance(not_saved, list) or not all(
+        type(name) is str and name.isidentifier() for name in not_saved
+    ):
         return "expected not_saved to be a list of names"
     reason = plain_data_error(hyper)
     if reason:
@@ -83,15 +90,39 @@ def content_error(checkpoint: Any) -> str | None:
     )
 
 
+def size_error(value: object) -> str | None:
+    """Why nested values take too long to go through, for a message; None if they do not.
+
+    A few lists that hold each other can stand for more values than fit in memory.
+    """
+    count, level = 0, [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for part in level:
+            if isinstance(part, dict):
+                below += part.values()
+            elif isinstance(part, (list, tuple)):
+                below += part
+            if count + len(below) > MAX_PARTS:
+                return f"it holds more than {MAX_PARTS:,} values"
+        count += len(below)
+        level = below
+        if not level:
+            return None
+    return f"it has more than {MAX_DEPTH} levels of nesting"
+
+
 def _weights_error(weights: object, where: str) -> str | None:
     if not isinstance(weights, dict):
         return f"expected {where} to be a dictionary, got {type(weights).__name__}"
     for name, value in weights.items():
         if type(name) is not str:
             return f"{where} has a key that is not a string"
+        if not name.isprintable():
+            return f"{where} has a key that is not printable"
         reason = tensor_error(value)
         if reason:
-            return f"{where}: expected {name:.80} to be a dense tensor, got {reason}"
+            return f"{where}: expected {shortened(name)} to be a dense tensor, got {reason}"
     return None
 
 
@@ -111,7 +142,7 @@ def _callbacks_error(callbacks: object) -> str | None:
         return "expected callbacks to be a dictionary with string keys"
     for key, state in callbacks.items():
         if not isinstance(state, dict):
-            return f"expected the state of the callback {key:.80} to be a dictionary"
+            return f"expected the state of the callback {shortened(key)} to be a dictionary"
         if key == AVERAGES:
             reason = _weights_error(state.get("average"), "averages")
             if reason:
@@ -119,7 +150,7 @@ def _callbacks_error(callbacks: object) -> str | None:
         if "written" in state:
             reason = _written_error(state)
             if reason:
-                return f"the callback {key:.80}: {reason}"
+                return f"the callback {shortened(key)}: {reason}"
     return None
 
 
@@ -145,8 +176,9 @@ def _progress_error(checkpoint: Mapping[str, Any]) -> str | None:
         value = checkpoint.get(key, 0)
         if type(value) is not int or not 0 <= value < 2**63:
             return f"expected {key} to be an integer of at least 0, got {value!r:.40}"
-    if not isinstance(checkpoint.get("loops", {}), dict):
-        return "expected loops to be a dictionary"
+    reason = _loops_error(checkpoint.get("loops", {"fit_loop": {}}))
+    if reason:
+        return reason
     for key in ("optimizer_states", "lr_schedulers", "random"):
         states = checkpoint.get(key, [])
         if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
@@ -156,6 +188,28 @@ def _progress_error(checkpoint: Mapping[str, Any]) -> str | None:
         if kinds != (dict, list):
             return "expected optimizer_states with state and param_groups"
     return _rng_error(checkpoint.get("random", []))
+
+
+def _loops_error(loops: object) -> str | None:
+    """Why Lightning's counts of iterations are invalid; None if they are valid."""
+    if not isinstance(loops, dict) or not isinstance(loops.get("fit_loop"), dict):
+        return "expected loops to be a dictionary with fit_loop"
+    for loop in loops.values():
+        if not isinstance(loop, dict) or any(type(key) is not str for key in loop):
+            return "expected loops to hold dictionaries with string keys"
+        for key, state in loop.items():
+            if not isinstance(state, dict):
+                return f"expected loops to hold a dictionary as {shortened(key)}"
+            if key.endswith("progress") and not _is_count(state):
+                return f"expected loops to hold counts of at least 0 as {shortened(key)}"
+    return None
+
+
+def _is_count(value: object) -> bool:
+    """Whether nested dictionaries hold only integers of at least 0."""
+    if isinstance(value, dict):
+        return all(map(_is_count, value.values()))
+    return isinstance(value, int) and 0 <= value < 2**63
 
 
 def _rng_error(states: list[dict[Any, Any]]) -> str | None:

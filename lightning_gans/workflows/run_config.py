@@ -14,7 +14,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from lightning_gans.callbacks.measurements import Measurement
+from lightning_gans.callbacks import Evaluation
+from lightning_gans.callbacks.measurements import Measurement, SampleQuality
 from lightning_gans.compat import guarded_imports
 from lightning_gans.data import DataModule
 from lightning_gans.errors import UserError
@@ -54,8 +55,15 @@ LOGGER_ARGUMENTS = {
 LOGGER_FIXED = {"log_model", "dir", "experiment", "checkpoint_name", "anonymous"}
 # a safe name of a file or folder
 _PLAIN_NAME = re.compile(r"[\w][\w .=+-]{0,127}", re.ASCII)
-# paths that a run writes to, which only the user may set
-WRITES = {"evaluation": ("cache",), "trainer": ("default_root_dir",)}
+# jsonargparse reads "a.b" as b in a, and "a+" as more items of a
+_KEY = re.compile(r"\w+")
+# paths of files and permissions to download, which only the user may set
+WITHHELD: dict[type, str] = {
+    Evaluation: "cache",
+    SampleQuality: "cache",
+    FeatureExtractor: "weights",
+    DataModule: "download",
+}
 
 
 def vetted_config(file: Path, typed: Iterable[str] = ()) -> dict[str, Any]:
@@ -83,6 +91,7 @@ def vetted_config(file: Path, typed: Iterable[str] = ()) -> dict[str, Any]:
             raise UnreadableConfig(f"{file} has an unknown section '{shortened(name)}'")
         if name in SECTIONS and not isinstance(section, (dict, type(None))):
             raise UnreadableConfig(f"{file}: expected the section {name} to be a mapping")
+    checker.check_keys(config)
     checker.check_class_paths(config)
     for name in ("model", "data"):
         if config.get(name):
@@ -94,15 +103,15 @@ def vetted_config(file: Path, typed: Iterable[str] = ()) -> dict[str, Any]:
     checker.check_trainer(trainer)
     checker.check((config.get("evaluation") or {}).get("features"), FeatureExtractor)
     keep_foreign_measurements(config.get("evaluation") or {}, checker)
-    for section, names in WRITES.items():
-        for key in names:
-            (config.get(section) or {}).pop(key, None)
+    (config.get("evaluation") or {}).pop("cache", None)
+    trainer.pop("default_root_dir", None)
     for key in ("ckpt_path", "weights_only"):
         config.pop(key, None)
-    ((config.get("data") or {}).get("init_args") or {}).pop("download", None)
-    weights = (config.get("evaluation") or {}).get("features")
-    if isinstance(weights, dict):
-        (weights.get("init_args") or {}).pop("weights", None)
+    seed = config.get("seed_everything", 0)
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise UnreadableConfig(
+            f"{file}: expected seed_everything to be an integer in [0, 2^32), got {shortened(seed)}"
+        )
     return config
 
 
@@ -146,15 +155,39 @@ def is_own_class(path: object) -> bool:
     return not is_import_path(str(path)) or str(path).partition(".")[0] == "lightning_gans"
 
 
+def withhold(found: object, spec: dict[str, Any]) -> None:
+    """Remove the arguments of a class of this package that only the user may set."""
+    for base, name in WITHHELD.items():
+        if inspect.isclass(found) and issubclass(found, base):
+            for key in ("init_args", "dict_kwargs"):
+                if isinstance(spec.get(key), dict):
+                    spec[key].pop(name, None)
+
+
 class Checker(Builder):
     """Checks a config without building anything."""
 
+    def check_keys(self, value: object) -> None:
+        """Refuse keys that jsonargparse reads as more than a name, at any depth."""
+        for key in value if isinstance(value, dict) else ():
+            if not _KEY.fullmatch(key):
+                raise UnreadableConfig(
+                    f"{self.origin}: expected a name as key, got {shortened(key)}"
+                )
+        if isinstance(value, (dict, list)):
+            for part in value.values() if isinstance(value, dict) else value:
+                self.check_keys(part)
+
     def check_class_paths(self, value: object) -> None:
-        """Refuse class paths that are not allowed, at any depth; update those that have moved."""
+        """Refuse class paths that are not allowed, at any depth; update those that have moved.
+
+        Arguments that only the user may set are removed.
+        """
         if isinstance(value, dict):
             for key in ("class_path", "_class_path"):
                 if key in value:
                     found = self.trust.resolve(value[key], self.origin)
+                    withhold(found, value)
                     if within(value[key], PACKAGE_NAME):  # it may have moved since version 0.1.0
                         value[key] = path_of(found)
             if "_instantiator" in value:

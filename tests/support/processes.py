@@ -1,4 +1,4 @@
-"""Runs a function in several processes that talk through gloo, as on a cluster of processors."""
+"""Runs a function in several processes that communicate through gloo, as on a cluster of CPUs."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from lightning_gans.models.base.capabilities import (
     not_capable,
 )
 from lightning_gans.models.base.constructor_spec import constructor_spec
+from lightning_gans.models.base.optimizer_states import check_optimizer_states
 from lightning_gans.models.base.rng_state import restore_rng, rng_state
 from lightning_gans.priors import Categories
 from lightning_gans.runs.checkpoint_format import stamp
@@ -106,7 +107,13 @@ class Model(AlternatingTurns, Capability, ABC):
             )
 
     def on_fit_start(self) -> None:
-        """Create the random generator of training; a resumed run restores its state."""
+        """Create the random generator of training; a resumed run restores its state.
+
+        Raises:
+            UnreadableCheckpoint: if the state of an optimizer is of another model or optimizer.
+        """
+        if "optimizer_states" in self._saved:
+            check_optimizer_states(self.trainer.optimizers, self._saved.pop("optimizer_states"))
         self.random = restore_rng(
             self._saved, self.device, self.global_rank, self.trainer.world_size
         )
@@ -133,7 +140,7 @@ class Model(AlternatingTurns, Capability, ABC):
             UnreadableCheckpoint: for invalid content, or weights with a wrong checksum.
         """
         check_content(checkpoint)
-        keys = ("random", "global_step")
+        keys = ("random", "global_step", "optimizer_states")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
 
     @property
