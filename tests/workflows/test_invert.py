@@ -331,7 +331,11 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "data=mnist5k"], "expected images of shape (1, 16, 16)", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n: expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
-        (["ckpt=DLSGAN", "images=PICTURES", "steps=few"], "steps: expected int, got few", 2),
+        (
+            ["ckpt=DLSGAN", "images=PICTURES", "steps=few"],
+            "steps: expected whole number ≥ 1, got few",
+            2,
+        ),
         (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "start=noise"], "one of prior, zeros, encoder", 2),
         (["ckpt=GAN", "images=PICTURES", "start=encoder"], "GAN has no encoder", 2),
