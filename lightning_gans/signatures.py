@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from lightning_gans.trust import MOVED, within
+
 PACKAGE = Path(__file__).parent
 
 # the ranges of types, for messages and help
@@ -145,6 +147,27 @@ def imports_of(tree: ast.Module, module: str, file: Path) -> Iterator[tuple[str,
             source = ".".join(part for part in (base, node.module) if part)
             for alias in node.names:
                 yield source, alias.name, alias.asname or alias.name
+
+
+def current_path(path: str) -> str:
+    """The import path of this package's class that a path of an earlier version names.
+
+    >>> current_path("lightning_gans.models.mixing.MixedBatches")
+    'lightning_gans.models.MixedBatches'
+    >>> current_path("torch.optim.Adam")
+    'torch.optim.Adam'
+    """
+    module, _, name = path.rpartition(".")
+    if not within(path, PACKAGE.name) or find_definition(module, name) is not None:
+        return path
+    for old, new in MOVED.items():
+        if within(module, old):
+            module = new + module.removeprefix(old)
+    while "." in module:
+        if find_definition(module, name) is not None:
+            return f"{module}.{name}"
+        module = module.rpartition(".")[0]
+    return path
 
 
 def signature(module: str, name: str) -> Signature | None:

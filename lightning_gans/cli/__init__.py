@@ -78,7 +78,8 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     """Run a command and return its exit status."""
     if command not in train.COMMANDS:
         return workflow.run(command, argv, groups)
-    if {"-h", "--help"} & set(argv):
+    if command == "train" and {"-h", "--help"} & set(argv):
+        # the help of fit, which is the same command, is Lightning's own: slow, with every option
         print(train.usage(groups))
         return 0
     parsed = train.parse_command(command, argv, groups)

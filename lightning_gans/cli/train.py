@@ -8,6 +8,7 @@ imported.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ from lightning_gans.cli.grammar import (
     suggestion,
 )
 from lightning_gans.errors import UsageError
-from lightning_gans.runs.folder import find
+from lightning_gans.runs.folder import CheckpointMissing, find
 from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
 from lightning_gans.safe_yaml import read_mapping, subsection
-from lightning_gans.signatures import signature
+from lightning_gans.signatures import current_path, signature
 
 # the LightningCLI subcommand of each command
 COMMANDS = {
@@ -155,8 +156,32 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
-    options = [f"--config={file}" for file in in_order(chosen, files, names, groups)] + settings
+    configs = in_order(chosen, files, names, groups)
+    options = [f"--config={file if file == config else current_config(file)}" for file in configs]
+    options += map(with_current_path, settings)
     return Command(subcommand, tuple(options), called, config, tuple(derived))
+
+
+def with_current_path(option: str) -> str:
+    """An option whose value, a class path of an earlier version, is that of this version."""
+    key, equals, value = option.partition("=")
+    return f"{key}{equals}{current_path(value)}"
+
+
+def current_config(file: Path) -> str:
+    """The path of a config file, or its content as JSON if it has class paths that have changed."""
+    content = read_config(file)
+    updated = with_current_paths(content)
+    return str(file) if updated == content else json.dumps(updated)
+
+
+def with_current_paths(value: Any) -> Any:
+    """A config's content with the class paths of this version."""
+    if isinstance(value, dict):
+        return {key: with_current_paths(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [with_current_paths(part) for part in value]
+    return current_path(value) if isinstance(value, str) else value
 
 
 def is_option(key: str) -> bool:
@@ -263,7 +288,10 @@ def resume(
         return settings, None
     ckpt_path = typed[-1]
     by_kind = ckpt_path in ("last", "best")
-    path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))
+    try:
+        path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))
+    except CheckpointMissing as error:
+        raise UsageError(f"{error}; 'last' and 'best' find one") from error
     settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
     run = path.parent.parent
     applies = by_kind or "model" not in names
@@ -395,6 +423,6 @@ def usage(groups: Groups) -> str:
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
         "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
         "trust=my.module lets a checkpoint or a run's config name classes of that module",
-        "--print_config prints the merged config; --trainer.help lists all options of the trainer",
+        "--print_config prints the merged config; fit --help lists every option",
     ]
     return "\n".join(lines)

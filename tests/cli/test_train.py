@@ -92,6 +92,16 @@ def test_data_named_together_with_an_experiment_replace_its_own() -> None:
     assert files(command)[-1] == "experiment/demo"
 
 
+def test_class_paths_of_earlier_versions_are_those_of_today(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("trainer: {logger: [{class_path: lightning_gans.loggers.MetricsCSV}]}\n")
+    mixing = "model.mixing=lightning_gans.models.mixing.MixedBatches"
+    command = ["model=cagan", mixing, f"logger={own}"]
+    assert settings(command) == ["--model.mixing=lightning_gans.models.MixedBatches"]
+    (changed,) = (option for option in command.options if option.startswith("--config={"))
+    assert "lightning_gans.runs.metrics_csv.MetricsCSV" in changed
+
+
 def test_groups_that_are_named_replace_those_of_a_config_file(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("model: {class_path: GAN}\ndata: {class_path: Mine}\ntrainer: {logger: false}\n")
