@@ -12,6 +12,7 @@ from .discriminator_output import DiscriminatorOutput, Heads
 from .factories import ConditionalGeneratorFactory, DiscriminatorFactory, GeneratorFactory
 from .instance_norm import InstanceNormDiscriminator, InstanceNormGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
+from .plain import PlainDiscriminator, PlainGenerator
 from .residual import ResidualDiscriminator, ResidualGenerator
 from .separate import Separate
 from .skip import SkipDiscriminator, SkipGenerator
@@ -39,6 +40,8 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "PixelShuffleGenerator",
+    "PlainDiscriminator",
+    "PlainGenerator",
     "ResidualDiscriminator",
     "ResidualGenerator",
     "Separate",

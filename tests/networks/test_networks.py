@@ -27,6 +27,8 @@ from lightning_gans.networks import (
     MLPDiscriminator,
     MLPGenerator,
     PixelShuffleGenerator,
+    PlainDiscriminator,
+    PlainGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
     SkipDiscriminator,
@@ -95,6 +97,11 @@ PAIRS = {
         lambda: BlurredGenerator(5, (3, 16, 16), channels=4),
         lambda scores, code_dim: BlurredDiscriminator((3, 16, 16), scores, code_dim, channels=4),
     ),
+    "plain": Pair(
+        (3, 16, 16),
+        lambda: PlainGenerator(5, (3, 16, 16), channels=4),
+        lambda scores, code_dim: PlainDiscriminator((3, 16, 16), scores, code_dim, channels=4),
+    ),
     "instance norm": Pair(
         (1, 8, 12),
         lambda: InstanceNormGenerator(5, (1, 8, 12), channels=2),
@@ -144,6 +151,7 @@ def judge(discriminator: nn.Module, x: Tensor) -> DiscriminatorOutput:
     + [(SkipGenerator, SkipDiscriminator, 2**i) for i in range(5, 11)]
     + [(ResidualGenerator, ResidualDiscriminator, 2**i) for i in range(4, 9)]
     + [(BlurredGenerator, BlurredDiscriminator, 2**i) for i in range(4, 9)]
+    + [(PlainGenerator, PlainDiscriminator, 2**i) for i in range(4, 9)]
     + [(DCGANGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
     + [(PixelShuffleGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
     + [(WGANGenerator, WGANCritic, 2**i) for i in range(4, 9)]
