@@ -56,7 +56,7 @@ def is_distributed() -> bool:
 
 def global_mean(values: Tensor) -> Tensor:
     """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
-    packed = torch.cat([values.sum(0), values.new_tensor([len(values)])])
+    packed = torch.cat([values.sum(0), values.new_full((1,), len(values))])
     if is_distributed():
         _reduce(packed)
     return packed[:-1] / packed[-1:]
