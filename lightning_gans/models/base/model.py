@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC
 from typing import Any
 
@@ -31,6 +32,9 @@ from lightning_gans.runs.checkpoints import check_content
 from lightning_gans.validation import check_images
 
 Batch = tuple[Tensor, Tensor]
+
+# Lightning warns that it calls this hook of the model and not that of the data, which have none
+warnings.filterwarnings("ignore", ".*overridden `on_before_batch_transfer` in `LightningModule`")
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
 
@@ -118,13 +122,16 @@ class Model(AlternatingTurns, Capability, ABC):
             self._saved, self.device, self.global_rank, self.trainer.world_size
         )
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Check the images of a batch.
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Check the images of a batch while it is still on the CPU.
+
+        On a GPU, the check would wait until the GPU has done all its work.
 
         Raises:
             InputError: for images of another shape or range, or with NaN.
         """
         check_images(batch[0], self.image_shape, "images of the data")
+        return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the random state and the constructor's spec, as plain data."""
@@ -149,12 +156,7 @@ class Model(AlternatingTurns, Capability, ABC):
         return max(self.trainer.global_step, int(self._saved.get("global_step", 0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Check the images; callbacks evaluate the averaged weights.
-
-        Raises:
-            InputError: for images of another shape or range, or with NaN.
-        """
-        check_images(batch[0], self.image_shape, "images of the data")
+        """Do nothing: callbacks evaluate the averaged weights."""
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """As :meth:`validation_step`."""
