@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +28,23 @@ class Minimize(Protocol):
     def __call__(self, **terms: Tensor) -> None:
         """Minimise the sum of scalar terms, each of which is logged as ``player/name``."""
         ...
+
+
+def fetch(flag: Tensor) -> Callable[[], bool]:
+    """Start to copy a flag from the GPU; the result, once called, returns its value.
+
+    The call waits only for the work that was submitted to the GPU before the copy.
+    """
+    if flag.device.type != "cuda":
+        return lambda: bool(flag)
+    value, copied = flag.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
+    copied.record()
+
+    def wait() -> bool:
+        copied.synchronize()
+        return bool(value)
+
+    return wait
 
 
 class AlternatingTurns(LightningModule, ABC):
@@ -63,10 +80,13 @@ class AlternatingTurns(LightningModule, ABC):
         iteration = self.global_step + 1
 
         def minimize(**terms: Tensor) -> None:
-            self._check_finite(player, terms)
-            loss = torch.stack(list(terms.values())).sum()
+            values = torch.stack(list(terms.values()))
+            finite = fetch(values.detach().isfinite().all())
+            loss = values.sum()
             optimizer.zero_grad()
             self.manual_backward(loss)
+            # the flag is read only here, so that a GPU computes the gradients meanwhile
+            self._check_finite(player, terms, finite())
             optimizer.step()
             self._log_terms(player, terms, loss, iteration)
 
@@ -100,8 +120,7 @@ class AlternatingTurns(LightningModule, ABC):
         assert isinstance(acting, LightningOptimizer)
         return acting
 
-    def _check_finite(self, player: str, terms: dict[str, Tensor]) -> None:
-        finite = bool(torch.stack(list(terms.values())).detach().isfinite().all())
+    def _check_finite(self, player: str, terms: dict[str, Tensor], finite: bool) -> None:
         if not any_rank(not finite, self.device):
             return  # all processes stop here, or none does
         wrong = [f"'{player}/{n}' became {t.item()}" for n, t in terms.items() if not t.isfinite()]
