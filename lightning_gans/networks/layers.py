@@ -88,6 +88,9 @@ class Blur(nn.Module):
 
     ``forward`` keeps the resolution (and, the kernel being even, shifts by half a pixel), ``down``
     halves it, and ``up`` doubles it: bilinear interpolation between the centres of pixels.
+
+    On a GPU a depthwise convolution can take a hundred times as long as one over all channels, so
+    there the filter is applied as three averages of two neighbours each, which is the same.
     """
 
     kernel: Tensor
@@ -99,16 +102,42 @@ class Blur(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W) to (N, C, H, W)."""
+        if x.is_cuda:
+            return self.average(x)
         return _convolve(x, self._each_channel(x), None, zeros=3, groups=x.shape[1])
 
     def down(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W), even H and W, to (N, C, H / 2, W / 2)."""
+        if x.is_cuda:
+            return self.average_down(x)
         return functional.conv2d(x, self._each_channel(x), stride=2, padding=1, groups=x.shape[1])
 
     def up(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W) to (N, C, 2H, 2W)."""
+        if x.is_cuda:
+            return self.average_up(x)
         kernel = 4 * self._each_channel(x)  # three quarters of its inputs are zeros
         return functional.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+    def average(self, x: Tensor) -> Tensor:
+        """The result of ``forward``, as averages of neighbours."""
+        x = functional.pad(x, (1, 2, 1, 2))
+        for _ in range(3):
+            x = functional.avg_pool2d(x, 2, stride=1)
+        return x
+
+    def average_down(self, x: Tensor) -> Tensor:
+        """The result of ``down``, as averages of neighbours."""
+        x = functional.avg_pool2d(x, 2, stride=1, padding=1)
+        x = functional.avg_pool2d(x, 2, stride=1)
+        return functional.avg_pool2d(x, 2)
+
+    def average_up(self, x: Tensor) -> Tensor:
+        """The result of ``up``, as averages of neighbours."""
+        # repeating pixels is one of the three averages, of samples with zeros between them
+        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+        x = functional.avg_pool2d(x, 2, stride=1, padding=1)
+        return functional.avg_pool2d(x, 2, stride=1)
 
     def _each_channel(self, x: Tensor) -> Tensor:
         return self.kernel.expand(x.shape[1], 1, -1, -1)

@@ -124,6 +124,25 @@ def test_blur_up_is_bilinear_between_pixel_centres_with_zeros_around() -> None:
     torch.testing.assert_close(Blur().double().up(x), truth[..., 2:-2, 2:-2])
 
 
+def test_averages_of_neighbours_equal_the_blur_to_the_second_derivative() -> None:
+    """What a GPU computes, on a CPU."""
+    blur, v = Blur().double(), torch.randn(2, 3, 6, 8, dtype=torch.float64)
+    pairs = [
+        (blur.forward, blur.average),
+        (blur.down, blur.average_down),
+        (blur.up, blur.average_up),
+    ]
+    for convolved, averaged in pairs:
+        found = []
+        for function in (convolved, averaged):
+            x = random_images().requires_grad_()
+            y = function(x)
+            (slope,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
+            (curvature,) = torch.autograd.grad((slope * v).sum(), x)
+            found.append((y, slope, curvature))
+        torch.testing.assert_close(found[0], found[1])
+
+
 def test_blur_has_nothing_to_learn_or_to_save() -> None:
     blur = Blur()
     assert not blur.state_dict()
