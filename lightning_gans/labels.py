@@ -25,12 +25,8 @@ def split(values: Tensor, classes: Classes) -> tuple[Tensor, ...]:
     return torch.split(values, list(classes), -1)
 
 
-def one_hot(y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Class indices, (N,) for one label or (N, labels), to conditions (N, sum(classes)).
-
-    Raises:
-        InputError: for another number of labels, or an index out of range.
-    """
+def check_labels(y: Tensor, classes: Classes) -> None:
+    """Raise an InputError unless y is (N,) for one label or (N, labels), all in range."""
     indices = y[:, None] if y.ndim == 1 else y
     if indices.ndim != 2 or indices.shape[1] != len(classes):
         raise InputError(
@@ -44,6 +40,26 @@ def one_hot(y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32) -> 
             f"expected classes 0 to {classes[label] - 1} of label {label}, "
             f"got {int(column.min())} to {int(column.max())}"
         )
+
+
+def one_hot(
+    y: Tensor, classes: Classes, dtype: torch.dtype = torch.float32, check: bool = True
+) -> Tensor:
+    """Class indices, (N,) for one label or (N, labels), to conditions (N, sum(classes)).
+
+    Args:
+        y: class indices.
+        classes: how many classes each label has.
+        dtype: of the conditions.
+        check: whether to check the indices, which waits for a GPU; False where they are known to
+            be in range.
+
+    Raises:
+        InputError: for another number of labels, or an index out of range.
+    """
+    if check:
+        check_labels(y, classes)
+    indices = y[:, None] if y.ndim == 1 else y
     columns = indices.long().unbind(1)
     parts = [F.one_hot(column, size) for column, size in zip(columns, classes, strict=True)]
     return torch.cat(parts, 1).to(dtype)
@@ -62,7 +78,7 @@ def classes_of(logits: Tensor, classes: Classes) -> Tensor:
 
 def harden(p: Tensor, classes: Classes) -> Tensor:
     """One-hot vectors of the most likely classes; no gradient (``argmax onehot`` in the thesis)."""
-    return one_hot(indices(p, classes), classes, p.dtype)
+    return one_hot(indices(p, classes), classes, p.dtype, check=False)
 
 
 def softmax(logits: Tensor, classes: Classes) -> Tensor:

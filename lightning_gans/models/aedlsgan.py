@@ -63,6 +63,8 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         ValueError: if the data have no labels.
     """
 
+    uses_labels = True
+
     def __init__(
         self,
         image_shape: tuple[int, ...],
@@ -92,7 +94,7 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Thesis, Algorithm 3."""
-        x, c_r = batch[0], one_hot(batch[1], self.classes, batch[0].dtype)
+        x, c_r = batch[0], one_hot(batch[1], self.classes, batch[0].dtype, check=False)
         s = self.prior.scale()  # constant within an iteration
 
         with self.turn("discriminator") as minimize:

@@ -58,6 +58,7 @@ class CAGAN(AdversarialModule, Generates):
     """
 
     categories: Categorical
+    uses_labels = True
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class CAGAN(AdversarialModule, Generates):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Eq. 29-30 of the thesis, on mixed batches (section 3.1.1)."""
         x, n = batch[0].detach(), len(batch[0])
-        c_r = one_hot(batch[1], self.classes, x.dtype)
+        c_r = one_hot(batch[1], self.classes, x.dtype, check=False)
         exchanged = self.mixing.count(n, self.global_step)
 
         with self.turn("discriminator") as minimize:

@@ -33,6 +33,7 @@ class Classifier(Model, ClassifiesByFeatures):
     """
 
     players = ("classifier",)
+    uses_labels = True
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Classifier(Model, ClassifiesByFeatures):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """The cross-entropy of the labels, in nats."""
         x, y = batch
-        c = one_hot(y, self.classes, x.dtype)
+        c = one_hot(y, self.classes, x.dtype, check=False)
 
         with self.turn("classifier") as minimize:
             minimize(classification=cross_entropy(self.class_logits(x), c, self.classes).mean())

@@ -122,7 +122,7 @@ class Categorical(Categories):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         parts = split(self.p.clamp(min=0), self.classes)
         drawn = [torch.multinomial(part, n, True, generator=generator) for part in parts]
-        return one_hot(torch.stack(drawn, 1), self.classes, self.p.dtype)
+        return one_hot(torch.stack(drawn, 1), self.classes, self.p.dtype, check=False)
 
     @torch.no_grad()
     def update(self, predicted: Tensor) -> None:

@@ -13,14 +13,18 @@ from torch import Tensor
 
 import lightning_gans
 from lightning_gans.callbacks import Checkpoint
-from lightning_gans.errors import UserError
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.losses import NonSaturating
 from lightning_gans.models import (
+    ACGAN,
+    AEDLSGAN,
+    CAGAN,
     DLSGAN,
     GAN,
     PVDGAN,
     VAEGAN,
     AdversarialModule,
+    Classifier,
     InfoGAN,
     NonFiniteLoss,
 )
@@ -157,6 +161,18 @@ def test_points_may_lie_anywhere_but_not_nowhere(tmp_path: Path) -> None:
     far[0, 1] = torch.nan
     with pytest.raises(ValueError, match="NaN or infinite"):
         fit(model, [far], tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", [ACGAN, AEDLSGAN, CAGAN, Classifier])
+def test_labels_out_of_range_are_refused_in_training(
+    kind: type[ACGAN] | type[AEDLSGAN] | type[CAGAN] | type[Classifier],
+) -> None:
+    model = kind((2,), (3,))
+    before = copy.deepcopy(model.state_dict())
+    pairs = [(torch.randn(4, 2), torch.tensor([0, 1, 2, 3]))]
+    with pytest.raises(InputError, match="expected classes 0 to 2 of label 0, got 0 to 3"):
+        trainer().fit(model, one_by_one(pairs))
+    assert_equal(dict(model.state_dict()), dict(before))
 
 
 @pytest.mark.parametrize(

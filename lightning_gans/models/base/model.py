@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
+from lightning_gans.labels import check_labels
 from lightning_gans.models.base.alternating import AlternatingTurns
 from lightning_gans.models.base.capabilities import (
     Capability,
@@ -61,10 +62,12 @@ class Model(AlternatingTurns, Capability, ABC):
         optimizers: for each player, a factory that makes its optimiser from parameters.
 
     Attributes:
+        uses_labels: whether training needs the labels of the data.
         random: this process's random generator for training; created when fit begins.
         categories: the distribution of a class-conditional model's conditions; otherwise None.
     """
 
+    uses_labels: ClassVar[bool] = False
     random: torch.Generator | None = None
     categories: Categories | None
 
@@ -123,14 +126,17 @@ class Model(AlternatingTurns, Capability, ABC):
         )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Check the images of a batch while it is still on the CPU.
+        """Check a batch while it is still on the CPU.
 
         On a GPU, the check would wait until the GPU has done all its work.
 
         Raises:
-            InputError: for images of another shape or range, or with NaN.
+            InputError: for images of another shape or range, or with NaN; in training, also for
+                labels out of range, if the model uses them.
         """
         check_images(batch[0], self.image_shape, "images of the data")
+        if self.uses_labels and self.training:
+            check_labels(batch[1], self.classes)
         return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
