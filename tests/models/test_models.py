@@ -37,8 +37,14 @@ from lightning_gans.models import (
     InfoGAN,
     Model,
 )
-from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+from lightning_gans.networks import (
+    MLPDiscriminator,
+    MLPGenerator,
+    PlainDiscriminator,
+    PlainGenerator,
+)
 from lightning_gans.priors import GumbelSoftmax
+from tests.support.idx import write_digits
 from tests.support.rounds import one_by_one, trainer
 
 SHAPE = (1, 4, 4)
@@ -270,3 +276,15 @@ def test_every_experiment_is_understood(config: Path, capsys: pytest.CaptureFixt
     for name, value in arguments.items():
         if not isinstance(value, (dict, str)):
             assert printed["model"]["init_args"][name] == value
+
+
+def test_the_published_anodlsgan_trains_with_narrow_networks(tmp_path: Path) -> None:
+    write_digits(tmp_path / "data", "MNIST", 0, train=64)
+    arguments = ["experiment=anodlsgan_mnist_published", f"data.root={tmp_path / 'data'}"]
+    arguments += ["model.generator.channels=2", "model.discriminator.channels=2"]
+    arguments += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    main([*arguments, "trainer.max_steps=2", "trainer.limit_val_batches=1"])
+    (checkpoint,) = tmp_path.glob("runs/**/checkpoints/last-step=2.ckpt")
+    model = lightning_gans.load(checkpoint)
+    assert isinstance(model.generator, PlainGenerator)
+    assert isinstance(model.discriminator, PlainDiscriminator)
