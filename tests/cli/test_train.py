@@ -96,7 +96,7 @@ def test_class_paths_of_earlier_versions_are_those_of_today(tmp_path: Path) -> N
     own = tmp_path / "own.yaml"
     own.write_text("trainer: {logger: [{class_path: lightning_gans.loggers.MetricsCSV}]}\n")
     mixing = "model.mixing=lightning_gans.models.mixing.MixedBatches"
-    command = ["model=cagan", mixing, f"logger={own}"]
+    command = parse(["model=cagan", mixing, f"logger={own}"])
     assert settings(command) == ["--model.mixing=lightning_gans.models.MixedBatches"]
     (changed,) = (option for option in command.options if option.startswith("--config={"))
     assert "lightning_gans.runs.metrics_csv.MetricsCSV" in changed
