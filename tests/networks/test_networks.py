@@ -47,6 +47,7 @@ Discriminator: TypeAlias = (
     | DCGANDiscriminator
     | InstanceNormDiscriminator
     | MLPDiscriminator
+    | PlainDiscriminator
     | ResidualDiscriminator
     | SkipDiscriminator
     | SmallDiscriminator
