@@ -241,7 +241,7 @@ def within(path: str, module: str) -> bool:
 def is_import_path(path: str) -> bool:
     """Whether a string consists of identifiers separated by dots."""
     parts = path.split(".")
-    return 1 < len(parts) < 50 and all(part.isidentifier() for part in parts)
+    return len(path) < 300 and 1 < len(parts) < 50 and all(part.isidentifier() for part in parts)
 
 
 def stock_loggers() -> list[str]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.errors import UserError
 from lightning_gans.runs.checkpoint_format import AVERAGES, averages, content_error
 from lightning_gans.runs.folder import CheckpointMissing, damage, find
+from lightning_gans.trust import shortened
 
 __all__ = [
     "AVERAGES",
@@ -76,8 +77,8 @@ def check_fits(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None
     for name in weights:
         if name not in state:
             raise UnreadableCheckpoint(
-                f"{file} is of another model: it holds {name}, which this model lacks; build "
-                "the model with the arguments it was trained with"
+                f"{file} is of another model: it holds {shortened(name)}, which this model lacks; "
+                "build the model with the arguments it was trained with"
             )
     for name, value in state.items():
         saved = weights.get(name)

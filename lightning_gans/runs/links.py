@@ -1,4 +1,4 @@
-"""A check for symbolic links in a run's folder. Imports nothing heavy."""
+"""A check for links and special files in a run's folder. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ class LinkLeadsOut(UserError, ValueError):
     """A link in a run's folder leads to a file outside of it."""
 
 
+class NotAFile(UserError, ValueError):
+    """Something in a run's folder is neither a file nor a folder."""
+
+
 def check_links(folder: Path) -> None:
-    """Check that no link in a run's folder leads out of it, before anything is written there.
+    """Check that a run's folder holds files and folders of its own, before anything is written.
 
     Raises:
-        LinkLeadsOut: with the first link that does.
+        LinkLeadsOut: with the first link that leads out of the folder.
+        NotAFile: for a device, or a pipe, which blocks whoever opens it.
     """
     root = folder.resolve()
     for parent, folders, files in os.walk(folder):
@@ -27,3 +32,5 @@ def check_links(folder: Path) -> None:
                     f"{path} is a link that leads out of the run's folder, and a resumed run would "
                     "write there; replace the link with the file itself"
                 )
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise NotAFile(f"{path} is neither a file nor a folder; remove it")

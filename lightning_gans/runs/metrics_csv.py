@@ -10,6 +10,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
+from lightning_gans.errors import UserError
+
 FILE = "metrics.csv"
 # logged by every evaluation: a row with this column is an evaluation, any other is training
 SAMPLES = "evaluation/samples"
@@ -52,19 +54,24 @@ class MetricsCSV(CSVLogger):
         return self._experiment
 
 
+class UnreadableMetrics(UserError, ValueError):
+    """A ``metrics.csv`` that is not a CSV file."""
+
+
 def drop_rows_after(file: Path, step: int) -> None:
     """Drop the rows that a run wrote after the checkpoint from which it resumes.
 
     Args:
         file: a ``metrics.csv``; does nothing if there is none.
         step: the checkpoint's iterations.
+
+    Raises:
+        UnreadableMetrics: if it is not a CSV file.
     """
     if not file.is_file():
         return
-    with file.open(newline="") as lines:
-        reader = csv.DictReader(lines)
-        names = reader.fieldnames or []
-        rows = [row for row in reader if is_complete(row) and int(row["step"]) <= step]
+    names, found = read_rows(file)
+    rows = [row for row in found if int(row["step"]) <= step]
     temporary = file.with_suffix(".part")
     with temporary.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, names)
@@ -73,6 +80,25 @@ def drop_rows_after(file: Path, step: int) -> None:
     temporary.replace(file)
 
 
+def read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The names of the columns of a ``metrics.csv``, and its complete rows.
+
+    Raises:
+        UnreadableMetrics: if it is not a CSV file.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines)
+            return list(reader.fieldnames or []), [row for row in reader if is_complete(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UnreadableMetrics(
+            f"{file} is not a CSV file: {error}; remove it or put the run's own back"
+        ) from None
+
+
 def is_complete(row: dict[str, str]) -> bool:
     """Whether a row is complete; a killed run may leave half a line."""
-    return None not in row.values() and str(row.get("step", "")).isdigit()
+    # a DictReader puts what is missing under None as value, and what is left over as key
+    whole = None not in row and None not in row.values()
+    step = str(row.get("step", ""))
+    return whole and step.isascii() and step.isdigit() and len(step) < 20

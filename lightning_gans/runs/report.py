@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from lightning_gans.plots import curves
 from lightning_gans.runs.folder import FOLDER as CHECKPOINTS
 from lightning_gans.runs.folder import PICTURES
-from lightning_gans.runs.metrics_csv import FILE, SAMPLES, is_complete
+from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
 
 Series = dict[str, tuple[list[float], list[float]]]
 
@@ -53,21 +52,27 @@ def report(run: Path) -> str:
 
 
 def read(file: Path) -> Log:
-    """Read a ``metrics.csv``; a missing file counts as empty, and incomplete rows are skipped."""
+    """Read a ``metrics.csv``; a missing file counts as empty, and incomplete rows are skipped.
+
+    Raises:
+        UnreadableMetrics: if it is not a CSV file of numbers.
+    """
     series: Series = {}
     measured: set[str] = set()
     if not file.is_file():
         return Log(series, frozenset())
-    with file.open(newline="") as lines:
-        for row in filter(is_complete, csv.DictReader(lines)):
+    for row in read_rows(file)[1]:
+        try:
             values = {name: float(value) for name, value in row.items() if value}
-            step = values.pop("step")
-            for name, value in values.items():
-                points = series.setdefault(name, ([], []))
-                points[0].append(step)
-                points[1].append(value)
-            if SAMPLES in values:
-                measured |= values.keys() - {"epoch"}
+        except ValueError as error:
+            raise UnreadableMetrics(f"{file} holds a value that is not a number: {error}") from None
+        step = values.pop("step")
+        for name, value in values.items():
+            points = series.setdefault(name, ([], []))
+            points[0].append(step)
+            points[1].append(value)
+        if SAMPLES in values:
+            measured |= values.keys() - {"epoch"}
     return Log(series, frozenset(measured))
 
 

@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_gans.runs.checkpoint_format import tensor_error
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint
+from lightning_gans.trust import shortened
 
 
 def check_optimizer_states(
@@ -42,34 +44,60 @@ def state_error(optimizer: Optimizer, state: Mapping[str, Any]) -> str | None:
         return f"expected {len(own)} groups of parameters, got {len(saved)}"
     parameters: dict[object, Tensor] = {}
     for group, found in zip(own, saved, strict=True):
-        indices = found.get("params") if isinstance(found, dict) else None
-        if (
-            not isinstance(indices, list)
-            or not all(type(index) is int for index in indices)
-            or len(indices) != len(group["params"])
-        ):
-            return "its parameters are not those of the model"
-        parameters.update(zip(indices, group["params"], strict=True))
-        for key, value in group.items():
-            if key != "params" and not is_same_kind(value, found.get(key)):
-                return f"expected {key} such as {value!r:.40}, got {found.get(key)!r:.40}"
+        reason = group_error(group, found)
+        if reason is not None:
+            return reason
+        parameters.update(zip(found["params"], group["params"], strict=True))
+    # some optimizers without a fused step keep factors instead of averages
+    fused = any(group.get("fused") for group in (*own, *saved))
+    names: set[object] = set()
     for index, values in state["state"].items():
         if index not in parameters or not isinstance(values, dict):
-            return "it belongs to a parameter that the model lacks"
-        shape = parameters[index].shape
-        fused = any(group.get("fused") for group in (*own, *saved))
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                reason = tensor_error(value)
-                if reason is not None:
-                    return f"expected {key!s:.40} to be a dense tensor, got {reason}"
-                if not value.is_floating_point() or not bool(value.isfinite().all()):
-                    return f"expected {key!s:.40} to be finite floating-point numbers"
-                # some optimizers without a fused step keep factors instead of averages
-                if fused and value.ndim and value.shape != shape:
-                    return f"expected {key!s:.40} of shape {tuple(shape)}, got {tuple(value.shape)}"
-            elif not isinstance(value, (int, float, type(None))):
-                return f"expected {key!s:.40} to be a tensor or number"
+            return "it is of a parameter that the model lacks"
+        names = names or set(values)
+        if set(values) != names:
+            return "its parameters do not all have the same averages"
+        shape = parameters[index].shape if fused else None
+        reasons = (value_error(key, value, shape) for key, value in values.items())
+        if reason := next(filter(None, reasons), None):
+            return reason
+    return None
+
+
+def group_error(group: Mapping[str, Any], saved: object) -> str | None:
+    """Why saved options of a group of parameters are invalid; None if they are valid."""
+    indices = saved.get("params") if isinstance(saved, dict) else None
+    if (
+        not isinstance(saved, dict)
+        or not isinstance(indices, list)
+        or not all(type(index) is int for index in indices)
+        or len(indices) != len(group["params"])
+    ):
+        return "its parameters are not those of the model"
+    for key, value in group.items():
+        if key != "params" and not is_same_kind(value, saved.get(key)):
+            return f"expected {key} such as {shortened(value)}, got {shortened(saved.get(key))}"
+    return None
+
+
+def value_error(key: object, value: object, shape: torch.Size | None) -> str | None:
+    """Why a saved average or count is invalid, for a message; None if it is valid.
+
+    Args:
+        key: its name.
+        value: of one parameter.
+        shape: of the parameter; None if any shape is valid.
+    """
+    name = shortened(key)
+    if not isinstance(value, Tensor):
+        valid = isinstance(value, (int, float, type(None)))
+        return None if valid else f"expected {name} to be a tensor or number"
+    if reason := tensor_error(value):
+        return f"expected {name} to be a dense tensor, got {reason}"
+    if not value.is_floating_point() or not bool(value.isfinite().all()):
+        return f"expected {name} to be finite floating-point numbers"
+    if shape is not None and value.ndim and value.shape != shape:
+        return f"expected {name} of shape {tuple(shape)}, got {tuple(value.shape)}"
     return None
 
 

@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from lightning_gans.distributed.collectives import all_gather_object
 from lightning_gans.rng import stream
+from lightning_gans.runs.checkpoints import UnreadableCheckpoint
 
 
 def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
@@ -41,14 +42,23 @@ def restore_rng(
         device: of the generator.
         rank: of this process.
         processes: the number of processes that train the model.
+
+    Raises:
+        UnreadableCheckpoint: if a state is not that of a generator.
     """
     iterations, states = saved.get("global_step", 0), saved.get("random", [])
     if len(states) == processes and all(state["device"] == device.type for state in states):
         random = torch.Generator(device)
-        random.set_state(states[rank]["own"].cpu())
-        torch.set_rng_state(states[rank]["torch"].cpu())
-        if "cuda" in states[rank]:
-            torch.cuda.set_rng_state(states[rank]["cuda"].cpu(), device)
+        try:
+            random.set_state(states[rank]["own"].cpu())
+            torch.set_rng_state(states[rank]["torch"].cpu())
+            if "cuda" in states[rank]:
+                torch.cuda.set_rng_state(states[rank]["cuda"].cpu(), device)
+        except (KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise UnreadableCheckpoint(
+                f"the checkpoint: its random generators cannot be restored: {reason:.200}"
+            ) from error
         return random
     if iterations:
         before = f"{len(states)} on {states[0]['device']}" if states else "an unknown number"

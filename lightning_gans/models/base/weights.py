@@ -12,6 +12,7 @@ from lightning_gans.labels import split
 from lightning_gans.priors import Categorical, Traced
 from lightning_gans.runs.checkpoint_format import averages
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, check_fits
+from lightning_gans.trust import shortened
 
 
 def check_weights(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
@@ -37,13 +38,21 @@ def check_resumable(model: nn.Module, checkpoint: dict[str, Any], file: Path) ->
             its range.
     """
     state = model.state_dict()
-    for name, value in averages(checkpoint).items():
+    found = averages(checkpoint)
+    for name, _ in model.named_parameters() if found else ():
+        if name not in found:
+            raise UnreadableCheckpoint(
+                f"{file} is of another model: it holds no average of {shortened(name)}"
+            )
+    for name, value in found.items():
         if (
             name not in state
             or state[name].shape != value.shape
             or differs_in_type(state[name], value)
         ):
-            raise UnreadableCheckpoint(f"{file} is of another model: its average of {name} differs")
+            raise UnreadableCheckpoint(
+                f"{file} is of another model: its average of {shortened(name)} differs"
+            )
         if not bool(value.isfinite().all()):
             raise UnreadableCheckpoint(f"{file}: its average of {name} is not finite")
     copy = {name: value.clone() for name, value in state.items()}
