@@ -31,8 +31,8 @@ BatchNorm = _BatchNorm
 _IMPORT_OBJECT = "import_object"
 # without it a value for an argument that is a module would be imported
 _IMPORT_MODULE = "import_module"
-# without it a string in a config would be opened as the path of another config
-_SUBCONFIG = "adapt_subconfig_path"
+# without it the value of an option would be opened as the path of a config
+_OPENS_PATHS = "_enable_path"
 
 
 # without them the step of every player would count as an iteration
@@ -57,8 +57,8 @@ def _verify() -> None:
         and list(inspect.signature(imports).parameters) == ["name", "check_path"]
         and getattr(_typehints, _IMPORT_OBJECT, None) is imports
         and getattr(_typehints, _IMPORT_MODULE, None) is importlib.import_module
-        and inspect.isfunction(getattr(_typehints, _SUBCONFIG, None))
-        and hasattr(_typehints, "not_a_subconfig_path")
+        and f"self.{_OPENS_PATHS} = " in inspect.getsource(_typehints.ActionTypeHint.__init__)
+        and f"self.{_OPENS_PATHS} and" in inspect.getsource(_typehints.ActionTypeHint._check_type)
     )
     if not known:
         version = getattr(jsonargparse, "__version__", "unknown")
@@ -100,6 +100,29 @@ def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:
 
 
 @contextmanager
+def no_subconfigs() -> Iterator[None]:
+    """Let jsonargparse open no path that is the value of an option.
+
+    Otherwise ``model.checkpoint=FILE`` would first be read as a config, which can name any class.
+    """
+
+    def keep(self: _typehints.ActionTypeHint, value: bool) -> None:
+        vars(self)[_OPENS_PATHS] = value
+
+    # a property has precedence over what the instances hold
+    never = property(lambda self: False, keep)
+    before = vars(_typehints.ActionTypeHint).get(_OPENS_PATHS)
+    try:
+        setattr(_typehints.ActionTypeHint, _OPENS_PATHS, never)
+        yield
+    finally:
+        if before is None:
+            delattr(_typehints.ActionTypeHint, _OPENS_PATHS)
+        else:  # this block is within another
+            setattr(_typehints.ActionTypeHint, _OPENS_PATHS, before)
+
+
+@contextmanager
 def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]:
     """Check every import path in a value before jsonargparse imports it, and open no config paths.
 
@@ -132,9 +155,6 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
             check_name(name)
         return importlib.import_module(name, package)
 
-    def no_subconfig(*args: Any, **kwargs: Any) -> object:
-        return _typehints.not_a_subconfig_path
-
     places = [
         (module, _IMPORT_OBJECT, guarded)
         for name, module in list(sys.modules.items())
@@ -143,13 +163,13 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
     changes: list[tuple[Any, str, Any]] = [
         *places,
         (_typehints, _IMPORT_MODULE, guarded_module),
-        (_typehints, _SUBCONFIG, no_subconfig),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     try:
         for module, name, value in changes:
             setattr(module, name, value)
-        yield refused
+        with no_subconfigs():
+            yield refused
     finally:
         for module, name, value in before:
             setattr(module, name, value)

@@ -46,8 +46,11 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
             + (f", or one of {', '.join(known)}" if known else "")
         )
     absent = re.search(r"No module named '([^']+)'", message)
-    if absent:
-        return UsageError(f"{where}: there is no module '{absent[1]}'; give an import path")
+    unusable = re.search(r"Expected path but (\S+)\.(\w+) either not accessible", message)
+    if absent or unusable:
+        what = f"module '{absent[1]}'" if absent else ""
+        what = what or f"'{unusable[2]}' in {unusable[1]} that fits" if unusable else what
+        return UsageError(f"{where}: there is no {what}; give an import path")
     value = re.search(r"(?:Got|Given) value: ([^:\n]*)|Not of type \w+: (\S+) does not", message)
     value = value or re.search(r"Not of type \w+: .*'(.*)'", message)
     expected = re.findall(r"Expected (?:an? )?(.+?)(?:\. Got value: .*)?$", message, re.MULTILINE)

@@ -35,7 +35,7 @@ from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
-from lightning_gans.compat import option_names
+from lightning_gans.compat import no_subconfigs, option_names
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UsageError, UserError
@@ -128,7 +128,8 @@ class CLI(LightningCLI):
         """Parse the options; the config of a resumed run is checked first, as it is untrusted."""
         file = self.command.run_config
         if file is None:
-            return parser.parse_args(args)
+            with no_subconfigs():
+                return parser.parse_args(args)
         # a class that the run's config names is not trusted because an option was derived from it
         others = (f"--config={file}", *self.command.derived)
         self.typed = typed_strings(arg for arg in args if arg not in others)
@@ -251,6 +252,11 @@ def is_multi_process(devices: int | str | list[int], num_nodes: int) -> bool:
     if devices in ("auto", -1, "-1"):
         return num_nodes > 1 or torch.cuda.device_count() > 1
     if isinstance(devices, str):
+        if not re.fullmatch(r"-?[0-9]+(,[0-9]*)*", devices):
+            raise UsageError(
+                f"trainer.devices={devices}: expected auto, a number of processes, or the devices "
+                "such as 0,1"
+            )
         devices = [int(d) for d in devices.split(",") if d] if "," in devices else int(devices)
     return num_nodes * (len(devices) if isinstance(devices, list) else devices) > 1
 

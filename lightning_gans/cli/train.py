@@ -187,7 +187,8 @@ def with_current_paths(value: Any) -> Any:
 def is_option(key: str) -> bool:
     """Whether a key has the form of an option of LightningCLI."""
     known = (*TopLevelOptions.__annotations__, *GROUPS, *SYNONYMS)
-    return not key.startswith("-") and ("." in key or key in known)
+    parts = key.split(".")
+    return not key.startswith("-") and (len(parts) > 1 or key in known) and all(parts)
 
 
 def chooses_run(settings: Iterable[str]) -> bool:
@@ -255,10 +256,13 @@ def check_seed(settings: Iterable[str]) -> None:
     """Refuse an invalid seed: without one, a run cannot be repeated."""
     for option in settings:
         key, _, value = option.partition("=")
-        if key == "--seed_everything" and not (value.isdigit() or value in ("true", "True")):
-            raise UsageError(
-                f"seed_everything={value}: expected a whole number ≥ 0, or true to draw one"
-            )
+        if key == "--seed_everything" and value not in ("true", "True"):
+            digits = value.isascii() and value.isdigit() and len(value) < 20
+            if not digits or int(value) >= 2**32:
+                raise UsageError(
+                    f"seed_everything={value}: expected a whole number ≥ 0 and below 2^32, or true "
+                    "to draw one"
+                )
 
 
 def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
@@ -320,7 +324,10 @@ def choose_files(
         present |= sections_of(named["data"]) - {"model"}
     present |= {s[2:].partition("=")[0] for s in settings}
     if need_model and "model" not in present:
-        raise UsageError(f"no model is named; give model=NAME, one of {groups.listing('model')}")
+        why = "no model is named"
+        if any(s.startswith("--ckpt_path=") for s in settings):
+            why += f", and the checkpoint has no {CONFIG} of its run"
+        raise UsageError(f"{why}; give model=NAME, one of {groups.listing('model')}")
     chosen = [groups.find(BASE, DEFAULTS[BASE])]
     for group, section in GROUPS.items():
         if group in named:

@@ -11,6 +11,7 @@ import argparse
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -219,13 +220,14 @@ def call(command: str, known: Signature, request: Request) -> int:
         UsageError: for an invalid value.
     """
     from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415  (heavy)
-    from lightning_gans.compat import option_names  # noqa: PLC0415
+    from lightning_gans.compat import no_subconfigs, option_names  # noqa: PLC0415
 
     name = command.replace(" ", "_")
     function = getattr(import_module(known.module), name)
     parser = make_parser(command, function)
     try:
-        settings = parser.parse_args([*parser_arguments(request, known.parameters)])
+        with no_subconfigs():
+            settings = parser.parse_args([*parser_arguments(request, known.parameters)])
     except argparse.ArgumentError as error:
         raise in_own_code(error) or one_line(str(error), option_names(parser)) from error
     if request.switches:
@@ -289,7 +291,11 @@ def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
     """The groups whose files set options of a command."""
     found = []
     for group in groups.all():
-        keys = {k for name in groups.names(group) for k in read_mapping(groups.find(group, name))}
+        keys: set[str] = set()
+        for name in groups.names(group):
+            # help does not depend on a file that is broken
+            with suppress(UsageError):
+                keys.update(read_mapping(groups.find(group, name)))
         if group not in parameters and keys and keys <= parameters.keys():
             found.append(group)
     return found

@@ -219,7 +219,11 @@ def test_a_checkpoint_brings_its_runs_config(
         (["model=dlsgan", "logger.project=x"], r"a logger is configured in its file"),
         (["model=dlsgan", "seed_everything=-1"], r"expected a whole number ≥ 0"),
         (["model=dlsgan", "seed_everything=false"], r"expected a whole number ≥ 0"),
+        (["model=dlsgan", "seed_everything=4294967296"], r"below 2\^32"),
+        (["model=dlsgan", "seed_everything=²"], r"expected a whole number ≥ 0"),
         (["model=dlsgan", "-x=3"], r"no group or option '-x'"),
+        (["model=dlsgan", ".r1=3"], r"no group or option '.r1'"),
+        (["model=dlsgan", "model..r1=3"], r"no group or option 'model..r1'"),
         (
             ["model=dlsgan", "--config", "OWN"],
             r"own.yaml sets the model",

@@ -518,6 +518,45 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a file as the model": lambda c: c.update(model="other.yaml"),
     "a file as a network": lambda c: c["model"]["init_args"].update(generator="evil.yaml"),
     "an instantiator": lambda c: c["model"].update(_instantiator="untrusted_module.make"),
+    "more loggers": lambda c: c["trainer"].update(
+        {"logger+": [spec(TENSORBOARD, save_dir="x", name="../../x")]}
+    ),
+    "more callbacks": lambda c: c["trainer"].update(
+        {"callbacks+": [spec("lightning_gans.callbacks.Evaluation", cache="x")]}
+    ),
+    "more measurements": lambda c: c["evaluation"].update(
+        {"measurements+": [spec("untrusted_module.make")]}
+    ),
+    "a dotted logger": lambda c: c["trainer"].update(
+        {"logger": None, "logger.class_path": TENSORBOARD, "logger.init_args.name": "../../x"}
+    ),
+    "a dotted argument": lambda c: c["trainer"].update(
+        logger=[{"class_path": TENSORBOARD, "init_args.name": "../../x"}]
+    ),
+    "a dotted folder": lambda c: c["trainer"].update({"default_root_dir.x": "x"}),
+    "a dotted network": lambda c: c["model"].update(
+        {"init_args.generator.class_path": "untrusted_module.Net"}
+    ),
+    "dotted features": lambda c: c["evaluation"].update(
+        {"features.class_path": "lightning_gans.metrics.InceptionFeatures"}
+    ),
+    "a stock profiler": lambda c: c["trainer"].update(
+        profiler=spec("lightning.pytorch.profilers.SimpleProfiler", dirpath="x", filename="x")
+    ),
+    "a profiler by its short name": lambda c: c["trainer"].update(profiler="SimpleProfiler"),
+    "a stock callback": lambda c: c["trainer"].update(
+        callbacks=[spec("lightning.pytorch.callbacks.ModelCheckpoint", dirpath="x")]
+    ),
+    "a callback of functions": lambda c: c["trainer"].update(
+        callbacks=[
+            spec("lightning.pytorch.callbacks.LambdaCallback", setup="untrusted_module.make")
+        ]
+    ),
+    "a logger's folder": lambda c: c["trainer"].update(
+        logger=[{"class_path": TENSORBOARD, "dict_kwargs": {"log_dir": "x"}}]
+    ),
+    "a negative seed": lambda c: c.update(seed_everything=-5),
+    "a seed that is too large": lambda c: c.update(seed_everything=10**17),
 }
 
 
@@ -537,6 +576,42 @@ def test_a_runs_config_imports_nothing(
     assert "config.yaml" in line
     assert not marker.exists()
     assert "untrusted_module" not in sys.modules
+
+
+@pytest.mark.parametrize("optimizer", ["untrusted_module.make", spec("untrusted_module.make")])
+def test_an_option_does_not_trust_the_class_that_a_config_names(
+    optimizer: object, marker: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a class of its own, an option of the discriminator's optimizer takes the other's."""
+    change_config(run, lambda c: c["model"]["init_args"].update(optimizer=optimizer))
+    words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "discriminator_optimizer.lr=0.1"]
+    assert "trust=untrusted_module" in error_line(words, capsys)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["class_path: untrusted_module.Model\n", "class_path: untrusted_module.make\n"]
+)
+@pytest.mark.parametrize("option", ["model.checkpoint", "model.generator"])
+def test_the_value_of_an_option_is_not_opened_as_a_config(
+    option: str, text: str, marker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file.ckpt").write_text(text)
+    model = "encoder" if option == "model.checkpoint" else "gan"
+    assert "file" in error_line([f"model={model}", "data=gaussians", f"{option}=file.ckpt"], capsys)
+    assert not marker.exists()
+    assert "untrusted_module" not in sys.modules
+
+
+def test_paths_and_downloads_of_nested_classes_are_left_out(run: Path) -> None:
+    from lightning_gans.workflows.run_config import vetted_config
+
+    features = spec("lightning_gans.metrics.InceptionFeatures", weights="x")
+    evaluation = spec("lightning_gans.callbacks.Evaluation", cache="x", features=features)
+    change_config(run, lambda c: c["trainer"].update(callbacks=[evaluation]))
+    (kept,) = vetted_config(run / "config.yaml")["trainer"]["callbacks"]
+    assert "cache" not in kept["init_args"]
+    assert kept["init_args"]["features"]["init_args"] == {}
 
 
 @pytest.mark.parametrize("words", [["test"], ["validate"], ["predict"], ["score"]])
@@ -585,6 +660,76 @@ def test_weights_only_cannot_be_switched_off(
     for words in (["fit"], ["test"], ["test", "weights_only=false"]):
         error_line([*words, f"ckpt_path={file}"], capsys)
         assert not marker.exists()
+
+
+def averages_of(saved: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(saved["optimizer_states"][0]["state"].values())
+
+
+def group_of(saved: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = saved["optimizer_states"][0]["param_groups"][0]
+    return found
+
+
+RESUMED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "no loops": lambda s: s.update(loops={}),
+    "a loop that is a number": lambda s: s.update(loops={"fit_loop": 3}),
+    "a count that is text": lambda s: s["loops"]["fit_loop"].update(epoch_progress={"x": "y"}),
+    "no total": lambda s: s["loops"]["fit_loop"].update(epoch_progress={"x": 1}),
+    "endless loops": lambda s: s["loops"].update(x={"x": laughs(30)}),
+    "averages of another shape": lambda s: [
+        v.update(exp_avg=torch.ones(3, 3, 3)) for v in averages_of(s)
+    ],
+    "averages of integers": lambda s: [v.update(exp_avg=v["step"].long()) for v in averages_of(s)],
+    "averages that are NaN": lambda s: [
+        v.update(exp_avg=v["exp_avg"] * torch.nan) for v in averages_of(s)
+    ],
+    "an average that is missing": lambda s: averages_of(s)[0].pop("exp_avg"),
+    "endless averages": lambda s: averages_of(s)[0].update(exp_avg=laughs(30)),
+    "a group that is text": lambda s: s["optimizer_states"][0].update(param_groups=["x"]),
+    "a group without parameters": lambda s: group_of(s).pop("params"),
+    "a rate that is text": lambda s: group_of(s).update(lr="x"),
+    "one optimizer less": lambda s: s["optimizer_states"].pop(),
+    "no optimizer": lambda s: s.pop("optimizer_states"),
+    "a short random state": lambda s: s["random"][0].update(own=s["random"][0]["own"][:5]),
+    "no random state": lambda s: s["random"][0].pop("own"),
+    "a version that is none": lambda s: s.update({"pytorch-lightning_version": "x"}),
+    "a missing average of a weight": lambda s: s["callbacks"]["EMA"]["average"].pop(first(s)),
+    "a name of two lines": lambda s: s["state_dict"].update({"a\nb": torch.ones(1)}),
+    "an endless name": lambda s: s["state_dict"].update({"a" * 10_000: torch.ones(1)}),
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_malformed_state_of_training_is_one_line(
+    name: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "checkpoints" / "last-step=2.ckpt"
+    saved = torch.load(file, weights_only=True)
+    RESUMED[name](saved)
+    stamp(saved)
+    torch.save(saved, file)
+    line = error_line([f"ckpt_path={file}", "trainer.max_steps=3"], capsys)
+    assert "checkpoint" in line
+    assert len(line) < 600
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00\xff\xfe", b"step,a\n0," + b"9" * 200_000, b"step,a\n0,x\n"]
+)
+def test_a_record_that_is_no_csv_is_one_line(
+    content: bytes, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "metrics.csv").write_bytes(content)
+    words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
+    assert "metrics.csv" in error_line(words, capsys)
+
+
+def test_a_pipe_in_a_run_does_not_block(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "metrics.csv").unlink()
+    os.mkfifo(run / "metrics.csv")
+    words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
+    assert "neither a file nor a folder" in error_line(words, capsys)
 
 
 def test_no_other_file_is_deleted_when_a_run_resumes(

@@ -139,11 +139,17 @@ class AlternatingTurns(LightningModule, ABC):
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """The players' optimisers, in order."""
-        made = [
-            make(self.parameter_groups(player))
-            for player, make in zip(self.players, self._optimizers, strict=True)
-        ]
+        """The players' optimisers, in order.
+
+        Raises:
+            UserError: if an optimiser refuses its arguments.
+        """
+        made = []
+        for player, make in zip(self.players, self._optimizers, strict=True):
+            try:
+                made.append(make(self.parameter_groups(player)))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"the optimizer of the {player}: {error}") from error
         self._rates = [
             [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             for optimizer in made
