@@ -47,6 +47,7 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
         )
     absent = re.search(r"No module named '([^']+)'", message)
     unusable = re.search(r"Expected path but (\S+)\.(\w+) either not accessible", message)
+    unusable = unusable or re.search(r"module '(\S+)' has no attribute '(\w+)'", message)
     if absent or unusable:
         what = f"module '{absent[1]}'" if absent else ""
         what = what or f"'{unusable[2]}' in {unusable[1]} that fits" if unusable else what
