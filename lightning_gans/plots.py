@@ -45,8 +45,13 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
     """Plot each named series of (steps, values) in its own panel; a PNG file."""
     columns = min(4, max(1, len(series)))
     rows = -(-len(series) // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.4 * max(1, rows)), dpi=100, layout="constrained")
+    width, height = 3.6 * columns, 2.4 * max(1, rows)
+    figure = Figure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
+    # margins in inches: a layout engine would draw all panels twice
+    figure.subplots_adjust(
+        0.6 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.3 / height, wspace=0.25, hspace=0.55
+    )
     for index, (name, (steps, values)) in enumerate(series.items(), start=1):
         axes = figure.add_subplot(rows, columns, index)
         axes.plot(steps, values, marker="." if len(steps) < 30 else "", linewidth=1)

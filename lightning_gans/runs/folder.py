@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -12,6 +13,9 @@ from lightning_gans.errors import UserError
 FOLDER = "checkpoints"
 # the folder of a run that holds its pictures
 PICTURES = "images"
+
+
+_NAME = re.compile(r"[a-z]+-step=[0-9]{1,18}\.ckpt")
 
 
 class CheckpointMissing(UserError, FileNotFoundError):
@@ -41,8 +45,13 @@ def newest(run: Path, kind: str = "last") -> Path | None:
 
     A warning names each damaged file, and the one before it is used.
     """
-    paths = sorted((run / FOLDER).glob(f"{kind}-step=*.ckpt"), key=step_of, reverse=True)
-    for path in paths:
+    # other names are not a run's, and a pipe would block whoever opens it
+    paths = [
+        path
+        for path in (run / FOLDER).glob(f"{kind}-step=*.ckpt")
+        if _NAME.fullmatch(path.name) and path.is_file()
+    ]
+    for path in sorted(paths, key=step_of, reverse=True):
         reason = damage(path)
         if reason is None:
             return path

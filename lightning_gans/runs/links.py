@@ -27,10 +27,11 @@ def check_links(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for name in sorted([*folders, *files]):
             path = Path(parent, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            # unlike Path.resolve, realpath also takes a link to itself
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
                 raise LinkLeadsOut(
                     f"{path} is a link that leads out of the run's folder, and a resumed run would "
                     "write there; replace the link with the file itself"
                 )
-            if path.exists() and not path.is_file() and not path.is_dir():
+            if not path.is_file() and not path.is_dir():
                 raise NotAFile(f"{path} is neither a file nor a folder; remove it")

@@ -147,6 +147,6 @@ def test_a_checkpoint_from_another_kind_of_device_goes_on(tmp_path: Path) -> Non
     torch.save(saved, path)
     model = points()
     runner = trainer(tmp_path, Checkpoint(), max_steps=7)
-    with pytest.warns(UserWarning, match="1 process.es. on cpu, it was 1 on cuda"):
+    with pytest.warns(UserWarning, match=r"1 process\(es\) on cpu, after 1 on cuda"):
         runner.fit(model, data(), ckpt_path=path)
     assert runner.global_step == 7

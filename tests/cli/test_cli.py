@@ -117,6 +117,7 @@ def test_the_last_measurement_can_be_the_best(image_folder: Path, tmp_path: Path
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [[], TORCHRUN], ids=["lightning", "torchrun"])
 def test_two_processes_train_one_run(
     launcher: list[str], image_folder: Path, tmp_path: Path

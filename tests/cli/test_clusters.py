@@ -63,6 +63,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", ["first", "second"])
 def test_when_a_process_ends_the_other_ends_with_one_line(killed: str, tmp_path: Path) -> None:
     process = start(tmp_path, "trainer.devices=2", "trainer.max_steps=1000000")
@@ -81,6 +82,7 @@ def test_when_a_process_ends_the_other_ends_with_one_line(killed: str, tmp_path:
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_lightning_16639_a_requeued_job_resumes_in_its_folder_with_the_same_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,7 +152,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict
 
 @pytest.mark.parametrize(
     ("precision", "tolerance", "processes"),
-    [("64-true", 1e-12, 2), ("64-true", 1e-12, 4), ("32-true", 1e-5, 2)],
+    [
+        ("64-true", 1e-12, 2),
+        pytest.param("64-true", 1e-12, 4, marks=pytest.mark.slow),
+        ("32-true", 1e-5, 2),
+    ],
 )
 def test_lightning_20328_and_pytorch_47562_processes_train_what_one_does(
     precision: str,

@@ -247,7 +247,8 @@ def test_every_config_trains(
     config: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.max_steps=1"]
-    words += ["trainer.limit_val_batches=1", f"data={data}"]
+    words += ["trainer.limit_val_batches=2", f"data={data}", "data.batch_size=8"]
+    words += ["pictures.samples=8", "pictures.dimensions=1"]
     if config.stem == "encoder":
         main(["model=gan", *words])
         source = next(tmp_path.glob("runs/gan/*/*"))
@@ -283,7 +284,7 @@ def test_the_published_anodlsgan_trains_with_narrow_networks(tmp_path: Path) -> 
     arguments = ["experiment=anodlsgan_mnist_published", f"data.root={tmp_path / 'data'}"]
     arguments += ["model.generator.channels=2", "model.discriminator.channels=2"]
     arguments += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
-    main([*arguments, "trainer.max_steps=2", "trainer.limit_val_batches=1"])
+    main([*arguments, "trainer.max_steps=2", "trainer.limit_val_batches=2"])
     (checkpoint,) = tmp_path.glob("runs/**/checkpoints/last-step=2.ckpt")
     model = lightning_gans.load(checkpoint)
     assert isinstance(model.generator, PlainGenerator)

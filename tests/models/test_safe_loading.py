@@ -28,6 +28,7 @@ from lightning_gans.models.base.constructor_spec import constructor_spec
 from lightning_gans.priors import Categorical
 from lightning_gans.runs.checkpoint_format import KEY, stamp
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
+from lightning_gans.runs.folder import newest
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.trust import Untrusted, current_trust, split_trust, trusting
 from tests.support.training import data, points, trainer
@@ -723,6 +724,18 @@ def test_a_record_that_is_no_csv_is_one_line(
     (run / "metrics.csv").write_bytes(content)
     words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
     assert "metrics.csv" in error_line(words, capsys)
+
+
+@pytest.mark.parametrize("name", ["last-step=x.ckpt", "last-step=.ckpt", "last-step=9.ckpt"])
+def test_other_names_and_pipes_are_no_checkpoints(name: str, run: Path) -> None:
+    os.mkfifo(run / "checkpoints" / name)
+    assert newest(run) == run / "checkpoints" / "last-step=2.ckpt"
+
+
+def test_a_link_to_itself_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "loop").symlink_to("loop")
+    words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
+    assert "neither a file nor a folder" in error_line(words, capsys)
 
 
 def test_a_pipe_in_a_run_does_not_block(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ BRIEF = [
     "trainer.accelerator=cpu",
     "trainer.enable_progress_bar=false",
     "trainer.max_steps=1",
-    "trainer.limit_val_batches=1",
+    "trainer.limit_val_batches=2",  # 1 would be parsed as 1.0, which is all
 ]
 
 

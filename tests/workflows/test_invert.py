@@ -176,6 +176,7 @@ def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> 
     assert config["regularizer"]["class_path"] == "lightning_gans.inversion.Wasserstein"
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_how_many_processes(place: Path, tmp_path: Path) -> None:
     request = [
         *words(place),
@@ -206,6 +207,7 @@ def test_the_result_does_not_depend_on_how_many_processes(place: Path, tmp_path:
     assert torch.equal(codes[1], codes[2])
 
 
+@pytest.mark.slow
 def test_two_nodes_agree_on_a_folder_and_share_the_images(place: Path, tmp_path: Path) -> None:
     port = free_port()
     request = [*words(place), f"images={place / 'pictures'}", "n=6", "codes_at_once=4"]
@@ -431,7 +433,7 @@ def test_conditions_come_from_what_is_given_or_read_or_labelled() -> None:
     by_label = conditions(acgan, None, (3,))
     assert by_label is not None
     assert by_label(x, y).tolist() == [[0, 0, 1], [1, 0, 0]]
-    with pytest.raises(UsageError, match="give category=NUMBER"):
+    with pytest.raises(UsageError, match="use category=NUMBER"):
         conditions(acgan, None, (4,))
     model = CGPGAN((2,), num_categories=3, latent_dim=4).eval()
     read = conditions(model, None, ())
