@@ -137,11 +137,11 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         raise UsageError(f"{both[0]} sets the model; leave out model={names['model']}")
     called = {**run_names(files, names, groups), **names}
     called = {group: called[group] for group in ("model", "data") if group in called}
-    settings_typed = settings
+    chosen_by_names = chooses_run(settings)
     settings, run = resume(settings, called, subcommand)
     if run is not None and not any("model" in read_config(file) for file in files):
         # the run's config applies first; typed options override it
-        by_kind = {"model", "data"} if chooses_run(settings_typed) else set()
+        by_kind = {"model", "data"} if chosen_by_names else set()
         typed = {group: name for group, name in names.items() if group not in by_kind}
         called = {"model": run.parent.parent.name, "data": run.parent.name, **typed}
         called = {group: called[group] for group in ("model", "data")}
@@ -291,6 +291,8 @@ def resume(
     if not typed or typed[-1] == "null":
         return settings, None
     ckpt_path = typed[-1]
+    if not ckpt_path:
+        raise UsageError("ckpt_path= has no value: give a run's folder, a checkpoint, last or best")
     by_kind = ckpt_path in ("last", "best")
     try:
         path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))

@@ -17,7 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_gans.cli.grammar import SWITCHES, Groups, split_key_values, suggestion
+from lightning_gans.cli.grammar import (
+    SWITCHES,
+    Groups,
+    existing_config,
+    split_key_values,
+    suggestion,
+)
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.layout import keep_settings
 from lightning_gans.safe_yaml import read_mapping
@@ -120,14 +126,13 @@ def parse_request(
         if argument.partition("=")[0] in SWITCHES:
             request.switches.append(argument)
             continue
-        key, typed = (argument.removeprefix("--"), value)
+        key, typed = argument.removeprefix("--"), value
         if typed is None:
-            # an argument without a key is the value of the first parameter
-            key, typed = next(iter(parameters)), argument
+            key, typed = positional(argument, parameters, request)
         key = synonym(key, parameters)
         head, dot, _ = key.partition(".")
         if key == "config":
-            request.presets.append(groups.find("", f"{typed}"))
+            request.presets.append(existing_config(typed))
         elif head in groups and not dot:
             file = groups.find(head, typed)
             if head not in parameters:
@@ -139,6 +144,8 @@ def parse_request(
             request.sections[head] = json.dumps(section)
         elif head not in parameters:
             raise unknown_option(key, parameters, groups)
+        elif not typed and not dot:
+            raise UsageError(f"{key}= has no value: write {key}=VALUE, or leave it out")
         elif parameters[head].repeatable:
             request.values.setdefault(key, []).append(typed)
         else:
@@ -148,6 +155,23 @@ def parse_request(
         request.values = {data_change_key(k): v for k, v in request.values.items()}
     check_parts(request, parameters)
     return request
+
+
+def positional(
+    argument: str, parameters: Mapping[str, Parameter], request: Request
+) -> tuple[str, str]:
+    """The key and value of an argument without a key: it is the value of the first parameter.
+
+    Raises:
+        UsageError: if that has a value already.
+    """
+    key = next(iter(parameters))
+    if key in request.values and not parameters[key].repeatable:
+        raise UsageError(
+            f"expected key=value or --key=value, got '{argument}'; {key} is "
+            f"{request.values[key][-1]} already"
+        )
+    return key, argument
 
 
 def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:

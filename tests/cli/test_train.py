@@ -228,6 +228,7 @@ def test_a_checkpoint_brings_its_runs_config(
             ["model=dlsgan", "--config", "OWN"],
             r"own.yaml sets the model",
         ),
+        (["test", "ckpt_path="], r"ckpt_path= has no value"),
         (["xxmodel=dlsgan"], r"no group or option 'xxmodel'"),
     ],
 )

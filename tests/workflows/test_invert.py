@@ -331,6 +331,13 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "data=mnist5k", "images=PICTURES"], "both named", 2),
         (["ckpt=CLASSIFIER", "images=PICTURES"], "a Classifier, which has no generator", 1),
         (["ckpt=DLSGAN", "data=mnist5k"], "expected images of shape (1, 16, 16)", 1),
+        (
+            ["ckpt=DLSGAN", "images=PICTURES", "more"],
+            "expected key=value or --key=value, got 'more'",
+            2,
+        ),
+        (["ckpt=DLSGAN", "images="], "images= has no value", 2),
+        (["ckpt=DLSGAN", "config=nope.yaml"], "there is no config file nope.yaml", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n: expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
         (
