@@ -8,6 +8,10 @@ from pathlib import Path
 from lightning_gans.errors import UserError
 
 
+# in a run's folder, where wandb keeps a folder for each time the run was started
+WANDB = "wandb"
+
+
 class LinkLeadsOut(UserError, ValueError):
     """A link in a run's folder leads to a file outside of it."""
 
@@ -35,3 +39,6 @@ def check_links(folder: Path) -> None:
                 )
             if not path.is_file() and not path.is_dir():
                 raise NotAFile(f"{path} is neither a file nor a folder; remove it")
+        if Path(parent) == folder / WANDB:
+            # wandb links to logs in its cache, from folders that a resumed run does not write to
+            folders.clear()
