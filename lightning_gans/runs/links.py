@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lightning_gans.errors import UserError
 
-
 # in a run's folder, where wandb keeps a folder for each time the run was started
 WANDB = "wandb"
 
