@@ -36,7 +36,9 @@ def check_links(folder: Path) -> None:
                     f"{path} is a link that leads out of the run's folder, and a resumed run would "
                     "write there; replace the link with the file itself"
                 )
-            if not path.is_file() and not path.is_dir():
+            # wandb's links to the newest of its logs may lead to one that was not written yet
+            dangling = path.is_symlink() and Path(parent) == folder / WANDB
+            if not path.is_file() and not path.is_dir() and not dangling:
                 raise NotAFile(f"{path} is neither a file nor a folder; remove it")
         if Path(parent) == folder / WANDB:
             # wandb links to logs in its cache, from folders that a resumed run does not write to
