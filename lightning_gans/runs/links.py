@@ -38,7 +38,8 @@ def check_links(folder: Path) -> None:
                 )
             # wandb's links to the newest of its logs may lead to one that was not written yet
             dangling = path.is_symlink() and Path(parent) == folder / WANDB
-            if not path.is_file() and not path.is_dir() and not dangling:
+            gone = not os.path.lexists(path)
+            if not (path.is_file() or path.is_dir() or dangling or gone):
                 raise NotAFile(f"{path} is neither a file nor a folder; remove it")
         if Path(parent) == folder / WANDB:
             # wandb links to logs in its cache, from folders that a resumed run does not write to
