@@ -100,7 +100,7 @@ class Checkpoint(stock.Checkpoint):
             names.append(path.name)
         replaced = self._forget(kind)
         temporary = path.with_suffix(".part")
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)  # everything, to resume from
         self.saved_at = time.monotonic()
         if trainer.is_global_zero:
             temporary.replace(path)

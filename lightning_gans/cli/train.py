@@ -133,6 +133,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         raise unknown_option(unknown[0], names, files, groups)
     check_seed(settings)
     check_experiment(names, groups)
+    check_groups(names, groups)
     if "model" in names and (both := [file for file in files if "model" in read_config(file)]):
         raise UsageError(f"{both[0]} sets the model; leave out model={names['model']}")
     called = {**run_names(files, names, groups), **names}
@@ -263,6 +264,22 @@ def check_seed(settings: Iterable[str]) -> None:
                     f"seed_everything={value}: expected a whole number ≥ 0 and below 2^32, or true "
                     "to draw one"
                 )
+
+
+def check_groups(names: Mapping[str, str], groups: Groups) -> None:
+    """Refuse a file of a group that does not set what the group is about.
+
+    Raises:
+        UsageError: with the section that is missing.
+    """
+    for group, name in names.items():
+        section, file = GROUPS[group], groups.find(group, name)
+        if section is not None and section not in sections_of(file):
+            first = section.partition(".")[0]
+            raise UsageError(
+                f"{file} does not set {section}, which {group}={name} is for; it begins with "
+                f"'{first}:', and the rest is indented below"
+            )
 
 
 def check_experiment(names: Mapping[str, str], groups: Groups) -> None:

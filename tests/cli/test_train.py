@@ -92,6 +92,14 @@ def test_data_named_together_with_an_experiment_replace_its_own() -> None:
     assert files(command)[-1] == "experiment/demo"
 
 
+def test_a_file_of_a_group_sets_what_the_group_is_about(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    for text in ("", "class_path: GAN\n"):
+        mine.write_text(text)
+        with pytest.raises(UsageError, match=r"mine.yaml does not set model, .* 'model:'"):
+            parse([f"model={mine}"])
+
+
 def test_class_paths_of_earlier_versions_are_those_of_today(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("trainer: {logger: [{class_path: lightning_gans.loggers.MetricsCSV}]}\n")
