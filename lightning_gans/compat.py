@@ -140,6 +140,7 @@ def guarded_imports(check: Callable[[str], object]) -> Iterator[list[Exception]]
     def check_name(name: object) -> None:
         try:
             check(str(name))
+        # only noted, because jsonargparse hides it; importing a trusted module may raise anything
         except Exception as error:
             refused.append(error)
             raise

@@ -120,6 +120,7 @@ def refusals() -> Iterator[None]:
     """
     try:
         yield
+    # a constructor of the user's own may raise anything; what is not handled here is raised again
     except Exception as error:
         if isinstance(error, UserError):
             raise

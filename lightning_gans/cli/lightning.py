@@ -276,6 +276,7 @@ def run(command: Command) -> None:
         CLI(command)
     except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
+    # Lightning and torch raise anything on a damaged state; all other errors are raised again
     except Exception as error:
         if isinstance(error, UserError) or not while_restoring(error):
             raise

@@ -310,6 +310,7 @@ def guarded(typed: Iterable[str], origin: str) -> Iterator[None]:
     with guarded_imports(lambda path: trust.resolve(path, origin)) as refused:
         try:
             yield
+        # jsonargparse wraps a refusal in errors of several kinds; others are raised again
         except Exception as error:
             if refused and not isinstance(error, UserError):
                 raise refused[0] from None

@@ -405,7 +405,7 @@ def test_damaged_memory_is_no_error(
     assert check_readable(tmp_path, ["a.png"]) == [(6, 6)]
     assert decoded == ["a.png"]
     decoded.clear()
-    check_readable(tmp_path, ["a.png"])  # and it is mended
+    check_readable(tmp_path, ["a.png"])  # and the memory is written anew
     assert not decoded
 
 
