@@ -19,6 +19,7 @@ PACKAGE = ROOT / "lightning_gans"
 
 # a room may import from those before it, not from those after
 ORDER = [
+    "text",
     "errors",
     "safe_yaml",
     "trust",

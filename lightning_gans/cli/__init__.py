@@ -15,6 +15,7 @@ from lightning_gans.cli import train, workflow
 from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.runs.layout import run_scope
+from lightning_gans.text import console
 from lightning_gans.trust import split_trust, trusting
 
 __all__ = ["CONFIGS", "main", "one_line_errors"]
@@ -40,9 +41,10 @@ def main(
         print(__version__)
         return
     if command == "train" and (not arguments or arguments[0] in ("-h", "--help")):
-        print(usage(known))
+        with console():
+            print(usage(known))
         return
-    with one_line_errors(), run_scope():
+    with console(), one_line_errors(), run_scope():
         command, arguments = split_command(arguments, command)
         arguments, trusted = split_trust(arguments)
         with trusting(trusted):

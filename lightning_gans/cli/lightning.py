@@ -49,6 +49,7 @@ from lightning_gans.runs.links import check_links
 from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 from lightning_gans.runs.report import report
 from lightning_gans.safe_yaml import read_mapping, subsection
+from lightning_gans.text import printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
 
 
@@ -67,7 +68,7 @@ class SaveConfig(SaveConfigCallback):
         config.ckpt_path = None
         # nulls are written: an omitted key would mean the default when the file is read
         text = self.parser.dump(config, skip_link_targets=True, skip_unset=False)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
@@ -231,7 +232,7 @@ class CLI(LightningCLI):
         if measured != self.trainer.global_step:
             self.trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
         if self.trainer.is_global_zero:
-            print(report(Path(self.trainer.default_root_dir)))
+            print(printable_lines(report(Path(self.trainer.default_root_dir))))
 
 
 def wandb_id(run: Path) -> str | None:

@@ -35,6 +35,7 @@ from lightning_gans.signatures import (
     snake_case,
     subclasses,
 )
+from lightning_gans.text import printable_lines
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -263,7 +264,7 @@ def call(command: str, known: Signature, request: Request) -> int:
     with keep_settings(parser.dump(settings, skip_unset=False)):
         outcome: Outcome = function(**arguments)
     if str(outcome):
-        print(outcome)
+        print(printable_lines(outcome))
     return outcome.exit_status
 
 

@@ -17,6 +17,7 @@ from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.tables import aligned, percent
 from lightning_gans.plots import against_prior
 from lightning_gans.priors import Prior
+from lightning_gans.text import printable
 from lightning_gans.validation import check_images
 
 # images per call of the classifier
@@ -177,16 +178,18 @@ def report(
     against_prior(recovery.codes, prior, folder / "prior.png")
     figures.norms(recovery.codes, prior, folder / "norms.png")
     figures.traces(recovery.trace, folder / "losses.png")
-    (folder / "measures.json").write_text(json.dumps(as_dict(measures), indent=2) + "\n")
+    (folder / "measures.json").write_text(
+        json.dumps(as_dict(measures), indent=2) + "\n", encoding="utf-8"
+    )
     lines = [
-        f"# {folder}",
+        f"# {printable(folder)}",
         "",
         markdown({"recovered": measures}),
         "",
         str(goodness_of_fit(recovery.codes, prior)),
         "",
-        *(f"- {path}" for path in sorted(folder.iterdir()) if path.is_file()),
+        *(f"- {printable(path)}" for path in sorted(folder.iterdir()) if path.is_file()),
     ]
     text = "\n".join(lines) + "\n"
-    (folder / "report.md").write_text(text)
+    (folder / "report.md").write_text(text, encoding="utf-8")
     return text

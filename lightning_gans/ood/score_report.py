@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lightning_gans.ood.conformal import ConformalDetector, Verdicts
 from lightning_gans.ood.folder_images import FolderImages
+from lightning_gans.text import escape, printable, printable_lines
 
 # in the column "verdict"
 ID, OOD, UNREADABLE = "ID", "OOD", "unreadable"
@@ -50,8 +51,9 @@ def write_table(
 ) -> None:
     """Write a CSV file with a row for each file, sorted by name.
 
-    Columns: file, score, pvalue, verdict, reason (why a file is unreadable). Several scores have a
-    column each before ``score``, which combines them.
+    Columns: file (:func:`lightning_gans.text.escape` writes its control characters), score, pvalue,
+    verdict, reason (why a file is unreadable). Several scores have a column each before ``score``,
+    which combines them.
 
     Args:
         path: of the table.
@@ -61,8 +63,7 @@ def write_table(
     """
     parts = list(names) if len(names) > 1 else []
     position = {name: i for i, name in enumerate(images.readable)}
-    # the name of a file need not be valid UTF-8
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *parts, "score", "pvalue", "verdict", "reason"])
         for name in images.names:
@@ -73,7 +74,7 @@ def write_table(
                 values = [*(results.scores[part][i] for part in parts), verdicts.scores[i]]
                 verdict = OOD if verdicts.is_ood[i] else ID
                 row = [*(f"{v:.9g}" for v in values), f"{verdicts.pvalues[i]:.9g}", verdict, ""]
-            writer.writerow([name, *row])
+            writer.writerow([escape(name), *row])
 
 
 def draw_most_anomalous(path: Path, images: FolderImages, results: Results, most: int) -> None:
@@ -81,7 +82,7 @@ def draw_most_anomalous(path: Path, images: FolderImages, results: Results, most
     chosen = results.order[:most]
     names, verdicts = images.readable, results.verdicts
     captions = [
-        f"{shorten(names[i])}\n{verdicts.scores[i]:.4g}   p {verdicts.pvalues[i]:.2g}"
+        f"{shorten(printable(names[i]))}\n{verdicts.scores[i]:.4g}   p {verdicts.pvalues[i]:.2g}"
         for i in chosen
     ]
     pixels = torch.stack([images.images[i][0] for i in chosen])
@@ -116,7 +117,7 @@ def contact_sheet(
         axes.text(
             column + 0.5,
             row + ABOVE - 0.02,
-            printable(caption),
+            printable_lines(caption),
             fontsize=6.5,
             color="tab:red" if red else "black",
             horizontalalignment="center",
@@ -158,12 +159,7 @@ def summary(images: FolderImages, results: Results, detector: ConformalDetector,
         more = f" and {len(unreadable) - NAMED:,} more" if len(unreadable) > NAMED else ""
         first = ", ".join(f"{name} ({reason})" for name, reason in unreadable[:NAMED])
         lines.append(f"{len(unreadable):,} unreadable: {first}{more}")
-    return printable("\n".join(lines))
-
-
-def printable(text: str) -> str:
-    """A text with question marks for the bytes of file names that are not valid UTF-8."""
-    return text.encode(errors="replace").decode()
+    return "\n".join(map(printable, lines))
 
 
 def shorten(name: str, most: int = 24) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from lightning_gans.errors import UsageError, UserError
+from lightning_gans.errors import UsageError, UserError, reason
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.folder import FOLDER, find, newest
 
@@ -44,7 +44,7 @@ def run_scope() -> Iterator[None]:
     except OSError as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(reason(error)) from error
     finally:
         if already_set is None:
             os.environ.pop(VARIABLE, None)

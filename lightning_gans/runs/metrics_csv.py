@@ -24,7 +24,7 @@ class _Writer(_ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         file = Path(self.metrics_file_path)
         if file.is_file():
-            with file.open(newline="") as lines:
+            with file.open(newline="", encoding="utf-8") as lines:
                 self.metrics_keys = next(csv.reader(lines), [])
 
 
@@ -73,7 +73,7 @@ def drop_rows_after(file: Path, step: int) -> None:
     names, found = read_rows(file)
     rows = [row for row in found if int(row["step"]) <= step]
     temporary = file.with_suffix(".part")
-    with temporary.open("w", newline="") as lines:
+    with temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, names)
         writer.writeheader()
         writer.writerows(rows)

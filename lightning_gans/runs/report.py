@@ -10,6 +10,7 @@ from lightning_gans.plots import curves
 from lightning_gans.runs.folder import FOLDER as CHECKPOINTS
 from lightning_gans.runs.folder import PICTURES
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
+from lightning_gans.text import printable
 
 Series = dict[str, tuple[list[float], list[float]]]
 
@@ -36,7 +37,7 @@ def report(run: Path) -> str:
         run: a run's folder, with its ``metrics.csv``.
     """
     log = read(run / FILE)
-    lines = [f"# {run}", "", *table(log), ""]
+    lines = [f"# {printable(run)}", "", *table(log), ""]
     if log.series:
         shown = {name: points for name, points in log.series.items() if name not in COUNTS}
         curves(shown, run / "curves.png")
@@ -45,9 +46,9 @@ def report(run: Path) -> str:
         ("checkpoints", newest(run / CHECKPOINTS, "ckpt")),
         ("numbers", [run / FILE, run / "config.yaml"]),
     ):
-        lines += [f"{kind}:", *(f"- {file}" for file in files if file.is_file()), ""]
+        lines += [f"{kind}:", *(f"- {printable(file)}" for file in files if file.is_file()), ""]
     text = "\n".join(lines)
-    (run / "report.md").write_text(text)
+    (run / "report.md").write_text(text, encoding="utf-8")
     return text
 
 

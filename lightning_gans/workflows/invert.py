@@ -40,6 +40,7 @@ from lightning_gans.priors import Prior
 from lightning_gans.ranges import PositiveInt
 from lightning_gans.rng import stream
 from lightning_gans.runs.layout import family_of, results_folder
+from lightning_gans.text import escape, printable_lines
 from lightning_gans.workflows.conditions import conditions
 from lightning_gans.workflows.image_classifier import image_classifier
 from lightning_gans.workflows.outcome import Outcome
@@ -159,7 +160,8 @@ def invert(
         )
         if images is not None:
             files = enumerate(cast(ImageFiles, source.validation_set).paths[:count])
-            (folder / "images.txt").write_text("".join(f"{i}\t{path}\n" for i, path in files))
+            lines = "".join(f"{i}\t{escape(path)}\n" for i, path in files)
+            (folder / "images.txt").write_text(lines, encoding="utf-8")
         return folder
 
     inverter = Inverter(
@@ -187,7 +189,7 @@ def invert(
         labels = y[indices] if classify is not None else None
         text = report(inverter.folder, recovery, x[indices], model.prior, labels, classify)
     if diverged:
-        print(text)
+        print(printable_lines(text))
         raise AllRestartsDiverged(diverged, recovery)
     return Inversion(inverter.folder, text, recovery=recovery)
 

@@ -20,6 +20,7 @@ from lightning_gans.ood.scorer import Scorer, score_all
 from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import family_of, results_folder
+from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
@@ -175,4 +176,4 @@ def parse_scores(requested: str | None, model: Model) -> tuple[str, ...]:
 
 def log(line: str) -> None:
     """Print progress without buffering."""
-    print(line, flush=True)
+    print(printable(line), flush=True)

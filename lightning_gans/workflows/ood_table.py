@@ -20,6 +20,7 @@ from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import ROOT, family_of, results_folder
+from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.outcome import Outcome
 
@@ -231,4 +232,4 @@ def fit(scorers: Mapping[str, Scorer], data: OODData, batch_size: int) -> None:
 
 def log(line: str) -> None:
     """Print progress to stderr without buffering; stdout is for the table."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

@@ -334,7 +334,7 @@ def typed_strings(args: Iterable[str]) -> set[str]:
         key, _, value = arg.partition("=")
         found.add(value)
         if key == "--config" and Path(value).is_file():
-            found |= strings_in(yaml.safe_load(Path(value).read_text()))
+            found |= strings_in(yaml.safe_load(Path(value).read_text(encoding="utf-8")))
         elif value[:1] in ("{", "["):
             with suppress(yaml.YAMLError):
                 found |= strings_in(yaml.safe_load(value))

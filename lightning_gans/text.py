@@ -1,0 +1,94 @@
+"""Text from outside, such as the names of files: shown to people, and written to lists.
+
+A file's name may hold anything but "/" and a zero byte: line breaks, sequences that a terminal
+obeys, bytes that are not valid UTF-8 (Python reads each as a lone surrogate). All files of text
+that this package writes are UTF-8.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+
+# what a terminal obeys, breaks a line at or writes backwards (C0, C1, separators, bidirectional
+# controls), what no encoding can write (surrogates), and what nobody sees (byte-order mark)
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4}))")
+# a backslash that would be read as the beginning of an escape
+_AMBIGUOUS = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})")
+
+
+def printable(text: object) -> str:
+    r"""A text on one line as it is shown to people: control characters and stray bytes are escaped.
+
+    Applying it twice changes nothing more.
+
+    >>> print(printable("new\nline"), printable("\x1b[31mred"), printable("ω"))
+    new\x0aline \x1b[31mred ω
+    """
+    return _UNPRINTABLE.sub(_escaped, str(text))
+
+
+def printable_lines(text: object) -> str:
+    """A text of several lines; each is :func:`printable`."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def escape(name: str | PurePath) -> str:
+    r"""A file's name for a list with one name a line, or for a cell; :func:`unescape` reverts it.
+
+    Ordinary names are unchanged, whatever their alphabet.
+
+    >>> print(escape("a b.png"), escape("new\nline.png"), escape(r"\x0a.png"))
+    a b.png new\x0aline.png \x5cx0a.png
+    """
+    return printable(_AMBIGUOUS.sub(lambda _: r"\x5c", str(name)))
+
+
+def unescape(text: str) -> str:
+    r"""The name that :func:`escape` wrote.
+
+    >>> unescape(r"new\x0aline.png")
+    'new\nline.png'
+    """
+    return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+@contextmanager
+def console() -> Iterator[None]:
+    """In the block, printing never fails for a character, and warnings are :func:`printable`.
+
+    A console that lacks a letter (cp1252 on Windows, ASCII under ``LC_ALL=C``) shows its escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # a notebook's streams have no encoding to fail in
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    format_before = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        return printable_lines(format_before(message, category, filename, lineno, line))
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = format_before
