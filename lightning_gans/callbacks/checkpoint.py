@@ -19,8 +19,7 @@ from lightning_gans.callbacks.signals import REQUEUE, Signals
 from lightning_gans.distributed.collectives import all_reduce_max
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.base.alternating import NonFiniteLoss
-from lightning_gans.runs.checkpoint_format import is_checkpoint_name
-from lightning_gans.runs.folder import FOLDER
+from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.scheduler import requeue
 
 # how many files of each kind are kept
@@ -122,7 +121,7 @@ class Checkpoint(stock.Checkpoint):
             FolderInUse: if so.
         """
         folder = Path(trainer.default_root_dir) / FOLDER
-        if not self.written and any(folder.glob("*-step=*.ckpt")):
+        if not self.written and checkpoints(folder.parent):
             raise FolderInUse(
                 f"{folder} holds the checkpoints of another run; give the Trainer a "
                 "default_root_dir of its own, or ckpt_path to resume that run"

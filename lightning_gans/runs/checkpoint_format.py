@@ -8,7 +8,6 @@ read. The hash detects damage, not forgery: anyone who changes weights can hash 
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_gans.runs.folder import is_checkpoint_name
 from lightning_gans.safe_yaml import plain_data_error
 from lightning_gans.trust import shortened
 
@@ -25,8 +25,6 @@ FORMAT = 1
 AVERAGES = "EMA"
 # the most values in a checkpoint, tensors counted as one, and the deepest level of nesting
 MAX_PARTS, MAX_DEPTH = 1_000_000, 50
-# the files that a run writes into its checkpoint folder
-_NAME = re.compile(r"(last|best|failed)-step=[0-9]{1,18}\.ckpt")
 
 
 def stamp(checkpoint: dict[str, Any]) -> None:
@@ -55,11 +53,6 @@ def averages(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         checkpoint.get("callbacks", {}).get(AVERAGES, {}).get("average", {})
     )
     return average
-
-
-def is_checkpoint_name(name: object) -> bool:
-    """Whether a name is a file name that a run gives its checkpoints, without a folder."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def content_error(checkpoint: Any) -> str | None:

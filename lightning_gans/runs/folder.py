@@ -5,39 +5,83 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from lightning_gans.errors import UserError
 
 # the folder of a run that holds its checkpoints
 FOLDER = "checkpoints"
+# what a checkpoint is of, in alphabetical order
+KINDS = ("best", "failed", "last")
 # the folder of a run that holds its pictures
 PICTURES = "images"
 
-
-_NAME = re.compile(r"[a-z]+-step=[0-9]{1,18}\.ckpt")
+# how many times the checkpoints are listed anew, because a run that still trains removed one
+_LISTINGS = 5
+# what a run names its checkpoints; any other name in that folder is not a run's
+_CHECKPOINT = re.compile(rf"({'|'.join(KINDS)})-step=(?:0|[1-9][0-9]{{0,17}})\.ckpt")
 
 
 class CheckpointMissing(UserError, FileNotFoundError):
     """No checkpoint was found at a path."""
 
 
+def is_checkpoint_name(name: object) -> bool:
+    """Whether a name is a file name that a run gives its checkpoints, without a folder."""
+    return isinstance(name, str) and _CHECKPOINT.fullmatch(name) is not None
+
+
 def find(path: Path) -> Path:
     """The checkpoint that a path means: itself, or the newest in a run's folder.
 
     Raises:
-        CheckpointMissing: if there is none.
+        CheckpointMissing: if there is none, with what was looked for.
     """
     if path.is_file():
         return path
-    if path.is_dir():
-        checkpoint = newest(path) or newest(path.parent)
-        if checkpoint:
-            return checkpoint
-        failed = next(iter((path / FOLDER).glob("failed-step=*.ckpt")), None)
-        hint = f"; the run failed and left {failed}" if failed else ""
-        raise CheckpointMissing(f"no checkpoint in the run's folder {path}{hint}")
-    raise CheckpointMissing(f"no checkpoint at {path}: the file or folder does not exist")
+    if not path.is_dir():
+        what = "is neither a file nor a folder" if path.exists() else "does not exist"
+        raise CheckpointMissing(f"no checkpoint at {path}: it {what}")
+    run = path.parent if path.name == FOLDER else path
+    if path.resolve().name == FOLDER and path.name != FOLDER:
+        run = path.resolve().parent  # as for "."
+    checkpoint = newest(run)
+    if checkpoint is None:
+        raise CheckpointMissing(f"no checkpoint in {path}: {_found_instead(run)}")
+    return checkpoint
+
+
+def _found_instead(run: Path) -> str:
+    """What a folder without an intact last checkpoint holds, for a message."""
+    if paths := checkpoints(run, "last"):
+        return f"all of its checkpoints are damaged: {', '.join(p.name for p in paths)}"
+    if failed := checkpoints(run, "failed"):
+        return f"the run failed and left {failed[-1]}"
+    if best := checkpoints(run, "best"):
+        return f"there is no {FOLDER}/last-step=N.ckpt; give {best[-1]} itself"
+    below = (found for depth in ("*", "*/*", "*/*/*") for found in run.glob(f"{depth}/{FOLDER}"))
+    with suppress(OSError):
+        if inner := next((b.parent for b in below if checkpoints(b.parent, "last")), None):
+            return f"it is no run's folder; those of runs are in it, such as {inner}"
+    return f"looked for {run / FOLDER}/last-step=N.ckpt"
+
+
+def checkpoints(run: Path, kind: str | None = None) -> list[Path]:
+    """The checkpoints in a run's folder, by their iterations; other files are not a run's.
+
+    Args:
+        run: the folder.
+        kind: one of last, best and failed; None for all.
+    """
+    found = []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in (run / FOLDER).iterdir():
+            match = _CHECKPOINT.fullmatch(path.name)
+            # a pipe would block whoever opens it
+            if match and kind in (None, match[1]) and path.is_file():
+                found.append(path)
+    return sorted(found, key=lambda path: (step_of(path), path.name))
 
 
 def newest(run: Path, kind: str = "last") -> Path | None:
@@ -45,19 +89,24 @@ def newest(run: Path, kind: str = "last") -> Path | None:
 
     A warning names each damaged file, and the one before it is used.
     """
-    # other names are not a run's, and a pipe would block whoever opens it
-    paths = [
-        path
-        for path in (run / FOLDER).glob(f"{kind}-step=*.ckpt")
-        if _NAME.fullmatch(path.name) and path.is_file()
-    ]
-    for path in sorted(paths, key=step_of, reverse=True):
-        reason = damage(path)
-        if reason is None:
-            return path
-        warnings.warn(
-            f"{path} is damaged ({reason}); the checkpoint before it is used", stacklevel=2
-        )
+    damaged: dict[Path, str] = {}
+    for _ in range(_LISTINGS):
+        removed = False
+        for path in reversed(checkpoints(run, kind)):
+            if path in damaged:
+                continue
+            reason = damage(path)
+            if reason is None:
+                return path
+            removed |= not path.exists()
+            if path.exists():
+                damaged[path] = reason
+                warnings.warn(
+                    f"{path} is damaged ({reason}); the checkpoint before it is used",
+                    stacklevel=2,
+                )
+        if not removed:
+            break
     return None
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_gans.plots import curves
-from lightning_gans.runs.folder import FOLDER as CHECKPOINTS
-from lightning_gans.runs.folder import PICTURES
+from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
 from lightning_gans.text import printable
 
@@ -16,6 +15,8 @@ Series = dict[str, tuple[list[float], list[float]]]
 
 # columns that are counts and have no curve
 COUNTS = ("epoch", "step", SAMPLES)
+
+_PICTURE = re.compile(r"([a-z_]+)-step=(0|[1-9][0-9]{0,17})\.png")
 
 
 class Log(NamedTuple):
@@ -42,8 +43,8 @@ def report(run: Path) -> str:
         shown = {name: points for name, points in log.series.items() if name not in COUNTS}
         curves(shown, run / "curves.png")
     for kind, files in (
-        ("pictures", [run / "curves.png", *newest(run / PICTURES, "png")]),
-        ("checkpoints", newest(run / CHECKPOINTS, "ckpt")),
+        ("pictures", [run / "curves.png", *newest_pictures(run / PICTURES)]),
+        ("checkpoints", [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]),
         ("numbers", [run / FILE, run / "config.yaml"]),
     ):
         lines += [f"{kind}:", *(f"- {printable(file)}" for file in files if file.is_file()), ""]
@@ -97,11 +98,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
-def newest(folder: Path, ending: str) -> list[Path]:
-    """For each kind of file ``<kind>-step=<n>.<ending>`` the one with the largest n."""
+def newest_pictures(folder: Path) -> list[Path]:
+    """For each kind of picture ``<kind>-step=<n>.png`` the one with the largest n.
+
+    Files with other names are not a run's, and are left out.
+    """
     found: dict[str, tuple[int, Path]] = {}
-    for file in folder.glob(f"*-step=*.{ending}"):
-        match = re.fullmatch(r"(.+)-step=(\d+)", file.stem)
-        if match:
+    for file in folder.iterdir() if folder.is_dir() else ():
+        match = _PICTURE.fullmatch(file.name)
+        if match and file.is_file():
             found[match[1]] = max(found.get(match[1], (-1, file)), (int(match[2]), file))
     return [path for _, path in sorted(found.values(), key=lambda pair: pair[1].name)]
