@@ -20,6 +20,7 @@ PACKAGE = ROOT / "lightning_gans"
 # a room may import from those before it, not from those after
 ORDER = [
     "text",
+    "paths",
     "errors",
     "safe_yaml",
     "trust",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
+from lightning_gans.paths import is_file, typed_path
 from lightning_gans.safe_yaml import read_mapping
 
 PACKAGE = Path(__file__).parent.parent
@@ -97,7 +98,7 @@ class Groups:
             return existing_config(name)
         if name and Path(name).name == name:
             for folder in self.folders:
-                if (path := folder / group / f"{name}.yaml").is_file():
+                if is_file(path := folder / group / f"{name}.yaml"):
                     return existing_config(path)
         raise UsageError(
             f"there is no {group} '{name}'{suggestion(name, self.names(group))}; "
@@ -111,8 +112,8 @@ def existing_config(file: str | Path) -> Path:
     Raises:
         UsageError: if it does not, or is not.
     """
-    path = Path(file).expanduser()
-    if not path.is_file():
+    path = typed_path(file)
+    if not is_file(path):
         raise UsageError(f"there is no config file {file}")
     read_mapping(path, aliases=True)
     return path

@@ -13,6 +13,7 @@ from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
 from lightning_gans.errors import InputError
+from lightning_gans.paths import typed_path
 
 _LAST_TRAINING = 162_770
 _LAST_TUNING = 182_637
@@ -65,7 +66,7 @@ class CelebA(DataModule):
             raise ValueError("attributes must name at least one attribute")
         if on_error not in {"error", "skip"}:
             raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
-        self.root = Path(root).expanduser()
+        self.root = typed_path(root)
         self.attributes = list(attributes)
         self.resolution = resolution
         self.crop: Crop = crop

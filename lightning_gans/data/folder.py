@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
 from lightning_gans.errors import InputError
+from lightning_gans.paths import typed_path
 
 
 class Folder(DataModule):
@@ -66,7 +66,7 @@ class Folder(DataModule):
             raise ValueError(f"split_seed must be at least 0, got {split_seed}")
         if on_error not in {"error", "skip"}:
             raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
-        self.root = Path(root).expanduser()
+        self.root = typed_path(root)
         self.resolution = resolution
         self.channels: Literal[1, 3] = channels
         self.crop: Crop = crop

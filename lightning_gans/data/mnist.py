@@ -19,6 +19,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError
+from lightning_gans.paths import typed_path
 
 _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -54,7 +55,7 @@ class _IdxImages(DataModule, ABC):
         super().__init__(batch_size, workers)
         if fold is not None and not 0 <= fold < FOLDS:
             raise ValueError(f"fold must be from 0 to {FOLDS - 1}, or null, got {fold}")
-        self.root = Path(root).expanduser()
+        self.root = typed_path(root)
         self.download = download
         self.fold = fold
 

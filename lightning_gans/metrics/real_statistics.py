@@ -22,6 +22,7 @@ from lightning_gans.metrics.features import FeatureExtractor
 from lightning_gans.metrics.fingerprint import fingerprint, hash_tensor
 from lightning_gans.metrics.two_sample import TwoSampleMetric
 from lightning_gans.metrics.work_sharing import Team
+from lightning_gans.paths import typed_path
 
 # to be increased whenever the same data give other features or other files
 _FORMAT = 1
@@ -54,7 +55,7 @@ class RealStatistics:
         folder: str | Path | None = None,
     ) -> None:
         self.count = count
-        self.folder = default_folder() if folder is None else Path(folder).expanduser()
+        self.folder = default_folder() if folder is None else typed_path(folder)
         self._name = extractor.name
         identity = f"{_FORMAT} {fingerprint(dataset)} {extractor.identity()} {count}"
         self._identity = hashlib.sha256(identity.encode()).hexdigest()
@@ -145,7 +146,7 @@ class RealStatistics:
 
 def default_folder() -> Path:
     """The folder of files that can be recomputed: ``$XDG_CACHE_HOME/lightning_gans``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "lightning_gans").expanduser()
+    return typed_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lightning_gans"
 
 
 def _kinds(metrics: Iterable[TwoSampleMetric]) -> list[str]:

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from lightning_gans.errors import UsageError, UserError, reason
+from lightning_gans.paths import typed_path
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.folder import FOLDER, find, newest
 
@@ -74,7 +75,7 @@ def results_folder(
     Raises:
         UserError: if the result file exists, for example from the same SLURM job.
     """
-    folder = new_run(names, kind) if out is None else Path(out).expanduser()
+    folder = new_run(names, kind) if out is None else typed_path(out)
     if new is not None and (folder / new).exists():
         raise UserError(f"{folder} already has a {new}; choose another folder with out=FOLDER")
     folder.mkdir(parents=True, exist_ok=True)

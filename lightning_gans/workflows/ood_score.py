@@ -17,6 +17,7 @@ from lightning_gans.ood.folder_images import folder_images, list_images
 from lightning_gans.ood.held_out import calibrate
 from lightning_gans.ood.score_report import Results, draw_most_anomalous, summary, write_table
 from lightning_gans.ood.scorer import Scorer, score_all
+from lightning_gans.paths import typed_path
 from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import family_of, results_folder
@@ -95,11 +96,11 @@ def ood_score(
     """
     if most_anomalous > MOST_ON_SHEET:
         raise UsageError(f"most_anomalous={most_anomalous}: expected at most {MOST_ON_SHEET}")
-    if out is not None and (Path(out).expanduser() / TABLE).exists():
+    if out is not None and (typed_path(out) / TABLE).exists():
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
     if data is not None and data_changes:
         raise UsageError("data and data_changes are both given; change data itself")
-    checkpoint, root = find(Path(ckpt)), Path(images).expanduser()
+    checkpoint, root = find(Path(ckpt)), typed_path(images)
     held_out_data = run_data(ckpt, data_changes) if data is None else data
     if held_out_data is None and data_changes:
         raise UsageError(

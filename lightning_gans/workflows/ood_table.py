@@ -17,6 +17,7 @@ from lightning_gans.ood.datasets import OODData
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.table import Facts, draw, report, write_csv
+from lightning_gans.paths import typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import ROOT, family_of, results_folder
@@ -132,7 +133,7 @@ def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: 
             raise UsageError(
                 f"ckpt={path}: {FOLD} in a path is the number of the fold and needs folds=N"
             )
-    if out is not None and (Path(out).expanduser() / TABLE).exists():
+    if out is not None and (typed_path(out) / TABLE).exists():
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
 
 

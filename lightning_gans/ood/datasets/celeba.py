@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch.utils.data import Dataset, Subset
 
@@ -12,6 +10,7 @@ from lightning_gans.data.images import Crop
 from lightning_gans.data.tensors import Batch
 from lightning_gans.ood.batches import size
 from lightning_gans.ood.datasets.ood_data import OODData
+from lightning_gans.paths import typed_path
 from lightning_gans.rng import stream
 
 NAMES = (
@@ -62,7 +61,7 @@ class CelebAOOD(OODData):
         super().__init__(batch_size, workers)
         self.root, self.resolution, self.crop = root, resolution, crop
         self.root, self.resolution, self.crop = root, resolution, crop
-        folder = Path(root).expanduser()
+        folder = typed_path(root)
         self.faces = CelebA(str(folder / "celeba"), resolution=resolution, crop=crop)
         self.others = {
             name: Folder(str(folder / name), resolution, crop="none", validation=0, on_error="skip")
