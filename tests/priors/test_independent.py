@@ -77,7 +77,8 @@ def test_quantile_integral_is_that_of_the_quantiles(name: str) -> None:
         return prior.icdf(torch.tensor(p, dtype=torch.float64)).item()
 
     for p, value in zip(u.flatten().tolist(), found.flatten().tolist(), strict=True):
-        expected = integrate.quad(quantile, 0, min(p, 0.5), epsabs=1e-10, limit=200)[0]
+        # over nothing, older versions of scipy have NaN if a function is infinite there
+        expected = integrate.quad(quantile, 0, min(p, 0.5), epsabs=1e-10, limit=200)[0] if p else 0
         if p > 0.5:
             expected += integrate.quad(quantile, 0.5, p, epsabs=1e-10, limit=200)[0]
         assert value == pytest.approx(expected, abs=1e-7)
