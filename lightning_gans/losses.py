@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
+from lightning_gans.ranges import checked
+
 
 class AdversarialLoss(ABC):
     """Abstract: what the two players minimise, A_d on real and fake scores and A_g on fake scores.
@@ -108,6 +110,7 @@ class SoftLabels(AdversarialLoss):
         fake: lowest and highest label of fakes, instead of 0.
     """
 
+    @checked
     def __init__(
         self, real: tuple[float, float] = (0.7, 1.2), fake: tuple[float, float] = (0.0, 0.3)
     ) -> None:

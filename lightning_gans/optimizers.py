@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.ranges import Decay, NonNegativeFloat, PositiveFloat, checked
+
 
 class AdamW(torch.optim.AdamW):
     """AdamW with the defaults of (thesis, section 4.2.1): no first moment, a short second one.
@@ -30,18 +32,17 @@ class AdamW(torch.optim.AdamW):
         ValueError: if ``max_norm`` is not above 0.
     """
 
+    @checked
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        lr: float = 3e-3,
-        betas: tuple[float, float] = (0.0, 0.99),
-        eps: float = 1e-7,
-        weight_decay: float = 1e-4,
-        epoch_decay: float = 1.0,
-        max_norm: float | None = None,
+        lr: NonNegativeFloat = 3e-3,
+        betas: tuple[Decay, Decay] = (0.0, 0.99),
+        eps: NonNegativeFloat = 1e-7,
+        weight_decay: NonNegativeFloat = 1e-4,
+        epoch_decay: NonNegativeFloat = 1.0,
+        max_norm: PositiveFloat | None = None,
     ) -> None:
-        if max_norm is not None and not max_norm > 0:
-            raise ValueError(f"expected max_norm > 0, or null, got {max_norm}")
         # YAML and checkpoints give a list, torch expects a tuple of floats
         super().__init__(
             params,

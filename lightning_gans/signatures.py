@@ -12,23 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from lightning_gans.ranges import NAMES, describe, hint_of, is_unknown, without_null
 from lightning_gans.trust import MOVED, within
 
 PACKAGE = Path(__file__).parent
-
-# the ranges of types, for messages and help
-RANGES = {
-    "PositiveInt": "whole number ≥ 1",
-    "NonNegativeInt": "whole number ≥ 0",
-    "PositiveFloat": "number > 0",
-    "NonNegativeFloat": "number ≥ 0",
-    "ClosedUnitInterval": "number from 0 to 1",
-    "OpenUnitInterval": "number between 0 and 1",
-    "int": "whole number",
-    "float": "number",
-    "bool": "truth value",
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ class Parameter:
         """
         found: dict[str, str] = {}
         for base in re.findall(r"\b[A-Z]\w+", re.sub(r"Literal\[[^]]*\]", "", self.annotation)):
-            home = None if base in RANGES else find_definition(self.module, base)
+            home = None if base in NAMES else find_definition(self.module, base)
             if home is not None:
                 package = ".".join(home[0].split(".")[:2])
                 found |= {
@@ -81,7 +70,13 @@ class Parameter:
     @property
     def range(self) -> str | None:
         """The range of a number as text; None for other types."""
-        return RANGES.get(self.annotation.removesuffix(" | None"))
+        hint = without_null(self.hint)
+        return None if is_unknown(hint) or hint in (str, bool) else describe(hint)
+
+    @property
+    def hint(self) -> Any:
+        """Its type, as far as it is of numbers, truth values or choices."""
+        return hint_of(self.annotation)
 
 
 @dataclass(frozen=True)

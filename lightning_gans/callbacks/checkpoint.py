@@ -19,6 +19,7 @@ from lightning_gans.callbacks.signals import REQUEUE, Signals
 from lightning_gans.distributed.collectives import all_reduce_max
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.base.alternating import NonFiniteLoss
+from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.scheduler import requeue
 
@@ -62,19 +63,14 @@ class Checkpoint(stock.Checkpoint):
         ValueError: if ``every`` is less than 1, or ``minutes`` is not above 0.
     """
 
+    @checked
     def __init__(
         self,
-        every: int = 1000,
+        every: PositiveInt = 1000,
         monitor: str = "fid",
         mode: Literal["min", "max"] = "min",
-        minutes: float | None = None,
+        minutes: PositiveFloat | None = None,
     ) -> None:
-        if every < 1:
-            raise ValueError(f"expected every >= 1 iterations between checkpoints, got {every}")
-        if minutes is not None and not minutes > 0:
-            raise ValueError(f"expected minutes > 0 between checkpoints, or null, got {minutes}")
-        if mode not in ("min", "max"):
-            raise ValueError(f'expected mode "min" or "max", got "{mode}"')
         self.every, self.minutes, self.monitor, self.mode = every, minutes, monitor, mode
         self.best: float | None = None
         self.written: dict[str, list[str]] = {}  # this run's files of each kind, newest last

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_gans.compat import BatchNorm
+from lightning_gans.ranges import Decay, PositiveInt, Range, checked
 from lightning_gans.runs.checkpoints import AVERAGES
 
 
@@ -31,12 +32,13 @@ class EMA(Callback):
         ValueError: if an argument is out of its range.
     """
 
-    def __init__(self, decay: float = 0.999, every: int = 1, warmup: float | None = 0.1) -> None:
-        if not 0 <= decay < 1 or every < 1 or (warmup is not None and not 0 < warmup <= 1):
-            raise ValueError(
-                "expected 0 <= decay < 1, every >= 1 and warmup in (0, 1] or null, "
-                f"got decay={decay}, every={every}, warmup={warmup}"
-            )
+    @checked
+    def __init__(
+        self,
+        decay: Decay = 0.999,
+        every: PositiveInt = 1,
+        warmup: Annotated[float, Range(0, 1, (0,))] | None = 0.1,
+    ) -> None:
         self.decay, self.every, self.warmup = decay, every, warmup
         self.average: dict[str, Tensor] = {}
         self.swapped = False

@@ -23,6 +23,7 @@ from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.metrics import FeatureExtractor
 from lightning_gans.models import Generates, Model
 from lightning_gans.models.base.model import Batch
+from lightning_gans.ranges import PositiveInt, checked
 
 
 class Evaluation(Callback):
@@ -63,17 +64,16 @@ class Evaluation(Callback):
         ValueError: if ``block`` is less than 1.
     """
 
+    @checked
     def __init__(
         self,
         features: FeatureExtractor | None = None,
-        k: int = 3,
+        k: PositiveInt = 3,
         required: bool = True,
         cache: str | None = None,
-        block: int = 2048,
+        block: PositiveInt = 2048,
         measurements: Sequence[Measurement] = (),
     ) -> None:
-        if block < 1:
-            raise ValueError(f"expected block >= 1 images, got {block}")
         self.measurements: list[Measurement] = [
             SampleCount(),
             SampleQuality(features, k, required, cache, block),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,6 +17,7 @@ from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstruc
 from lightning_gans.models.base.model import Batch
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
+from lightning_gans.ranges import Range, SmallCount, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.folder import PICTURES
 
@@ -47,14 +48,14 @@ class Pictures(Callback):
         ValueError: if a number is out of its range.
     """
 
+    @checked
     def __init__(
-        self, samples: int = 80, columns: int = 16, dimensions: int = 5, steps: int = 9
+        self,
+        samples: Annotated[int, Range(1, 10_000)] = 80,
+        columns: SmallCount = 16,
+        dimensions: Annotated[int, Range(0, 1_000)] = 5,
+        steps: SmallCount = 9,
     ) -> None:
-        if min(samples, columns, steps) < 1 or dimensions < 0:
-            raise ValueError(
-                "expected at least one sample, column and step, and dimensions >= 0, got "
-                f"samples={samples}, columns={columns}, steps={steps}, dimensions={dimensions}"
-            )
         self.samples, self.columns = samples, columns
         self.dimensions, self.steps = dimensions, steps
         self.real: Tensor | None = None

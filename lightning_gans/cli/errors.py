@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated, get_origin
 
 from lightning_gans.cli.grammar import PACKAGE, suggestion
 from lightning_gans.errors import UsageError, UserError
-from lightning_gans.signatures import RANGES
+from lightning_gans.ranges import KINDS, NAMES, describe
 
 # the endings of the names of networks that fit an argument without a default class
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}
@@ -72,14 +73,14 @@ def type_label(kind: str) -> str:
     """A readable name of a type that jsonargparse prints.
 
     >>> type_label("typing.Literal['prior', 'zeros']"), type_label("<class 'float'>")
-    ('one of prior, zeros', 'float')
+    ('one of prior, zeros', 'number')
     """
     kind = re.sub(r"<class '([^']+)'>", r"\1", kind).removeprefix("typing.")
     if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
         listed = choices[1].replace("'", "")
         return f"one of {listed}" if "," in listed else listed
-    name = kind.rpartition(".")[2]
-    return RANGES[name] if name[:1].isupper() and name in RANGES else kind
+    found = NAMES.get(kind.rpartition(".")[2])
+    return describe(found) if found in KINDS or get_origin(found) is Annotated else kind
 
 
 def unknown_option(

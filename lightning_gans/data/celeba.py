@@ -14,6 +14,7 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
+from lightning_gans.ranges import BatchSize, Side, Workers, checked
 
 _LAST_TRAINING = 162_770
 _LAST_TUNING = 182_637
@@ -49,16 +50,17 @@ class CelebA(DataModule):
         ValueError: if an argument is out of its range.
     """
 
+    @checked
     def __init__(
         self,
         root: str,
         *,
         attributes: tuple[str, ...] = ("Bangs", "Male", "Smiling"),
-        resolution: int = 256,
+        resolution: Side = 256,
         crop: Crop = "none",
         on_error: Literal["error", "skip"] = "error",
-        batch_size: int = 32,
-        workers: int = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         check_geometry(resolution, crop)

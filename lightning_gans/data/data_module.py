@@ -18,6 +18,7 @@ from lightning_gans.data.images import Crop
 from lightning_gans.data.sampling import EpochShuffle, Share
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import InputError, UserError
+from lightning_gans.ranges import BatchSize, Workers, checked
 from lightning_gans.rng import global_seed
 
 
@@ -59,12 +60,9 @@ class DataModule(LightningDataModule, ABC):
     train_set: Dataset[Batch]
     validation_set: Dataset[Batch]
 
-    def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
+    @checked
+    def __init__(self, batch_size: BatchSize = 32, workers: Workers = 0) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if workers < 0:
-            raise ValueError(f"workers must be at least 0, got {workers}")
         self.batch_size = batch_size
         self.workers = workers
         self.name = self.name or type(self).__name__.lower()

@@ -12,6 +12,7 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
+from lightning_gans.ranges import BatchSize, Seed, Side, Workers, checked
 
 
 class Folder(DataModule):
@@ -40,30 +41,27 @@ class Folder(DataModule):
         ValueError: if an argument is out of its range.
     """
 
+    @checked
     def __init__(
         self,
         root: str,
-        resolution: int,
+        resolution: Side,
         *,
         channels: Literal[1, 3] = 3,
         crop: Crop = "center",
         validation: int | float = 0.1,
-        split_seed: int = 0,
+        split_seed: Seed = 0,
         on_error: Literal["error", "skip"] = "error",
-        batch_size: int = 32,
-        workers: int = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         check_geometry(resolution, crop)
-        if channels not in {1, 3}:
-            raise ValueError(f"channels must be 1 or 3, got {channels}")
         if validation < 0 or (validation >= 1 and isinstance(validation, float)):
             raise ValueError(
                 "validation must be a fraction in (0, 1), a whole number of images, or 0, "
                 f"got {validation}"
             )
-        if split_seed < 0:
-            raise ValueError(f"split_seed must be at least 0, got {split_seed}")
         if on_error not in {"error", "skip"}:
             raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
         self.root = typed_path(root)

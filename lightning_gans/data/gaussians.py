@@ -11,6 +11,15 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.data_module import DataModule
 from lightning_gans.data.tensors import Batch
+from lightning_gans.ranges import (
+    BatchSize,
+    ExampleCount,
+    NonNegativeFloat,
+    PositiveFloat,
+    Seed,
+    Workers,
+    checked,
+)
 
 
 class Points(Dataset[Batch]):
@@ -54,31 +63,24 @@ class Gaussians(DataModule):
 
     image_shape = (2,)
 
+    @checked
     def __init__(
         self,
         *,
         centres: tuple[tuple[float, float], ...] = ((-1, 1), (0, -2), (1, -1), (2, 1)),
-        weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4),
-        std: float = 0.3,
-        train: int = 100_000,
-        validation: int = 10_000,
-        seed: int = 0,
-        batch_size: int = 32,
-        workers: int = 0,
+        weights: tuple[PositiveFloat, ...] = (0.1, 0.2, 0.3, 0.4),
+        std: NonNegativeFloat = 0.3,
+        train: ExampleCount = 100_000,
+        validation: ExampleCount = 10_000,
+        seed: Seed = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         if len(weights) != len(centres):
             raise ValueError(f"{len(centres)} centres but {len(weights)} weights")
         if min(weights, default=0) <= 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
             raise ValueError(f"weights must be positive and sum to 1, got {tuple(weights)}")
-        if std < 0:
-            raise ValueError(f"std must be at least 0, got {std}")
-        if train < 1 or validation < 1:
-            raise ValueError(
-                f"train and validation must be at least 1, got {train} and {validation}"
-            )
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
         self.centres = centres
         self.weights = weights
         self.std = std

@@ -20,6 +20,7 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
+from lightning_gans.ranges import BatchSize, Workers, checked
 
 _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -44,13 +45,14 @@ class _IdxImages(DataModule, ABC):
     padding = 2
     loading_arguments = DataModule.loading_arguments | {"download"}
 
+    @checked
     def __init__(
         self,
         root: str,
         download: bool = False,
         fold: int | None = None,
-        batch_size: int = 32,
-        workers: int = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         if fold is not None and not 0 <= fold < FOLDS:

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from lightning_gans.data.data_module import DataModule
 from lightning_gans.data.tensors import TensorImages
+from lightning_gans.ranges import BatchSize, Workers, checked
 
 
 def read_digits() -> tuple[Tensor, Tensor]:
@@ -57,7 +58,8 @@ class MNIST5k(DataModule):
     classes = (10,)
     padding = 2
 
-    def __init__(self, batch_size: int = 32, workers: int = 0) -> None:
+    @checked
+    def __init__(self, batch_size: BatchSize = 32, workers: Workers = 0) -> None:
         super().__init__(batch_size, workers)
 
     def setup(self, stage: str | None = None) -> None:

@@ -25,6 +25,7 @@ from lightning_gans.distributed.collectives import (
 )
 from lightning_gans.distributed.sync_batch_norm import SyncBatchNorm
 from lightning_gans.errors import UserError
+from lightning_gans.ranges import NonNegativeInt, PositiveFloat, checked
 
 
 class ProcessesDiffer(UserError, RuntimeError):
@@ -55,19 +56,15 @@ class GANDDP(DDPStrategy):
 
     strategy_name = "gan_ddp"
 
+    @checked
     def __init__(
         self,
-        bucket: float = 64.0,
-        check_every: int = 1000,
-        minutes: float = 30.0,
+        bucket: PositiveFloat = 64.0,
+        check_every: NonNegativeInt = 1000,
+        minutes: PositiveFloat = 30.0,
         process_group_backend: str | None = None,
         **environment: Any,
     ) -> None:
-        if bucket <= 0 or check_every < 0 or minutes <= 0:
-            raise ValueError(
-                "expected bucket > 0 megabytes, check_every >= 0 iterations and minutes > 0, got "
-                f"bucket={bucket}, check_every={check_every}, minutes={minutes}"
-            )
         super().__init__(
             timeout=timedelta(minutes=minutes),
             process_group_backend=process_group_backend,

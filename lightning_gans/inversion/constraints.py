@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_gans.errors import InputError
 from lightning_gans.priors import Prior, normal_element
+from lightning_gans.ranges import NonNegativeFloat, PositiveFloat, checked
 
 __all__ = [
     "BoundaryResampling",
@@ -136,9 +137,10 @@ class HardCutoff(Cutoff):
         ValueError: if the cutoff is not positive.
     """
 
-    def __init__(self, cutoff: float = 2.5) -> None:
+    @checked
+    def __init__(self, cutoff: PositiveFloat = 2.5) -> None:
         super().__init__()
-        self.cutoff = positive(cutoff, "cutoff")
+        self.cutoff = cutoff
 
     def probability_of_deviation(self, t: Tensor) -> Tensor:
         return (t.abs() > self.cutoff).to(t.dtype)
@@ -158,12 +160,16 @@ class LogisticCutoff(Cutoff):
         ValueError: if a number is out of its range.
     """
 
+    @checked
     def __init__(
-        self, steepness: float = 2.0, midpoint: float = 2.0, per_step: bool = True
+        self,
+        steepness: PositiveFloat = 2.0,
+        midpoint: NonNegativeFloat = 2.0,
+        per_step: bool = True,
     ) -> None:
         super().__init__(per_step)
-        self.steepness = positive(steepness, "steepness")
-        self.midpoint = at_least_zero(midpoint, "midpoint")
+        self.steepness = steepness
+        self.midpoint = midpoint
 
     def probability_of_deviation(self, t: Tensor) -> Tensor:
         return torch.sigmoid(self.steepness * (t.abs() - self.midpoint))
@@ -183,9 +189,10 @@ class TruncatedNormalCutoff(Cutoff):
         ValueError: if the cutoff is not positive.
     """
 
-    def __init__(self, cutoff: float = 2.5, per_step: bool = True) -> None:
+    @checked
+    def __init__(self, cutoff: PositiveFloat = 2.5, per_step: bool = True) -> None:
         super().__init__(per_step)
-        self.cutoff = positive(cutoff, "cutoff")
+        self.cutoff = cutoff
 
     def probability_of_deviation(self, t: Tensor) -> Tensor:
         return ((t.square() - self.cutoff**2) / 2).clamp(max=0).exp()
@@ -206,8 +213,9 @@ class TypicalBall(Constraint):
         ValueError: if ``deviations`` is negative.
     """
 
-    def __init__(self, deviations: float = 3.0) -> None:
-        self.deviations = at_least_zero(deviations, "number of deviations")
+    @checked
+    def __init__(self, deviations: NonNegativeFloat = 3.0) -> None:
+        self.deviations = deviations
 
     def check(self, prior: Prior) -> None:
         # under another prior ‖t‖² has another variance, and likely codes do not fill a ball
@@ -238,17 +246,3 @@ def standardized(z: Tensor, prior: Prior, constraint: Constraint) -> Tensor:
         )
     mean, std = found
     return (z - mean) / std
-
-
-def positive(value: float, what: str) -> float:
-    """The value if it is positive and finite, otherwise a ValueError."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"expected a positive {what}, got {value}")
-    return float(value)
-
-
-def at_least_zero(value: float, what: str) -> float:
-    """The value if it is at least 0 and finite, otherwise a ValueError."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"expected a {what} of at least 0, got {value}")
-    return float(value)

@@ -20,7 +20,15 @@ from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
 from lightning_gans.inversion.starts import FromPrior, Start
 from lightning_gans.inversion.typical import Typicality
 from lightning_gans.priors import Prior
-from lightning_gans.ranges import PositiveInt
+from lightning_gans.ranges import (
+    Decay,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    checked,
+)
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_images
 
@@ -45,26 +53,27 @@ class AllRestartsDiverged(UserError, FloatingPointError):
         )
 
 
+@checked
 def recover(
     generator: nn.Module,
     x: Tensor,
     prior: Prior,
     regularizer: Regularizer | None = None,
-    weight: float | Literal["typical"] = 0.1,
+    weight: NonNegativeFloat | Literal["typical"] = 0.1,
     constraint: Constraint | None = None,
     steps: PositiveInt = 200,
     restarts: PositiveInt = 16,
-    lr: float = 0.01,
+    lr: PositiveFloat = 0.01,
     *,
     loss: Reconstruction | None = None,
     start: Start | None = None,
     condition: Tensor | None = None,
-    betas: tuple[float, float] = (0.9, 0.999),
+    betas: tuple[Decay, Decay] = (0.9, 0.999),
     keep_moments: bool = True,
     patience: PositiveInt | None = None,
     codes_at_once: PositiveInt = 1024,
-    seed: int = 0,
-    first: int = 0,
+    seed: Seed = 0,
+    first: NonNegativeInt = 0,
     progress: bool = False,
 ) -> Recovery:
     """Find the latent code of each image: the one from which the generator makes it.

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
 
+from lightning_gans.ranges import PositiveFloat, checked
+
 __all__ = [
     "L1",
     "L2",
@@ -50,9 +52,8 @@ class Huber(Reconstruction):
         delta: difference at which it becomes linear, positive; pixels lie in [-1, 1].
     """
 
-    def __init__(self, delta: float = 0.1) -> None:
-        if delta <= 0:
-            raise ValueError(f"expected delta > 0, got {delta}")
+    @checked
+    def __init__(self, delta: PositiveFloat = 0.1) -> None:
         self.delta = delta
 
     def distance(self, y: Tensor, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ and (Cho, short paper, Table 1).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lightning_gans import distances
 from lightning_gans.errors import InputError
 from lightning_gans.losses import AdversarialLoss, LeastSquares
 from lightning_gans.priors import Prior, normal_element
+from lightning_gans.ranges import ExampleCount, Range, checked
 
 __all__ = [
     "Bhattacharyya",
@@ -81,9 +82,8 @@ class StatisticalDistance(Regularizer):
         ValueError: for fewer than 1 draw.
     """
 
-    def __init__(self, draws: int | None = None) -> None:
-        if draws is not None and draws < 1:
-            raise ValueError(f"expected at least 1 draw, or null for the closed form, got {draws}")
+    @checked
+    def __init__(self, draws: ExampleCount | None = None) -> None:
         self.draws = draws
 
     def check(self, prior: Prior) -> None:
@@ -117,10 +117,11 @@ class Wasserstein(StatisticalDistance):
         draws: see :class:`StatisticalDistance`.
     """
 
-    def __init__(self, order: int = 1, draws: int | None = None) -> None:
+    @checked
+    def __init__(
+        self, order: Annotated[int, Range(1, 2)] = 1, draws: ExampleCount | None = None
+    ) -> None:
         super().__init__(draws)
-        if order not in (1, 2):
-            raise ValueError(f"expected order 1 or 2, got {order}")
         self.order = order
 
     def distance(self, z: Tensor, prior: Prior) -> Tensor:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.priors import Prior
+from lightning_gans.ranges import Width, checked
 
 
 class Companions(NamedTuple):
@@ -64,7 +65,8 @@ class Typicality:
         random: generator of the draws.
     """
 
-    def __init__(self, prior: Prior, codes: int, random: torch.Generator) -> None:
+    @checked
+    def __init__(self, prior: Prior, codes: Width, random: torch.Generator) -> None:
         self.companions = Companions.draw(prior, codes, random)
         self.pooled = prior.sample(codes, random).view(1, -1).sort(1).values
 

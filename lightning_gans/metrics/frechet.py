@@ -14,6 +14,7 @@ from lightning_gans.metrics.moments import (
 )
 from lightning_gans.metrics.two_sample import TwoSampleMetric, check_features
 from lightning_gans.metrics.work_sharing import Team
+from lightning_gans.ranges import Width, checked
 
 
 class FrechetDistance(TwoSampleMetric):
@@ -40,10 +41,9 @@ class FrechetDistance(TwoSampleMetric):
     real: Tensor
     fake: Tensor
 
-    def __init__(self, num_features: int, reset_real: bool = True) -> None:
+    @checked
+    def __init__(self, num_features: Width, reset_real: bool = True) -> None:
         super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features must be at least 1, got {num_features}")
         self.num_features = num_features
         self.reset_real = reset_real
         self.add_state("real", empty_moments(num_features), dist_reduce_fx=merge_moments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from lightning_gans.metrics.tiles import (
     tiles_within,
 )
 from lightning_gans.metrics.work_sharing import Team
+from lightning_gans.ranges import PositiveInt, Range, Seed, checked
 
 
 class KernelDistance(PairwiseMetric):
@@ -94,13 +95,14 @@ class SubsetKernelDistance(PairwiseMetric):
 
     higher_is_better = False
 
+    @checked
     def __init__(
-        self, subsets: int = 100, size: int = 1000, seed: int = 2020, reset_real: bool = True
+        self,
+        subsets: PositiveInt = 100,
+        size: Annotated[int, Range(2)] = 1000,
+        seed: Seed = 2020,
+        reset_real: bool = True,
     ) -> None:
-        if subsets < 1 or size < 2:
-            raise ValueError(
-                f"expected at least 1 subset of at least 2 vectors, got {subsets=}, {size=}"
-            )
         super().__init__(reset_real=reset_real)
         self.subsets = subsets
         self.size = size

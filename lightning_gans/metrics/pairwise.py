@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_gans.metrics.tiles import Sample
 from lightning_gans.metrics.two_sample import TwoSampleMetric, check_features
 from lightning_gans.metrics.work_sharing import Team, gather_rows
+from lightning_gans.ranges import PositiveInt, checked
 
 
 class PairwiseMetric(TwoSampleMetric, ABC):
@@ -30,11 +31,10 @@ class PairwiseMetric(TwoSampleMetric, ABC):
 
     statistic = "features"
 
-    def __init__(self, block: int = 2048, reset_real: bool = True) -> None:
+    @checked
+    def __init__(self, block: PositiveInt = 2048, reset_real: bool = True) -> None:
         # torchmetrics' own sync would store every sample three times while it joins them
         super().__init__(sync_on_compute=False, dist_sync_fn=gather_rows)
-        if block < 1:
-            raise ValueError(f"block must be at least 1, got {block}")
         self.block = block
         self.reset_real = reset_real
         self.add_state("real", [], dist_reduce_fx="cat")

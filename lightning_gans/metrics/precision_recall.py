@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_gans.metrics.pairwise import PairwiseMetric
 from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
 from lightning_gans.metrics.work_sharing import Team
+from lightning_gans.ranges import PositiveInt, checked
 
 # two computations of one distance differ by about the rounding error of the squared lengths
 _ROUNDING = 1e-13
@@ -43,12 +44,15 @@ class PrecisionRecall(PairwiseMetric):
 
     higher_is_better = True
 
+    @checked
     def __init__(
-        self, k: int = 3, block: int = 2048, reset_real: bool = True, density_k: int = 5
+        self,
+        k: PositiveInt = 3,
+        block: PositiveInt = 2048,
+        reset_real: bool = True,
+        density_k: PositiveInt = 5,
     ) -> None:
         super().__init__(block, reset_real)
-        if k < 1 or density_k < 1:
-            raise ValueError(f"k and density_k must be at least 1, got k={k}, {density_k=}")
         self.k = k
         self.density_k = density_k
 

@@ -23,6 +23,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
 
 
 class Predicted(NamedTuple):
@@ -69,23 +70,23 @@ class ACGAN(AdversarialModule, Generates, Classifies):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...],
-        latent_dim: int = 256,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...],
+        latent_dim: Width = 256,
         generator: ConditionalGeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
-        probabilities: Sequence[float] | None = None,
+        probabilities: Sequence[NonNegativeFloat] | None = None,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
         mixing: MixingFactory = PureBatches,
-        r1: float = 1.0,
-        r2: float = 1.0,
-        classification_real: float = 1.0,
-        classification_fake: float = 1.0,
-        classification: float = 1.0,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 1.0,
+        r2: NonNegativeFloat = 1.0,
+        classification_real: NonNegativeFloat = 1.0,
+        classification_fake: NonNegativeFloat = 1.0,
+        classification: NonNegativeFloat = 1.0,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)

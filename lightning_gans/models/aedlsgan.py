@@ -21,6 +21,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
 from lightning_gans.validation import clip
 
 
@@ -67,9 +68,9 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...],
-        latent_dim: int = 1024,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...],
+        latent_dim: Width = 1024,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = DynamicScale,
@@ -77,9 +78,9 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
         activation: ActivationFactory = PerLabel,
-        r1: float = 10.0,
-        latent: float = 1.0,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 10.0,
+        latent: NonNegativeFloat = 1.0,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)

@@ -16,6 +16,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal
+from lightning_gans.ranges import NonNegativeFloat, Width
 
 
 class Autoencoder(Model, Reconstructs):
@@ -39,12 +40,12 @@ class Autoencoder(Model, Reconstructs):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 256,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 256,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         optimizer: OptimizerCallable = AdamW,
-        reconstruction: float = 1.0,
+        reconstruction: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__(optimizer)
         self.save_hyperparameters(logger=False)

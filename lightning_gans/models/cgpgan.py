@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -21,6 +23,15 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
+from lightning_gans.ranges import (
+    Decay,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Range,
+    SmallCount,
+    Width,
+)
 
 
 class CGPGAN(AdversarialModule, Generates, Clusters):
@@ -68,29 +79,25 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 256,
-        num_categories: int = 16,
-        num_labels: int = 1,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 256,
+        num_categories: Annotated[int, Range(2, 65_536)] = 16,
+        num_labels: SmallCount = 1,
         generator: ConditionalGeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
-        decay: float = 0.999,
+        decay: Decay = 0.999,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
-        r2: float = 1.0,
-        classification: float = 1.0,
-        classifier_penalty: float = 0.1,
-        warmup: int = 60_000,
-        penalty_interval: int = 1,
+        r2: NonNegativeFloat = 1.0,
+        classification: NonNegativeFloat = 1.0,
+        classifier_penalty: NonNegativeFloat = 0.1,
+        warmup: NonNegativeInt = 60_000,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        if num_categories < 2 or num_labels < 1:
-            raise ValueError(
-                f"expected at least 2 categories and 1 label, got {num_categories} and {num_labels}"
-            )
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.classes = (num_categories,) * num_labels
         self.r2, self.classification = r2, classification

@@ -11,6 +11,7 @@ from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.models.base.requirements import require_labels
 from lightning_gans.networks import DiscriminatorFactory, build_discriminator
 from lightning_gans.optimizers import AdamW
+from lightning_gans.ranges import Width
 
 
 class Classifier(Model, ClassifiesByFeatures):
@@ -37,9 +38,9 @@ class Classifier(Model, ClassifiesByFeatures):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...],
-        num_features: int = 256,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...],
+        num_features: Width = 256,
         discriminator: DiscriminatorFactory | None = None,
         optimizer: OptimizerCallable = AdamW,
     ) -> None:

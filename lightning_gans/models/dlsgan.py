@@ -17,6 +17,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
 
 
 class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDiscriminator):
@@ -51,17 +52,17 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 1024,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 1024,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = DynamicScale,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
-        r1: float = 10.0,
-        latent: float = 1.0,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 10.0,
+        latent: NonNegativeFloat = 1.0,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)

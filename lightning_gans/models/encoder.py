@@ -17,6 +17,7 @@ from lightning_gans.models.base.load import restore
 from lightning_gans.models.base.model import Batch, Model
 from lightning_gans.networks import DiscriminatorFactory, DiscriminatorOutput, build_discriminator
 from lightning_gans.optimizers import AdamW
+from lightning_gans.ranges import NonNegativeFloat, Width
 from lightning_gans.runs.checkpoints import find, read
 
 
@@ -49,10 +50,10 @@ class Encoder(Model, Generates, Reconstructs):
     def __init__(
         self,
         checkpoint: str | Model,
-        image_shape: tuple[int, ...],
+        image_shape: tuple[Width, ...],
         discriminator: DiscriminatorFactory | None = None,
         optimizer: OptimizerCallable = AdamW,
-        latent: float = 1.0,
+        latent: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__(optimizer)
         self.save_hyperparameters(ignore="checkpoint", logger=False)

@@ -19,6 +19,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
 
 
 class GAN(AdversarialModule, Generates):
@@ -48,24 +49,22 @@ class GAN(AdversarialModule, Generates):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 64,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 64,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
-        r1: float = 10.0,
-        r2: float = 0.0,
-        penalty: float = 0.0,
-        critic_steps: int = 1,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 10.0,
+        r2: NonNegativeFloat = 0.0,
+        penalty: NonNegativeFloat = 0.0,
+        critic_steps: PositiveInt = 1,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        if critic_steps < 1:
-            raise ValueError(f"expected at least one critic step, got critic_steps={critic_steps}")
         self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
         self.r1, self.r2, self.penalty = r1, r2, penalty
         self.prior = require_untraced_prior("GAN", prior(latent_dim))

@@ -18,6 +18,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import FixedScale, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Width
 
 
 class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
@@ -55,23 +56,21 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 1024,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 1024,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = FixedScale,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
-        r1: float = 10.0,
-        latent: float = 1.0,
-        floor: float = 1e-4,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 10.0,
+        latent: NonNegativeFloat = 1.0,
+        floor: PositiveFloat = 1e-4,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        if floor <= 0:
-            raise ValueError(f"expected a floor of the variance above 0, got {floor}")
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.floor = r1, latent, floor
         self.prior = prior(latent_dim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -21,6 +21,14 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Categories, CategoriesFactory, Normal, PriorFactory
+from lightning_gans.ranges import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Range,
+    SmallCount,
+    Width,
+)
 
 
 class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
@@ -60,30 +68,26 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 256,
-        num_categories: int = 4,
-        num_labels: int = 1,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 256,
+        num_categories: Annotated[int, Range(2, 65_536)] = 4,
+        num_labels: SmallCount = 1,
         generator: ConditionalGeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
         categories: CategoriesFactory = Categorical,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
-        categories_lr: float | None = None,
+        categories_lr: NonNegativeFloat | None = None,
         loss: LossFactory = NonSaturating,
-        r1: float = 0.0,
-        r2: float = 1.0,
-        classification: float = 1.0,
-        warmup: int = 60_000,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 0.0,
+        r2: NonNegativeFloat = 1.0,
+        classification: NonNegativeFloat = 1.0,
+        warmup: NonNegativeInt = 60_000,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)
-        if num_categories < 2 or num_labels < 1:
-            raise ValueError(
-                f"expected at least 2 categories and 1 label, got {num_categories} and {num_labels}"
-            )
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.classes = (num_categories,) * num_labels
         self.categories_lr, self.warmup = categories_lr, warmup

@@ -20,6 +20,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Normal, PriorFactory
+from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
 
 
 class VAEGAN(AdversarialModule, Generates, Reconstructs):
@@ -51,18 +52,18 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        latent_dim: int = 1024,
+        image_shape: tuple[Width, ...],
+        latent_dim: Width = 1024,
         generator: GeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,
         prior: PriorFactory = Normal,
         optimizer: OptimizerCallable = AdamW,
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
-        r1: float = 3.0,
-        reconstruction: float = 1.0,
-        regularization: float = 1.0,
-        penalty_interval: int = 1,
+        r1: NonNegativeFloat = 3.0,
+        reconstruction: NonNegativeFloat = 1.0,
+        regularization: NonNegativeFloat = 1.0,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(optimizer, discriminator_optimizer, penalty_interval)
         self.save_hyperparameters(logger=False)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .build import build_discriminator
 from .discriminator_output import DiscriminatorOutput, Heads
 from .factories import DiscriminatorFactory
@@ -26,7 +28,8 @@ class BatchStdLinear(nn.Module):
         out_features: width of the output.
     """
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    @checked
+    def __init__(self, in_features: Width, out_features: Width) -> None:
         super().__init__()
         self.each = EqualizedLinear(in_features, out_features, bias=False)
         self.spread = EqualizedLinear(in_features, out_features, bias=False)
@@ -54,14 +57,15 @@ class BatchStdDiscriminator(nn.Module):
         width: units of the ``BatchStdLinear``; the width of the features.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
         trunk: DiscriminatorFactory | None = None,
-        width: int = 512,
+        width: Width = 512,
     ) -> None:
         super().__init__()
         self.trunk = build_discriminator(trunk, image_shape, 0, 0)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import Blur, EqualizedConv2d, EqualizedLinear
@@ -34,14 +36,15 @@ class BlurredGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -86,14 +89,15 @@ class BlurredDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         # 4x4 is as wide as 8x8

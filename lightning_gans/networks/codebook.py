@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.ranges import Width, checked
+
 from .classes import required
 from .layers import EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
@@ -36,14 +38,15 @@ class CodebookGenerator(nn.Module):
             classes, or the feature maps cannot be shared out evenly among the labels.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...],
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...],
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
@@ -30,15 +32,16 @@ class ConvGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 16,
-        max_channels: int = 512,
-        hidden: int = 256,
+        channels: Width = 16,
+        max_channels: Width = 512,
+        hidden: Width = 256,
     ) -> None:
         super().__init__()
         widths = pyramid(image_shape, channels, max_channels, SIDES)[::-1]
@@ -88,15 +91,16 @@ class ConvDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 16,
-        max_channels: int = 512,
-        hidden: int = 256,
+        channels: Width = 16,
+        max_channels: Width = 512,
+        hidden: Width = 256,
     ) -> None:
         super().__init__()
         widths = pyramid(image_shape, channels, max_channels, SIDES)[1:]

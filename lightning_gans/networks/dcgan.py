@@ -12,6 +12,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
@@ -32,14 +34,15 @@ class DCGANGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -76,14 +79,15 @@ class PixelShuffleGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -126,14 +130,15 @@ class DCGANDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .discriminator_output import Heads
 
 
@@ -22,7 +24,10 @@ class DigitBackbone(nn.Sequential):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
-    def __init__(self, image_shape: tuple[int, ...], scores: int = 0, code_dim: int = 128) -> None:
+    @checked
+    def __init__(
+        self, image_shape: tuple[Width, ...], scores: HeadWidth = 0, code_dim: HeadWidth = 128
+    ) -> None:
         sides = image_shape[1:]
         if len(image_shape) != 3 or any(side < 8 or side % 8 for side in sides):
             raise ValueError(

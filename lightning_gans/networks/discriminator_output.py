@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 
 class DiscriminatorOutput(NamedTuple):
     """The output of every discriminator: ``discriminator(x) -> DiscriminatorOutput``.
@@ -35,18 +37,15 @@ class Heads(nn.Module):
         linear: makes a layer from (inputs, outputs), of the same kind as the backbone's.
     """
 
+    @checked
     def __init__(
         self,
-        num_features: int,
-        scores: int = 1,
-        code_dim: int = 0,
+        num_features: Width,
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         linear: Callable[[int, int], nn.Module] = nn.Linear,
     ) -> None:
         super().__init__()
-        if scores < 0 or code_dim < 0:
-            raise ValueError(
-                f"heads cannot have a negative width: scores={scores}, code_dim={code_dim}"
-            )
         self.score = linear(num_features, scores) if scores else None
         self.code = linear(num_features, code_dim) if code_dim else None
         self._one_score = scores == 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
@@ -29,13 +31,14 @@ class InstanceNormGenerator(nn.Module):
             has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 128,
+        channels: Width = 128,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -74,13 +77,14 @@ class InstanceNormDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a width is below 1 (of a head, below 0).
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 128,
+        channels: Width = 128,
     ) -> None:
         super().__init__()
         height, width = quarter(image_shape, channels)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.ranges import SmallCount, Width, checked
+
 
 class EqualizedLinear(nn.Module):
     """Linear layer whose weights are N(0, 1), multiplied by gain / sqrt(fan-in) when used.
@@ -28,8 +30,9 @@ class EqualizedLinear(nn.Module):
         gain: standard deviation of the first output for an input of unit variance.
     """
 
+    @checked
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, gain: float = 1.0
+        self, in_features: Width, out_features: Width, bias: bool = True, gain: float = 1.0
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features))
@@ -56,11 +59,12 @@ class EqualizedConvolution(nn.Module, ABC):
     # dimensions of the bias after that of the channels
     bias_shape: ClassVar[tuple[int, ...]] = ()
 
+    @checked
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
+        in_channels: Width,
+        out_channels: Width,
+        kernel_size: SmallCount = 3,
         bias: bool = True,
         gain: float = 1.0,
     ) -> None:
@@ -150,11 +154,12 @@ class BlurredConvolution(EqualizedConvolution):
     Karras et al. 2019. ``kernel_size`` is the side before the kernel is widened.
     """
 
+    @checked
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
+        in_channels: Width,
+        out_channels: Width,
+        kernel_size: SmallCount = 3,
         bias: bool = True,
         gain: float = 1.0,
     ) -> None:

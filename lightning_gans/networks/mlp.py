@@ -6,6 +6,8 @@ import math
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, SmallCount, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import EqualizedLinear
@@ -27,14 +29,15 @@ class MLPGenerator(nn.Module):
         ValueError: if a size is below 1.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        width: int = 512,
-        depth: int = 4,
+        width: Width = 512,
+        depth: SmallCount = 4,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -62,14 +65,15 @@ class MLPDiscriminator(nn.Module):
         ValueError: if a size is below 1, or a head's below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        width: int = 512,
-        depth: int = 4,
+        width: Width = 512,
+        depth: SmallCount = 4,
     ) -> None:
         super().__init__()
         self.layers = _hidden_layers(math.prod(image_shape), width, depth, image_shape)

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import EqualizedConv2d, EqualizedLinear
@@ -35,16 +37,17 @@ class ResidualGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 64,
-        max_channels: int = 512,
-        bottom_channels: int | None = None,
-        hidden: int | None = 2048,
+        channels: Width = 64,
+        max_channels: Width = 512,
+        bottom_channels: Width | None = None,
+        hidden: Width | None = 2048,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -91,16 +94,17 @@ class ResidualDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 64,
-        max_channels: int = 512,
-        bottom_channels: int | None = None,
-        hidden: int | None = 2048,
+        channels: Width = 64,
+        max_channels: Width = 512,
+        bottom_channels: Width | None = None,
+        hidden: Width | None = 2048,
     ) -> None:
         super().__init__()
         # 4x4 is as wide as 8x8

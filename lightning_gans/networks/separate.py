@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import Width, checked
+
 from .build import build_discriminator
 from .discriminator_output import DiscriminatorOutput
 from .factories import DiscriminatorFactory
@@ -31,20 +33,16 @@ class Separate(nn.Module):
     adversary: nn.Module
     encoder: nn.Module
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 1,
+        image_shape: tuple[Width, ...],
+        scores: Width = 1,
+        code_dim: Width = 1,
         *,
         trunk: DiscriminatorFactory | None = None,
     ) -> None:
         super().__init__()
-        if min(scores, code_dim) < 1:
-            raise ValueError(
-                "separate networks need at least 1 score and a code of at least 1 element, got "
-                f"scores={scores}, code_dim={code_dim}; for one of them, use the trunk itself"
-            )
         self.adversary = build_discriminator(trunk, image_shape, scores, 0)
         self.encoder = build_discriminator(trunk, image_shape, 0, code_dim)
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .layers import Blur, DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
@@ -38,14 +40,15 @@ class SkipGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 64,
-        max_channels: int = 512,
+        channels: Width = 64,
+        max_channels: Width = 512,
     ) -> None:
         super().__init__()
         # 4x4 is as wide as 8x8
@@ -101,15 +104,16 @@ class SkipDiscriminator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 64,
-        max_channels: int = 512,
-        hidden: int = 2056,
+        channels: Width = 64,
+        max_channels: Width = 512,
+        hidden: Width = 2056,
     ) -> None:
         super().__init__()
         # 4x4 is as wide as 8x8
@@ -147,7 +151,8 @@ class DownBlock(nn.Module):
         out_channels: width of the output.
     """
 
-    def __init__(self, image_channels: int, in_channels: int, out_channels: int) -> None:
+    @checked
+    def __init__(self, image_channels: Width, in_channels: Width, out_channels: Width) -> None:
         super().__init__()
         self.main = nn.Sequential(
             EqualizedConv2d(in_channels, out_channels),

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from lightning_gans.ranges import HeadWidth, Width, checked
+
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
@@ -31,14 +33,15 @@ class WGANGenerator(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a label has no class.
     """
 
+    @checked
     def __init__(
         self,
-        latent_dim: int,
-        image_shape: tuple[int, ...],
-        classes: tuple[int, ...] = (),
+        latent_dim: Width,
+        image_shape: tuple[Width, ...],
+        classes: tuple[Width, ...] = (),
         *,
-        channels: int = 128,
-        max_channels: int = 2048,
+        channels: Width = 128,
+        max_channels: Width = 2048,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -84,14 +87,15 @@ class WGANCritic(nn.Module):
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        scores: int = 1,
-        code_dim: int = 0,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
         *,
-        channels: int = 128,
-        max_channels: int = 2048,
+        channels: Width = 128,
+        max_channels: Width = 2048,
     ) -> None:
         super().__init__()
         widths = pyramid(image_shape, channels, max_channels, SIDES)[1:]

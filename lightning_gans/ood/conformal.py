@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_gans.errors import InputError
 from lightning_gans.ood.detection import Floats, Scores, as_scores
+from lightning_gans.ranges import OpenUnitInterval, checked
 from lightning_gans.rng import stream
 
 
@@ -146,7 +147,8 @@ class ConformalDetector:
             are too few held-out images for the rate.
     """
 
-    def __init__(self, held_out: Mapping[str, Tensor], false_alarms: float) -> None:
+    @checked
+    def __init__(self, held_out: Mapping[str, Tensor], false_alarms: OpenUnitInterval) -> None:
         self.false_alarms = false_alarms
         self.names = tuple(held_out)
         self._ranking: list[Tensor] = []

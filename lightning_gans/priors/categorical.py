@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.errors import InputError
 from lightning_gans.labels import Classes, one_hot, softmax, split
+from lightning_gans.ranges import Decay, NonNegativeFloat, PositiveFloat, checked
 
 
 class Categories(nn.Module, ABC):
@@ -94,15 +95,14 @@ class Categorical(Categories):
 
     p: Tensor
 
+    @checked
     def __init__(
         self,
         classes: Classes,
-        probabilities: Sequence[float] | None = None,
-        decay: float = 0.999,
+        probabilities: Sequence[NonNegativeFloat] | None = None,
+        decay: Decay = 0.999,
     ) -> None:
         super().__init__(classes)
-        if not 0 <= decay < 1:
-            raise ValueError(f"expected 0 <= decay < 1, got {decay}")
         self.decay = decay
         uniform = torch.cat([torch.full((k,), 1 / k) for k in self.classes])
         p = uniform if probabilities is None else torch.tensor(probabilities).float()
@@ -148,10 +148,9 @@ class GumbelSoftmax(Categories):
         ValueError: if the temperature is not positive.
     """
 
-    def __init__(self, classes: Classes, temperature: float = 0.1) -> None:
+    @checked
+    def __init__(self, classes: Classes, temperature: PositiveFloat = 0.1) -> None:
         super().__init__(classes)
-        if temperature <= 0:
-            raise ValueError(f"expected a temperature above 0, got {temperature}")
         self.temperature = temperature
         self.logits = nn.Parameter(torch.zeros(sum(self.classes)))
 

@@ -9,6 +9,7 @@ import torch.distributions as dist
 from torch import Tensor
 
 from lightning_gans.priors.prior import Prior
+from lightning_gans.ranges import PositiveFloat, Width, checked
 
 
 class Normal(Prior):
@@ -20,10 +21,9 @@ class Normal(Prior):
         std: standard deviation of an element, positive.
     """
 
-    def __init__(self, dim: int, mean: float = 0.0, std: float = 1.0) -> None:
+    @checked
+    def __init__(self, dim: Width, mean: float = 0.0, std: PositiveFloat = 1.0) -> None:
         super().__init__(dim)
-        if std <= 0:
-            raise ValueError(f"expected std > 0, got std={std}")
         self._mean, self._std = float(mean), float(std)
 
     def _element(self, like: Tensor) -> dist.Normal:
@@ -79,7 +79,8 @@ class Uniform(Prior):
         high: upper end, above ``low``.
     """
 
-    def __init__(self, dim: int, low: float = -1.0, high: float = 1.0) -> None:
+    @checked
+    def __init__(self, dim: Width, low: float = -1.0, high: float = 1.0) -> None:
         super().__init__(dim)
         if low >= high:
             raise ValueError(f"expected low < high, got low={low}, high={high}")

@@ -13,6 +13,7 @@ from lightning_gans.errors import InputError
 from lightning_gans.priors.fixed import Normal
 from lightning_gans.priors.prior import Prior
 from lightning_gans.priors.traced import Traced
+from lightning_gans.ranges import Width, checked
 
 
 class Independent(Prior):
@@ -37,7 +38,8 @@ class Independent(Prior):
         1.5
     """
 
-    def __init__(self, dim: int, distribution: dist.Distribution) -> None:
+    @checked
+    def __init__(self, dim: Width, distribution: dist.Distribution) -> None:
         super().__init__(dim)
         shape = tuple(distribution.batch_shape) + tuple(distribution.event_shape)
         if distribution.event_shape or shape not in {(), (dim,)}:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.priors.quadrature import integral, integral_to
+from lightning_gans.ranges import Width, checked
 
 
 class Draw(TypedDict):
@@ -40,10 +41,9 @@ class Prior(nn.Module, ABC):
 
     _anchor: Tensor
 
-    def __init__(self, dim: int) -> None:
+    @checked
+    def __init__(self, dim: Width) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"expected dim >= 1, got dim={dim}")
         self.dim = dim
         # carries the device and precision of draws
         self.register_buffer("_anchor", torch.empty(0), persistent=False)

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.priors.fixed import Normal
 from lightning_gans.priors.prior import Prior, PriorFactory
+from lightning_gans.ranges import Decay, PositiveFloat, Width, checked
 
 
 class Traced(Prior, ABC):
@@ -34,12 +35,13 @@ class Traced(Prior, ABC):
 
     v: Tensor
 
+    @checked
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         base: PriorFactory = Normal,
-        decay: float = 0.999,
-        start: float = 1e-4,
+        decay: Decay = 0.999,
+        start: PositiveFloat = 1e-4,
     ) -> None:
         super().__init__(dim)
         self.base = base(dim)
@@ -48,8 +50,6 @@ class Traced(Prior, ABC):
                 f"a traced variance needs a base prior of mean 0, got {type(self.base).__name__} "
                 f"with mean {self.base.mean:.3g}"
             )
-        if not 0 <= decay < 1 or start <= 0:
-            raise ValueError(f"expected 0 <= decay < 1 and start > 0, got {decay} and {start}")
         self.decay = decay
         self.register_buffer("v", torch.full((dim,), float(start)))
 

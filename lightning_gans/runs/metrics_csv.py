@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 from lightning_gans.errors import UserError
+from lightning_gans.ranges import PositiveInt, checked
 
 FILE = "metrics.csv"
 # logged by every evaluation: a row with this column is an evaluation, any other is training
@@ -40,7 +41,8 @@ class MetricsCSV(CSVLogger):
 
     _experiment: _Writer | None
 
-    def __init__(self, save_dir: str = "runs", flush_logs_every_n_steps: int = 100) -> None:
+    @checked
+    def __init__(self, save_dir: str = "runs", flush_logs_every_n_steps: PositiveInt = 100) -> None:
         super().__init__(save_dir, "", "", flush_logs_every_n_steps=flush_logs_every_n_steps)
 
     @property

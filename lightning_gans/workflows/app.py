@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from lightning_gans.app.page import serve
 from lightning_gans.models.base.load import load
-from lightning_gans.ranges import PositiveInt
+from lightning_gans.ranges import Range, checked
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.workflows.outcome import Outcome
 
 
-def app(ckpt: str, port: PositiveInt = 7860) -> Outcome:
+@checked
+def app(ckpt: str, port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
     """Open a page to draw samples, reconstruct an image and edit elements of its latent.
 
     lightning-gans app runs/dlsgan/mnist5k/TIME

@@ -37,7 +37,7 @@ from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Decodes, Encodes
 from lightning_gans.models.base.load import load
 from lightning_gans.priors import Prior
-from lightning_gans.ranges import PositiveInt
+from lightning_gans.ranges import NonNegativeInt, PositiveInt, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.layout import family_of, results_folder
 from lightning_gans.text import escape, printable_lines
@@ -57,6 +57,7 @@ class Inversion(Outcome):
     recovery: Recovery | None = None
 
 
+@checked
 def invert(
     ckpt: str,
     data: DataModule | None = None,
@@ -64,7 +65,7 @@ def invert(
     n: PositiveInt | None = None,
     regularizer: Regularizer | Literal["fool_discriminator"] | None = None,
     start: Literal["prior", "zeros", "encoder"] = "prior",
-    category: int | None = None,
+    category: NonNegativeInt | None = None,
     classifier: str | None = None,
     probe: str | None = None,
     restarts: PositiveInt = 16,

@@ -18,7 +18,7 @@ from lightning_gans.ood.held_out import calibrate
 from lightning_gans.ood.score_report import Results, draw_most_anomalous, summary, write_table
 from lightning_gans.ood.scorer import Scorer, score_all
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt
+from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt, checked
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import family_of, results_folder
 from lightning_gans.text import printable
@@ -48,6 +48,7 @@ class OODScores(Outcome):
     reasons: dict[str, str] | None = None
 
 
+@checked
 def ood_score(
     ckpt: str,
     images: str,

@@ -18,7 +18,7 @@ from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, checked
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import ROOT, family_of, results_folder
 from lightning_gans.text import printable
@@ -44,6 +44,7 @@ class OODTable(Outcome):
     rows: tuple[Row, ...] = ()
 
 
+@checked
 def ood_table(
     ckpt: Sequence[str],
     data: DataModule,

@@ -117,7 +117,7 @@ def test_blocks_of_features_bound_memory_and_change_no_value(
     )
     (quality,) = (m for m in parts.active if isinstance(m, SampleQuality))
     assert quality.kid.block == quality.manifolds.block == 7
-    with pytest.raises(ValueError, match="block >= 1 images, got 0"):
+    with pytest.raises(ValueError, match="block: expected whole number ≥ 1, got 0"):
         Evaluation(block=0)
 
 

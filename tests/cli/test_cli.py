@@ -165,8 +165,8 @@ def test_lightning_7679_ckpt_path_last_resumes_in_the_same_folder(tmp_path: Path
     [
         (["trainer.max_stps=3"], 2, r"no option 'trainer.max_stps' (did you mean 'max_steps'?)"),
         (["model.latnt_dim=3"], 2, "no option 'model.latnt_dim' (did you mean 'latent_dim'?)"),
-        (["model.latent_dim=many"], 2, "model.latent_dim: expected int, got many"),
-        (["trainer.max_steps=many"], 2, "trainer.max_steps: expected int, got many"),
+        (["model.latent_dim=many"], 2, "model.latent_dim: expected whole number, got many"),
+        (["trainer.max_steps=many"], 2, "trainer.max_steps: expected whole number, got many"),
         (["model.generator.chanels=3"], 2, "no option 'model.generator.chanels'"),
         (["model.loss=Nope"], 2, "one of Hinge, LeastSquares, NonSaturating, SoftLabels"),
         (["model.loss=wasserstein"], 2, "no class 'wasserstein' (did you mean 'Wasserstein'?)"),

@@ -281,7 +281,7 @@ def test_reports_of_many_lines_become_one() -> None:
         - Problem with given class_path 'lightning_gans.models.DLSGAN':
             Parser key "latent_dim":
               Expected a <class 'int'>. Got value: many"""
-    assert str(one_line(message, [])) == "model.latent_dim: expected int, got many"
+    assert str(one_line(message, [])) == "model.latent_dim: expected whole number, got many"
     message = """Parser key "model":
         - Problem with given class_path 'lightning_gans.models.DLSGAN':
             Option 'latent_dims' is not accepted"""

@@ -489,7 +489,7 @@ def test_biased_clusters() -> None:
         (MNIST5k, {"workers": -1}, "workers"),
         (Gaussians, {"weights": (0.5, 0.5)}, "4 centres but 2 weights"),
         (Gaussians, {"weights": (0.1, 0.2, 0.3, 0.3)}, "sum to 1"),
-        (Gaussians, {"weights": (-0.1, 0.4, 0.3, 0.4)}, "positive"),
+        (Gaussians, {"weights": (-0.1, 0.4, 0.3, 0.4)}, "numbers > 0"),
         (Gaussians, {"std": -1}, "std"),
         (Gaussians, {"train": 0}, "train"),
         (Gaussians, {"validation": 0}, "validation"),

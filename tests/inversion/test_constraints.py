@@ -236,12 +236,12 @@ def test_a_prior_without_a_bound_is_refused() -> None:
 @pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
 def test_numbers_out_of_range_are_refused(number: float) -> None:
     for kind in (HardCutoff, TruncatedNormalCutoff, LogisticCutoff):
-        with pytest.raises(ValueError, match="positive"):
+        with pytest.raises(ValueError, match="number > 0, got"):
             kind(number)
     if number != 0:
-        with pytest.raises(ValueError, match="at least 0"):
+        with pytest.raises(ValueError, match="number ≥ 0, got"):
             LogisticCutoff(1, number)
-        with pytest.raises(ValueError, match="at least 0"):
+        with pytest.raises(ValueError, match="number ≥ 0, got"):
             TypicalBall(number)
 
 

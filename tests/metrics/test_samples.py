@@ -137,9 +137,9 @@ def test_kernel_distances_refuse_what_they_cannot_measure() -> None:
     with pytest.raises(ValueError, match="3 wide, fake ones 4"):
         fill(KernelDistance(), normal(9, 3), normal(9, 4)).compute()
     for subsets, size in ((0, 10), (1, 1)):
-        with pytest.raises(ValueError, match="expected at least 1 subset of at least 2"):
+        with pytest.raises(ValueError, match=r"(subsets|size): expected whole number"):
             SubsetKernelDistance(subsets, size)
-    with pytest.raises(ValueError, match="block must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="block: expected whole number ≥ 1, got 0"):
         KernelDistance(block=0)
     with pytest.raises(TypeError, match="KernelDistance has no value for one batch"):
         KernelDistance()(normal(4, 3), real=True)
@@ -200,7 +200,7 @@ def test_two_k_are_two_radii() -> None:
 def test_a_sample_smaller_than_its_neighbourhood_is_named() -> None:
     with pytest.raises(ValueError, match=r"4 fake and 6 real samples, got 5 real and 8 fake"):
         fill(PrecisionRecall(), normal(5, 2), normal(8, 2)).compute()
-    with pytest.raises(ValueError, match="density_k=0"):
+    with pytest.raises(ValueError, match="density_k: expected whole number ≥ 1, got 0"):
         PrecisionRecall(density_k=0)
 
 

@@ -305,7 +305,7 @@ def test_odd_batches_cannot_be_mixed(make: Callable[..., CAGAN | ACGAN]) -> None
     with pytest.raises(ValueError, match=r"batch of 5; choose an even data\.batch_size"):
         train(make(mixing=MixedBatches).double(), batches(1, size=5))
     train(make(mixing=PureBatches).double(), batches(1, size=5))
-    with pytest.raises(ValueError, match="rise >= 1 iterations, got 0"):
+    with pytest.raises(ValueError, match="rise: expected whole number ≥ 1, got 0"):
         MixedBatches(rise=0)
     assert issubclass(MixedBatches, Mixing)
 

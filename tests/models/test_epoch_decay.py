@@ -114,7 +114,7 @@ def test_long_gradients_are_shortened_before_the_step(max_norm: float | None) ->
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     assert factor == 1 or not torch.allclose(ours[0], start[0])
-    with pytest.raises(ValueError, match="expected max_norm > 0, or null, got 0"):
+    with pytest.raises(ValueError, match="max_norm: expected number > 0 or null, got 0"):
         AdamW(ours, max_norm=0)
 
 

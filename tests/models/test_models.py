@@ -163,7 +163,7 @@ def test_lazy_penalties_count_as_often_as_they_are_left_out(
 
 @pytest.mark.parametrize("name", GAMES)
 def test_penalties_without_an_interval_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="penalty_interval >= 1 iterations, got 0"):
+    with pytest.raises(ValueError, match="penalty_interval: expected whole number ≥ 1, got 0"):
         tiny(name, penalty_interval=0)
 
 

@@ -61,7 +61,8 @@ def test_separate_networks_judge_each_for_itself() -> None:
 
 @pytest.mark.parametrize(("scores", "code_dim"), [(1, 0), (0, 5), (1, -1)])
 def test_a_separate_network_without_output_is_refused(scores: int, code_dim: int) -> None:
-    with pytest.raises(ValueError, match=f"scores={scores}, code_dim={code_dim}"):
+    name, value = ("code_dim", code_dim) if scores else ("scores", scores)
+    with pytest.raises(ValueError, match=f"{name}: expected whole number from 1 .* got {value}"):
         Separate((2,), scores, code_dim)
 
 

@@ -22,6 +22,7 @@ from lightning_gans.metrics import (
     RealStatistics,
 )
 from lightning_gans.models import Generates, Model
+from lightning_gans.ranges import PositiveInt, checked
 
 
 class SampleQuality(Measurement):
@@ -38,13 +39,14 @@ class SampleQuality(Measurement):
         block: images that are compared with as many others at a time, which bounds the memory.
     """
 
+    @checked
     def __init__(
         self,
         features: FeatureExtractor | None,
-        k: int = 3,
+        k: PositiveInt = 3,
         required: bool = True,
         cache: str | None = None,
-        block: int = 2048,
+        block: PositiveInt = 2048,
     ) -> None:
         self.features, self.k, self.required = features, k, required
         self.cache, self.block = cache, block

@@ -12,6 +12,7 @@ from lightning_gans.losses import AdversarialLoss
 from lightning_gans.models.base.capabilities import Encodes, Encoding
 from lightning_gans.models.base.model import Model
 from lightning_gans.networks import DiscriminatorOutput
+from lightning_gans.ranges import PositiveInt, checked
 
 
 class AdversarialModule(Model, ABC):
@@ -36,15 +37,14 @@ class AdversarialModule(Model, ABC):
     discriminator: nn.Module
     loss: AdversarialLoss
 
+    @checked
     def __init__(
         self,
         optimizer: OptimizerCallable,
         discriminator_optimizer: OptimizerCallable | None = None,
-        penalty_interval: int = 1,
+        penalty_interval: PositiveInt = 1,
     ) -> None:
         super().__init__(discriminator_optimizer or optimizer, optimizer)
-        if penalty_interval < 1:
-            raise ValueError(f"expected penalty_interval >= 1 iterations, got {penalty_interval}")
         self.penalty_interval = penalty_interval
 
     def lazy_weight(self, weight: float) -> float:

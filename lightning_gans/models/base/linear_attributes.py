@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lightning_gans.errors import InputError
 from lightning_gans.labels import Classes, harden
+from lightning_gans.ranges import Width, checked
 
 
 class LinearAttributes(nn.Module):
@@ -28,7 +29,8 @@ class LinearAttributes(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, latent_dim: int, classes: Classes) -> None:
+    @checked
+    def __init__(self, latent_dim: Width, classes: Classes) -> None:
         super().__init__()
         self.classes = tuple(classes)
         self.widths = [1 if k == 2 else k for k in self.classes]

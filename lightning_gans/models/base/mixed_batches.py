@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
+from lightning_gans.ranges import PositiveInt, checked
 
 
 class Mixing(ABC):
@@ -49,9 +50,8 @@ class MixedBatches(Mixing):
         ValueError: if ``rise`` is below 1.
     """
 
-    def __init__(self, rise: int = 100_000) -> None:
-        if rise < 1:
-            raise ValueError(f"expected rise >= 1 iterations, got {rise}")
+    @checked
+    def __init__(self, rise: PositiveInt = 100_000) -> None:
         self.rise = rise
 
     def count(self, n: int, iteration: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ from lightning_gans.models.base.constructor_spec import constructor_spec
 from lightning_gans.models.base.optimizer_states import check_optimizer_states
 from lightning_gans.models.base.rng_state import restore_rng, rng_state
 from lightning_gans.priors import Categories
+from lightning_gans.ranges import annotations_of, check_values
 from lightning_gans.runs.checkpoint_format import stamp
 from lightning_gans.runs.checkpoints import check_content
 from lightning_gans.validation import check_images
@@ -75,6 +77,21 @@ class Model(AlternatingTurns, Capability, ABC):
         super().__init__(*optimizers)
         self.categories = None  # here: a class attribute would hide the module of this name
         self._saved: dict[str, Any] = {}
+
+    def save_hyperparameters(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the constructor's arguments for checkpoints, and check them against their types.
+
+        A decorated constructor, as those of other parts, would hide the arguments of a subclass.
+
+        Raises:
+            OutOfRange: for an argument that is not of the type of its annotation.
+        """
+        if kwargs.get("frame") is None:
+            current = inspect.currentframe()
+            assert current is not None
+            kwargs["frame"] = current.f_back
+        super().save_hyperparameters(*args, **kwargs)
+        check_values(annotations_of(type(self))[1], self.hparams)
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from lightning_gans.data.tensors import Batch
 from lightning_gans.ood.batches import size
 from lightning_gans.ood.datasets.ood_data import OODData
 from lightning_gans.paths import typed_path
+from lightning_gans.ranges import BatchSize, Side, Workers, checked
 from lightning_gans.rng import stream
 
 NAMES = (
@@ -49,14 +50,15 @@ class CelebAOOD(OODData):
     name = "celeba_ood"
     near = 0.5
 
+    @checked
     def __init__(
         self,
         root: str,
         *,
-        resolution: int = 128,
+        resolution: Side = 128,
         crop: Crop = "none",
-        batch_size: int = 32,
-        workers: int = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         self.root, self.resolution, self.crop = root, resolution, crop

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed
 from lightning_gans.ood.corruptions import corrupt
+from lightning_gans.ranges import Seed, checked
 
 # black pixels on each side, which make 32×32 of 28×28
 BORDER = 2
@@ -28,7 +29,8 @@ class Corrupted(Dataset[Batch]):
         seed: of the random parts of the corruption.
     """
 
-    def __init__(self, digits: TensorImages, name: str, seed: int = 0) -> None:
+    @checked
+    def __init__(self, digits: TensorImages, name: str, seed: Seed = 0) -> None:
         self.digits, self.name, self.seed = digits, name, seed
 
     def __len__(self) -> int:

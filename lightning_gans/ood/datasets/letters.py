@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, to_signed
 from lightning_gans.errors import InputError
+from lightning_gans.ranges import ExampleCount, Seed, checked
 from lightning_gans.rng import stream
 
 LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwxy"
@@ -60,7 +61,8 @@ class Letters(Dataset[Batch]):
         seed: of fonts, angles and slants.
     """
 
-    def __init__(self, n: int = 10_000, seed: int = 0) -> None:
+    @checked
+    def __init__(self, n: ExampleCount = 10_000, seed: Seed = 0) -> None:
         if n < 0:
             raise InputError(f"expected at least 0 letters, got {n}")
         self.n, self.seed = n, seed

@@ -12,6 +12,7 @@ from lightning_gans.ood.corruptions import NAMES
 from lightning_gans.ood.datasets.corrupted import Corrupted
 from lightning_gans.ood.datasets.letters import Letters
 from lightning_gans.ood.datasets.ood_data import OODData
+from lightning_gans.ranges import BatchSize, Workers, checked
 
 
 class MNISTOOD(OODData):
@@ -43,13 +44,14 @@ class MNISTOOD(OODData):
     loading_arguments = MNIST.loading_arguments
     near = 0.1
 
+    @checked
     def __init__(
         self,
         root: str,
         download: bool = False,
         fold: int | None = None,
-        batch_size: int = 32,
-        workers: int = 0,
+        batch_size: BatchSize = 32,
+        workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
         self.root, self.download, self.fold = root, download, fold

@@ -14,6 +14,7 @@ from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import ClassifiesByFeatures, PredictsLogits
 from lightning_gans.ood.scores.inputs import at_least_float32, check_finite, check_rows
 from lightning_gans.ood.scores.score import ForwardPasses, Score
+from lightning_gans.ranges import ClosedUnitInterval, PositiveFloat, checked
 
 # of the energy score and of ReAct (thesis, Tables 5 and 8)
 TEMPERATURES = (1, 10)
@@ -101,7 +102,8 @@ class Energy(Score):
         temperature: T.
     """
 
-    def __init__(self, temperature: float) -> None:
+    @checked
+    def __init__(self, temperature: PositiveFloat) -> None:
         self.temperature = temperature
 
     @property
@@ -123,7 +125,8 @@ class ReActEnergy(Score):
         percentile: P, of the features of training images, as a share.
     """
 
-    def __init__(self, temperature: float, percentile: float) -> None:
+    @checked
+    def __init__(self, temperature: PositiveFloat, percentile: ClosedUnitInterval) -> None:
         self.temperature, self._percentile = temperature, percentile
 
     @property
