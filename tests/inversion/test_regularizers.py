@@ -166,7 +166,7 @@ def test_fool_the_discriminator() -> None:
 
 def test_wrong_arguments() -> None:
     with pytest.raises(
-        ValueError, match="draws: expected whole number from 1 to .* or null, got 0"
+        ValueError, match=r"draws: expected whole number from 1 to .* or null, got 0"
     ):
         Energy(draws=0)
     with pytest.raises(ValueError, match="order: expected whole number from 1 to 2, got 3"):

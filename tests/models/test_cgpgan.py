@@ -274,9 +274,9 @@ def test_soft_labels_are_drawn_from_the_stream_of_training(
 
 @pytest.mark.parametrize("model", [CGPGAN, CategoricalInfoGAN])
 def test_refuses_to_tell_nothing_apart(model: type[CGPGAN] | type[CategoricalInfoGAN]) -> None:
-    with pytest.raises(ValueError, match="num_categories: expected whole number from 2 .* got 1"):
+    with pytest.raises(ValueError, match=r"num_categories: expected whole number from 2 .* got 1"):
         model(image_shape=(2,), num_categories=1)
-    with pytest.raises(ValueError, match="num_labels: expected whole number from 1 .* got 0"):
+    with pytest.raises(ValueError, match=r"num_labels: expected whole number from 1 .* got 0"):
         model(image_shape=(2,), num_categories=3, num_labels=0)
 
 
