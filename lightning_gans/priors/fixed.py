@@ -93,8 +93,10 @@ class Uniform(Prior):
         return self.icdf(torch.rand(n, self.dim, **self._draw(generator)))
 
     def log_density(self, z: Tensor) -> Tensor:
-        value: Tensor = self._element(z).log_prob(z)
-        return value
+        # both ends belong to it, unlike torch's: a draw just below the upper end is rounded to it
+        inside = torch.full_like(z, -math.log(self.high - self.low))
+        density = inside.masked_fill((z < self.low) | (z > self.high), -math.inf)
+        return torch.where(z.isnan(), z, density)
 
     def cdf(self, z: Tensor) -> Tensor:
         value: Tensor = self._element(z).cdf(z)
@@ -149,7 +151,7 @@ class HalfUniformHalfNormal(Prior):
         positive = dist.Normal(z.new_zeros(()), z.new_ones(()), False).log_prob(z)
         # in the precision of z: a Python number would be rounded to float32
         negative = torch.full_like(z, -math.log(2.0)).masked_fill(z < -1, -math.inf)
-        return torch.where(z > 0, positive, negative)
+        return torch.where((z > 0) | z.isnan(), positive, negative)
 
     def cdf(self, z: Tensor) -> Tensor:
         return torch.where(z > 0, torch.special.ndtr(z), ((z + 1) / 2).clamp(min=0))

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from random import Random
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 
 from lightning_gans.distances import (
+    bhattacharyya,
     bhattacharyya_normal,
     energy,
     energy_to_draws,
     lukaszyk_karmowski,
+    lukaszyk_karmowski_to_draws,
     wasserstein,
     wasserstein_to_draws,
 )
 from lightning_gans.priors import Normal, Prior, Uniform
 
 Distance = Callable[[Tensor, Prior], Tensor]
+ToDraws = Callable[[Tensor, Tensor], Tensor]
 
 
 def second_order(z: Tensor, prior: Prior) -> Tensor:
@@ -90,7 +95,7 @@ def test_codes_that_are_close_have_distances_that_are_close(
 @pytest.mark.parametrize("distance", [wasserstein_to_draws, energy_to_draws])
 @given(samples, samples, samples)
 def test_distances_between_samples_are_metrics(
-    distance: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, c: Tensor
+    distance: ToDraws, a: Tensor, b: Tensor, c: Tensor
 ) -> None:
     def between(x: Tensor, y: Tensor) -> float:
         return float(distance(x[None], y))
@@ -105,3 +110,77 @@ def test_distances_between_samples_are_metrics(
 @given(codes)
 def test_a_normals_overlap_is_not_negative(z: Tensor) -> None:
     assert bhattacharyya_normal(z, Normal(3)) >= -1e-9
+
+
+@given(codes, elements)
+def test_distances_between_samples_of_any_sizes_are_scipys(z: Tensor, values: list[float]) -> None:
+    draws = torch.tensor(values, dtype=torch.float64)
+    a, b = z[0].numpy(), draws.numpy()
+    expected = {
+        wasserstein_to_draws: stats.wasserstein_distance(a, b),
+        energy_to_draws: stats.energy_distance(a, b),
+        lukaszyk_karmowski_to_draws: abs(a[:, None] - b).mean(),
+    }
+    for distance, value in expected.items():
+        assert float(distance(z, draws)) == pytest.approx(value, abs=1e-7)
+
+
+TO_DRAWS = [wasserstein_to_draws, energy_to_draws, lukaszyk_karmowski_to_draws]
+
+
+@pytest.mark.parametrize("distance", TO_DRAWS)
+@given(codes, samples, st.floats(0.1, 5), st.floats(-3, 3))
+def test_a_change_of_unit_changes_the_distance_to_draws_alike(
+    distance: ToDraws, z: Tensor, draws: Tensor, unit: float, by: float
+) -> None:
+    changed = distance(unit * z + by, unit * draws + by)
+    factor = math.sqrt(unit) if distance is energy_to_draws else unit
+    # the root of a sum that rounds to 1e-16 is 1e-8
+    torch.testing.assert_close(changed, factor * distance(z, draws), rtol=1e-6, atol=1e-6)
+    mirrored = distance(-z, -draws)
+    torch.testing.assert_close(mirrored, distance(z, draws), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", TO_DRAWS)
+@given(codes, samples, st.randoms(use_true_random=False))
+def test_the_order_of_elements_and_draws_does_not_matter(
+    distance: ToDraws, z: Tensor, draws: Tensor, shuffle: Random
+) -> None:
+    order = list(range(len(draws)))
+    shuffle.shuffle(order)
+    torch.testing.assert_close(distance(z.flip(1), draws[order]), distance(z, draws))
+    own = draws[None].expand(len(z), -1)
+    torch.testing.assert_close(distance(z, own), distance(z, draws))
+
+
+@pytest.mark.parametrize(
+    ("closed", "to_draws"), [(wasserstein, wasserstein_to_draws), (energy, energy_to_draws)]
+)
+@given(codes, samples, priors)
+def test_a_way_past_a_sample_of_draws_is_no_shorter(
+    closed: Distance,
+    to_draws: ToDraws,
+    z: Tensor,
+    by: Tensor,
+    prior: Prior,
+) -> None:
+    way = to_draws(z, by) + closed(by[None], prior)
+    assert closed(z, prior) <= way + 1e-6
+    assert to_draws(z, by) <= closed(z, prior) + closed(by[None], prior) + 1e-6
+
+
+@given(codes, priors)
+def test_no_distance_is_less_than_that_of_the_means(z: Tensor, prior: Prior) -> None:
+    apart = (z.mean(1) - prior.mean).abs()
+    assert wasserstein(z, prior) >= apart - 1e-6
+    assert lukaszyk_karmowski(z, prior) >= wasserstein(z, prior) - 1e-6
+
+
+@given(codes, st.floats(0.1, 5), st.floats(-3, 3))
+def test_a_normals_overlap_has_no_unit_and_no_order(z: Tensor, unit: float, shift: float) -> None:
+    for distance in (bhattacharyya, bhattacharyya_normal):
+        value = distance(z, Normal(3))
+        torch.testing.assert_close(distance(z.flip(1), Normal(3)), value, rtol=1e-6, atol=1e-6)
+        if float(z.std(1, correction=0)) > 1e-3:  # otherwise rounding is the variance
+            changed = distance(unit * z + shift, Normal(3, shift, unit))
+            torch.testing.assert_close(changed, value, rtol=1e-4, atol=1e-6)

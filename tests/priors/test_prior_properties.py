@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import pytest
 import torch
 import torch.distributions as dist
 from hypothesis import given
@@ -27,9 +29,18 @@ dims = st.integers(1, 4)
 normals = st.builds(Normal, dims, means, scales)
 uniforms = st.builds(lambda dim, low, width: Uniform(dim, low, low + width), dims, means, scales)
 laplaces = st.builds(lambda dim, m, s: Independent(dim, dist.Laplace(m, s)), dims, means, scales)
-traced = st.builds(lambda kind, dim: kind(dim), st.sampled_from([DynamicScale, FixedScale]), dims)
+skewed = st.builds(lambda dim, rate: Independent(dim, dist.Exponential(rate)), dims, scales)
+bases = st.sampled_from(
+    [Normal, Uniform, partial(Normal, std=3.0), partial(Uniform, low=-2, high=2)]
+)
+traced = st.builds(
+    lambda kind, dim, base: kind(dim, base=base),
+    st.sampled_from([DynamicScale, FixedScale]),
+    dims,
+    bases,
+)
 priors: st.SearchStrategy[Prior] = st.one_of(
-    normals, uniforms, laplaces, traced, st.builds(HalfUniformHalfNormal, dims)
+    normals, uniforms, laplaces, skewed, traced, st.builds(HalfUniformHalfNormal, dims)
 )
 # not so near 0 and 1 that a quantile loses its digits
 levels = st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=8).map(
@@ -87,3 +98,80 @@ def test_a_dynamic_scale_keeps_the_sum_of_squares(dim: int, values: list[float])
     for value in values:
         prior.update(torch.linspace(value, 1.0, 2 * dim).reshape(2, dim))
     assert math.isclose(float(prior.scale().square().sum()), dim, rel_tol=1e-5)
+
+
+@given(priors, levels)
+def test_a_quantile_is_that_of_its_own_level(prior: Prior, u: Tensor) -> None:
+    z = prior.icdf(u)
+    torch.testing.assert_close(
+        prior.icdf(prior.cdf(z)), z, rtol=1e-6, atol=1e-6 * math.sqrt(prior.variance)
+    )
+
+
+@given(priors, st.lists(st.floats(-100, 100), min_size=1, max_size=8))
+def test_a_probability_rises_from_0_to_1(prior: Prior, values: list[float]) -> None:
+    below = prior.cdf(torch.tensor([-math.inf, *sorted(values), math.inf], dtype=torch.float64))
+    assert (below.diff() >= 0).all()
+    assert below[0] == 0
+    assert below[-1] == 1
+    outside = [value for value in values if not prior.support[0] <= value <= prior.support[1]]
+    assert (prior.log_density(torch.tensor(outside, dtype=torch.float64)) == -math.inf).all()
+
+
+@given(priors, levels)
+def test_the_integral_of_the_quantiles_is_that_of_the_density(prior: Prior, u: Tensor) -> None:
+    """J(u) is u times the mean of what lies below the quantile of u."""
+    spread = math.sqrt(prior.variance)
+
+    def mean_below(level: float) -> float:
+        # torch's quantiles of a level below the rounding of ½ are infinite
+        return integral(lambda v: prior.icdf((level * v).clamp(min=1e-16)), torch.device("cpu"))
+
+    for level, found in zip(u.tolist(), prior.quantile_integral(u).tolist(), strict=True):
+        assert found == pytest.approx(level * mean_below(level), abs=1e-5 * spread)
+    whole = prior.quantile_integral(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    assert whole == pytest.approx([0, prior.mean], abs=1e-5 * spread)
+
+
+@given(uniforms | st.just(HalfUniformHalfNormal(1)))
+def test_the_ends_of_the_support_belong_to_it_and_nan_stays_nan(prior: Prior) -> None:
+    ends = torch.tensor([end for end in prior.support if math.isfinite(end)], dtype=torch.float64)
+    assert prior.log_density(ends).isfinite().all()
+    beyond = ends + torch.tensor([-1e-6, 1e-6], dtype=torch.float64)[: len(ends)]
+    assert (prior.log_density(beyond) == -math.inf).all()
+    nothing = torch.tensor(math.nan)
+    for function in (prior.log_density, prior.cdf, prior.icdf):
+        assert function(nothing).isnan()
+
+
+def test_a_draw_that_is_rounded_to_the_end_is_likely() -> None:
+    prior = Uniform(1, 2, 3)
+    highest = prior.icdf(torch.tensor([[1 - 2.0**-24]]))  # the highest that torch.rand returns
+    assert highest == 3
+    assert prior.log_prob(highest) == 0
+
+
+@given(priors)
+def test_entropy_and_mean_difference_are_integrals(prior: Prior) -> None:
+    device, spread = torch.device("cpu"), math.sqrt(prior.variance)
+    entropy = integral(lambda u: -prior.log_density(prior.icdf(u)), device)
+    assert prior.entropy == pytest.approx(entropy, abs=1e-4)
+    difference = integral(lambda u: 2 * u * prior.icdf(u), device) - integral(
+        lambda u: 2 * (1 - u) * prior.icdf(u), device
+    )
+    assert prior.mean_difference == pytest.approx(difference, abs=1e-4 * spread)
+
+
+@given(traced, st.lists(st.floats(-3, 3), min_size=1, max_size=4), st.integers(1, 5))
+def test_a_traced_variance_is_a_running_mean_of_squares(
+    prior: DynamicScale | FixedScale, values: list[float], rows: int
+) -> None:
+    expected = prior.v.double()
+    for value in values:
+        codes = torch.linspace(value, 1.0, rows * prior.dim).reshape(rows, prior.dim)
+        prior.update(codes)
+        expected = prior.decay * expected + (1 - prior.decay) * codes.double().square().mean(0)
+    torch.testing.assert_close(prior.v.double(), expected, rtol=1e-5, atol=1e-9)
+    code = torch.linspace(-1, 2, prior.dim, dtype=torch.float64)[None]
+    plain = dist.Normal(torch.zeros(prior.dim).double(), prior.v.double().sqrt()).log_prob(code)
+    torch.testing.assert_close(prior.negative_log_likelihood(code), -plain.sum(1))
