@@ -181,7 +181,7 @@ def fits(value: object, hint: Any) -> bool:
 def fits_container(value: object, kind: Any, parts: Sequence[Any]) -> bool:
     """Whether a value is a list of the right length and types; other collections are passed."""
     if not isinstance(value, (list, tuple)):
-        return not isinstance(value, (str, bytes, numbers.Number)) and value is not None
+        return not isinstance(value, (str, bytes, numbers.Number, Mapping, type(None)))
     if not parts:
         return True
     fixed = kind is tuple and parts[-1] is not Ellipsis
@@ -228,11 +228,10 @@ def is_whole(value: object) -> bool:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value is a finite number; an integer beyond the range of float is not."""
-    try:
-        return isinstance(value, numbers.Real) and not is_truth(value) and math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether a value is a finite number, and of at most 64 bits if it is a whole number."""
+    if isinstance(value, numbers.Integral):
+        return is_whole(value)
+    return isinstance(value, numbers.Real) and not is_truth(value) and math.isfinite(value)
 
 
 SCALARS: Mapping[Any, Callable[[object], bool]] = {

@@ -59,7 +59,7 @@ class Folder(DataModule):
         check_geometry(resolution, crop)
         if validation < 0 or (validation >= 1 and isinstance(validation, float)):
             raise ValueError(
-                "validation must be a fraction in (0, 1), a whole number of images, or 0, "
+                "validation: expected a whole number of images ≥ 0 or a fraction < 1, "
                 f"got {validation}"
             )
         if on_error not in {"error", "skip"}:

@@ -20,7 +20,7 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import BatchSize, Workers, checked
+from lightning_gans.ranges import BatchSize, NonNegativeInt, Workers, checked
 
 _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -50,7 +50,7 @@ class _IdxImages(DataModule, ABC):
         self,
         root: str,
         download: bool = False,
-        fold: int | None = None,
+        fold: NonNegativeInt | None = None,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:

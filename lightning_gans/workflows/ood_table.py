@@ -18,7 +18,7 @@ from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, checked
+from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.layout import ROOT, family_of, results_folder
 from lightning_gans.text import printable
@@ -54,7 +54,7 @@ def ood_table(
     auroc: Literal["exact", "coarse"] = "exact",
     bootstrap: NonNegativeInt = 1000,
     folds: PositiveInt | None = None,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
     out: str | None = None,
     batch_size: PositiveInt = 250,
     device: str = "auto",

@@ -59,7 +59,7 @@ def test_folds_are_disjoint_and_together_all_images(root: Path) -> None:
 
 def test_a_fold_needs_all_files_and_a_number_there_is(root: Path) -> None:
     for fold in (-1, 7):
-        with pytest.raises(ValueError, match=rf"fold must be from 0 to 6, or null, got {fold}"):
+        with pytest.raises(ValueError, match=rf"fold.*, got {fold}"):
             MNIST(str(root), fold=fold)
     (root / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataMissing, match="train-labels"):

@@ -12,7 +12,7 @@ from lightning_gans.ood.corruptions import NAMES
 from lightning_gans.ood.datasets.corrupted import Corrupted
 from lightning_gans.ood.datasets.letters import Letters
 from lightning_gans.ood.datasets.ood_data import OODData
-from lightning_gans.ranges import BatchSize, Workers, checked
+from lightning_gans.ranges import BatchSize, NonNegativeInt, Workers, checked
 
 
 class MNISTOOD(OODData):
@@ -49,7 +49,7 @@ class MNISTOOD(OODData):
         self,
         root: str,
         download: bool = False,
-        fold: int | None = None,
+        fold: NonNegativeInt | None = None,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:
