@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 from lightning_gans.text import printable
 
@@ -28,6 +29,26 @@ class InputError(UserError, ValueError):
 
 class UsageError(UserError):
     """An invalid command line; the program ends with status 2."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work; what was finished is kept.
+
+    Args:
+        number: the signal.
+        text: the one line for the user.
+
+    Attributes:
+        exit_status: of the program, 128 + the number, as shells have it.
+    """
+
+    def __init__(self, number: signal.Signals, text: str = "") -> None:
+        super().__init__(text or f"stopped by {number.name}")
+        self.number = number
+        self.exit_status = 128 + number
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 def reason(error: BaseException) -> str:

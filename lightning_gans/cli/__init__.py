@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from lightning_gans import __version__
 from lightning_gans.cli import train, workflow
 from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
-from lightning_gans.errors import UsageError, UserError
-from lightning_gans.runs.layout import run_scope
+from lightning_gans.errors import Stopped, UsageError, UserError
+from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.text import console
 from lightning_gans.trust import split_trust, trusting
 
@@ -46,8 +46,9 @@ def main(
         return
     with console(), one_line_errors(), run_scope():
         command, arguments = split_command(arguments, command)
+        typed = [*command.split(), *arguments]
         arguments, trusted = split_trust(arguments)
-        with trusting(trusted):
+        with trusting(trusted), keep_typed(typed):
             status = run(command, arguments, known)
     if status:
         sys.exit(status)
@@ -93,7 +94,10 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line for a user error; status 2 for a usage error, otherwise 1."""
+    """End the program with one line for a user error; status 2 for a usage error, otherwise 1.
+
+    A signal to stop has its usual status, such as 130 for Ctrl-C.
+    """
     try:
         yield
     except UsageError as error:
@@ -102,6 +106,9 @@ def one_line_errors() -> Iterator[None]:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_status)
 
 
 def usage(groups: Groups) -> str:

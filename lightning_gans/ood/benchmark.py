@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -11,13 +13,14 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.ood.batches import batches, size
+from lightning_gans.ood.batches import read, size
 from lightning_gans.ood.conformal import fisher
 from lightning_gans.ood.corruptions import mix
 from lightning_gans.ood.datasets import OODData
 from lightning_gans.ood.detection import Floats
 from lightning_gans.ood.resampling import Area, Estimate, estimates, exact, samples
-from lightning_gans.ood.scorer import Scorer
+from lightning_gans.ood.scorer import Scorer, scores_of, spread
+from lightning_gans.runs.parts import Content
 
 # from fewer images no measure means anything
 LEAST = 10
@@ -27,6 +30,8 @@ MEAN = "mean"
 TYPICAL = "typicality(held out)"
 COMBINED = "nll+reconstruction"
 
+# by what could not be read, why
+Reasons: TypeAlias = Mapping[str, str]
 # one model's scores by name, each (n,)
 Scores: TypeAlias = Mapping[str, Tensor]
 
@@ -36,12 +41,14 @@ class Scored:
     """The scores of one model.
 
     Attributes:
-        id_scores: of ID images.
-        ood_scores: of OOD images, by (kind, set); kinds are "near" and "far".
+        id_scores: of ID images; NaN for images without a score.
+        ood_scores: of OOD images, by (kind, set); kinds are "near" and "far". Likewise.
+        reasons: by what could not be read or scored, why.
     """
 
     id_scores: Scores
     ood_scores: Mapping[tuple[str, str], Scores]
+    reasons: Reasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,11 @@ def score_sets(
     near: float,
     batch_size: int = 250,
     progress: Callable[[str], object] = lambda text: None,
+    part: Callable[[str, Callable[[], Content]], Content] = lambda name, compute: compute(),
 ) -> dict[str, Scored]:
     """Score ID images and all sets by all models; each image is made once and seen once by each.
+
+    Images that cannot be read or scored are left out, and near images that are made of them.
 
     Args:
         scorers: by the model's name.
@@ -87,9 +97,11 @@ def score_sets(
         near: the share of the OOD image in near images.
         batch_size: images that are scored at once.
         progress: called with the name of what is being scored.
+        part: gives the tensors and notes of a part of the results, by its name and the function
+            that computes them.
 
     Returns:
-        By the model's name. A set has as many scores as images, at most n.
+        By the model's name. A set has as many scores as images, at most n; NaN where there is none.
 
     Raises:
         InputError: if there are too few ID images, or too few of a set.
@@ -97,37 +109,73 @@ def score_sets(
     n = min(n, size(data.validation_set))
     if n < LEAST:
         raise InputError(f"expected at least {LEAST} ID images, got {n}")
+    counts = {name: min(n, size(images)) for name, images in data.sets.items()}
+    for name, m in counts.items():
+        if m < LEAST:
+            raise InputError(f"expected at least {LEAST} images of {name}, got {m}")
     # where an image's score depends on its batch, it is scored alone
     sizes = {
         name: batch_size if scorer.is_batch_independent() else 1 for name, scorer in scorers.items()
     }
 
-    def score(x: Tensor) -> dict[str, Scores]:
-        return {name: _scores(scorer, x, sizes[name]) for name, scorer in scorers.items()}
+    def score(
+        x: Tensor, there: Sequence[int], chosen: range
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Scores of the images of some numbers by "model/score", NaN for the others."""
+        tensors, reasons = {}, dict[str, str]()
+        for i, (name, scorer) in enumerate(scorers.items()):
+            scores, failed = scores_of(scorer, x, sizes[name])
+            reasons |= {str(there[k]): why for k, why in failed.items()}
+            for key, values in spread(scores, there, chosen).items():
+                tensors[f"{i}/{key}"] = values
+        return tensors, reasons
+
+    def score_id() -> Content:
+        found, reasons = [], dict[str, str]()
+        for chosen in _chunks(n, batch_size):
+            images = read(data.validation_set, chosen)
+            tensors, failed = score(images.x, images.indices, chosen)
+            found.append(tensors)
+            reasons |= {str(i): why for i, why in images.reasons.items()} | failed
+        return _concatenated(found), {"reasons": json.dumps(reasons)}
+
+    def score_set(name: str) -> Content:
+        found, reasons = [], dict[str, str]()
+        for chosen in _chunks(counts[name], batch_size):
+            ood, both = read(data.sets[name], chosen), read(data.validation_set, chosen)
+            reasons |= {str(i): why for i, why in ood.reasons.items()}
+            far, failed = score(ood.x, ood.indices, chosen)
+            paired = [i for i in ood.indices if i in both.indices]
+            x, y = (part.x[[part.indices.index(i) for i in paired]] for part in (both, ood))
+            mixed, failed_near = score(mix(x, y, near) if paired else x, paired, chosen)
+            found.append(
+                {f"far/{key}": values for key, values in far.items()}
+                | {f"near/{key}": values for key, values in mixed.items()}
+            )
+            reasons |= failed | failed_near
+        return _concatenated(found), {"reasons": json.dumps(reasons)}
 
     progress("ID")
-    id_scores = _concatenated([score(x) for x, _ in batches(data.validation_set, batch_size, n)])
-    ood_scores: dict[tuple[str, str], dict[str, Scores]] = {}
-    for name, images in data.sets.items():
-        m = min(n, size(images))
-        if m < LEAST:
-            raise InputError(f"expected at least {LEAST} images of {name}, got {m}")
+    tensors, notes = part("ID", score_id)
+    id_scores = {name: _of_model(tensors, f"{i}/") for i, name in enumerate(scorers)}
+    reasons = {f"ID image {i}": why for i, why in json.loads(notes["reasons"]).items()}
+    ood_scores: dict[str, dict[tuple[str, str], Scores]] = {name: {} for name in scorers}
+    for name in data.sets:
         progress(name)
-        found: dict[str, list[dict[str, Scores]]] = {kind: [] for kind in KINDS}
-        pairs = zip(
-            batches(data.validation_set, batch_size, m),
-            batches(images, batch_size, m),
-            strict=True,
-        )
-        for (x, _), (far, _) in pairs:
-            found["far"].append(score(far))
-            found["near"].append(score(mix(x, far, near)))
-        for kind in KINDS:
-            ood_scores[kind, name] = _concatenated(found[kind])
-    return {
-        name: Scored(id_scores[name], {place: by[name] for place, by in ood_scores.items()})
-        for name in scorers
-    }
+        tensors, notes = part(name, partial(score_set, name))
+        failed = json.loads(notes["reasons"])
+        reasons |= {f"image {i} of {name}": why for i, why in failed.items()}
+        if counts[name] - len(failed) < LEAST:
+            reasons[name] = f"{counts[name] - len(failed)} images are too few"
+            continue
+        for i, model in enumerate(scorers):
+            for kind in KINDS:
+                ood_scores[model][kind, name] = _of_model(tensors, f"{kind}/{i}/")
+    left = n - sum(name.startswith("ID image ") for name in reasons)
+    if left < LEAST or not any(ood_scores.values()):
+        what, why = next(iter(reasons.items()))
+        raise InputError(f"too few images can be read: {what}: {why}")
+    return {name: Scored(id_scores[name], ood_scores[name], reasons) for name in scorers}
 
 
 def rows(
@@ -150,7 +198,12 @@ def rows(
     for model, first in folds[0].items():
         for score in (*first.id_scores, *_combinations(first.id_scores)):
             for kind in KINDS:
-                names = [name for k, name in first.ood_scores if k == kind]
+                # a set that could not be read in one fold has no mean over folds
+                names = [
+                    name
+                    for k, name in first.ood_scores
+                    if k == kind and all((kind, name) in fold[model].ood_scores for fold in folds)
+                ]
                 taken: dict[str, list[Floats]] = {}
                 counts: dict[str, int] = {}
                 for name in names:
@@ -171,19 +224,23 @@ def _pair(scored: Scored, name: str, place: tuple[str, str]) -> tuple[Tensor, Te
     id_scores, ood_scores = scored.id_scores, scored.ood_scores[place]
     if name in id_scores:
         m = len(ood_scores[name])
-        return id_scores[name][:m], ood_scores[name]
+        return _there(id_scores[name][:m]), _there(ood_scores[name])
     parts = ["nll"] if name == TYPICAL else name.split("+")
     n = len(id_scores[parts[0]])
     measured = n - held_out(n)
-    known = [id_scores[part][measured:] for part in parts]
+    known = [_there(id_scores[part][measured:]) for part in parts]
     m = min(measured, len(ood_scores[parts[0]]))
+    found_id = [_there(id_scores[part][:m]) for part in parts]
+    found_ood = [_there(ood_scores[part][:m]) for part in parts]
     if name == TYPICAL:
         median = known[0].median()
-        return (id_scores["nll"][:m] - median).abs(), (ood_scores["nll"][:m] - median).abs()
-    return (
-        fisher([id_scores[part][:m] for part in parts], known),
-        fisher([ood_scores[part][:m] for part in parts], known),
-    )
+        return (found_id[0] - median).abs(), (found_ood[0] - median).abs()
+    return fisher(found_id, known), fisher(found_ood, known)
+
+
+def _there(scores: Tensor) -> Tensor:
+    """The scores of the images that have one; an image without one has none by any name."""
+    return scores[~scores.isnan()]
 
 
 def _combinations(names: Scores) -> tuple[str, ...]:
@@ -192,14 +249,17 @@ def _combinations(names: Scores) -> tuple[str, ...]:
     return (*typical, COMBINED) if set(COMBINED.split("+")) <= set(names) else typical
 
 
-def _scores(scorer: Scorer, x: Tensor, batch_size: int) -> Scores:
-    parts = [scorer(part) for part in torch.split(x.to(scorer.model.device), batch_size)]
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in scorer.names}
+def _chunks(n: int, batch_size: int) -> Iterator[range]:
+    """The numbers of n images, in batches."""
+    for start in range(0, n, batch_size):
+        yield range(start, min(start + batch_size, n))
 
 
-def _concatenated(parts: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
-    """The scores of all batches as one, by model and score."""
-    return {
-        model: {name: torch.cat([part[model][name] for part in parts]) for name in scores}
-        for model, scores in parts[0].items()
-    }
+def _of_model(tensors: Scores, prefix: str) -> Scores:
+    """The scores whose names have a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _concatenated(parts: Sequence[Scores]) -> dict[str, Tensor]:
+    """The scores of all batches as one, by name."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

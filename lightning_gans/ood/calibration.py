@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from lightning_gans import __version__
-from lightning_gans.errors import InputError, UserError
+from lightning_gans.errors import InputError, UserError, reason
+from lightning_gans.runs.tensor_files import DamagedFile, read_tensors, write_tensors
 
 SUFFIX = ".ood.safetensors"
 # enough images: a false-alarm rate of 5 % is off by 0.2 %
 MOST = 10_000
+# scores that no image has below 0
+NOT_NEGATIVE = {"typicality", "reconstruction", "feature_error", "softmax"}
 
 
 class UnreadableCalibration(UserError, ValueError):
@@ -69,29 +69,19 @@ class Calibration:
         return str(json.loads(self.origin.data)["class_path"]).rpartition(".")[2]
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file, atomically.
+        """Write a safetensors file with a checksum, as a whole or not at all.
 
         Raises:
-            OSError: if it cannot be written; nothing is left behind.
+            Unwritable: if the operating system does not let it be written.
         """
-        content = save(
-            {name: values.contiguous().cpu() for name, values in self.scores.items()},
-            metadata={
+        write_tensors(
+            path,
+            self.scores,
+            {
                 "origin": json.dumps(vars(self.origin)),
                 "thresholds": json.dumps(list(self.thresholds.items())),
             },
         )
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            # never through an existing link
-            if partial.is_symlink():
-                partial.unlink()
-            partial.write_bytes(content)
-            partial.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
 
     @staticmethod
     def load(path: Path) -> Calibration:
@@ -102,34 +92,34 @@ class Calibration:
             UnreadableCalibration: if it is damaged or holds something else.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                scores = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            origin = Origin(**json.loads(metadata["origin"]))
+            scores, notes = read_tensors(path)
+            origin = Origin(**json.loads(notes["origin"]))
             check_origin(origin)
-            thresholds = {float(p): float(t) for p, t in json.loads(metadata["thresholds"])}
+            thresholds = {float(p): float(t) for p, t in json.loads(notes["thresholds"])}
+            if not all(0 <= p <= 1 and math.isfinite(t) for p, t in thresholds.items()):
+                raise ValueError("expected thresholds that are finite, of shares from 0 to 1")
         except FileNotFoundError:
             raise
+        except DamagedFile as error:
+            raise UnreadableCalibration(f"{error}; it holds no usable calibration") from None
         # OverflowError: of infinite numbers; RecursionError: of deep nesting
-        except (
-            SafetensorError,
-            OSError,
-            LookupError,
-            ValueError,
-            TypeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            raise UnreadableCalibration(
-                f"{path} holds no calibration, or is truncated: {' '.join(str(error).split())}"
-            ) from None
-        if (
-            len({values.shape for values in scores.values()}) != 1
-            or any(values.ndim != 1 or not values.is_floating_point() for values in scores.values())
-            or any(bool(values.isnan().any()) for values in scores.values())
-        ):
-            raise UnreadableCalibration(f"{path} holds no scores of the same images")
+        except (LookupError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise UnreadableCalibration(f"{path} holds no calibration: {reason(error)}") from None
+        check_scores(scores, path)
         return Calibration(scores, origin, thresholds)
+
+
+def check_scores(scores: Mapping[str, Tensor], path: Path) -> None:
+    """Raise an UnreadableCalibration unless scores are finite numbers of the same images."""
+    if (
+        len({values.shape for values in scores.values()}) != 1
+        or any(values.ndim != 1 or not values.is_floating_point() for values in scores.values())
+        or not all(values.numel() and bool(values.isfinite().all()) for values in scores.values())
+    ):
+        raise UnreadableCalibration(f"{path} holds no finite scores of the same images")
+    for name in NOT_NEGATIVE & scores.keys():
+        if bool((scores[name] < 0).any()):
+            raise UnreadableCalibration(f"{path} holds a score {name} below 0")
 
 
 def check_origin(origin: Origin) -> None:
@@ -200,13 +190,13 @@ def calibrated(
         InputError: if ``data`` is None, and no stored one is valid.
     """
     path = calibration_file(checkpoint)
-    stored, reason = None, "it does not exist yet"
+    stored, why_new = None, "it does not exist yet"
     try:
         stored = Calibration.load(path)
     except FileNotFoundError:
         pass
     except UnreadableCalibration as error:
-        reason = str(error)
+        why_new = str(error)
     known = data
     if stored is not None and data is None:
         known, most = stored.origin.data, most or stored.origin.most
@@ -215,18 +205,17 @@ def calibrated(
         why = outdated(stored, origin, names)
         if why is None:
             return stored
-        reason = why
+        why_new = why
     if data is None:
         raise InputError(
             f"which images are held out is unknown: there is no config.yaml of the run of "
-            f"{checkpoint}, and {path.name} cannot be used: {reason}; give data=NAME "
+            f"{checkpoint}, and {path.name} cannot be used: {why_new}; give data=NAME "
             "data.root=FOLDER"
         )
-    log(f"computing {path.name}: {reason}")
+    log(f"computing {path.name}: {why_new}")
     made = compute(origin)
     try:
         made.save(path)
     except OSError as error:
-        why = error.strerror or str(error)
-        log(f"{path} cannot be written ({why}); the calibration is used for this call only")
+        log(f"{error}; the calibration is used for this call only")
     return made

@@ -4,37 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
-from lightning_gans.data.check_readable import check_readable
 from lightning_gans.data.data_module import DataMissing
-from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, crop_box, find_images
+from lightning_gans.data.images import FORMATS, SUFFIXES, Crop, ImageFiles, find_images
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
+from lightning_gans.ood.batches import reason_of
+from lightning_gans.text import printable
+
+State: TypeAlias = list[int] | None
+"""The size and time of a file, by which a changed one is known; None for one that is gone."""
 
 
-class CroppedImages(Dataset[Batch]):
-    """Image files, each with its own crop.
+class UnreadableImage(InputError):
+    """An image file that cannot be read, without its path."""
+
+
+class PreparedImages(Dataset[Batch]):
+    """Image files, prepared as the images of other data: cropped or padded, and resized.
+
+    Files are opened when they are asked for, and not before.
 
     Args:
         paths: the files.
-        crops: which part of each is kept; pixels outside the image are black.
         resolution: height and width of the result.
         channels: 1 (grey) or 3 (RGB).
+        crop: which part of an image is kept.
+        padding: black pixels on each side of images that are smaller than ``resolution`` by as
+            many. Others are not padded.
     """
 
     def __init__(
         self,
         paths: Sequence[str],
-        crops: Sequence[Crop],
         resolution: int,
         channels: Literal[1, 3],
+        crop: Crop,
+        padding: int = 0,
     ) -> None:
         files = partial(
             ImageFiles,
@@ -43,23 +58,50 @@ class CroppedImages(Dataset[Batch]):
             resolution=resolution,
             channels=channels,
         )
-        self.crops = crops
-        self.by_crop = {crop: files(crop=crop) for crop in set(crops)}
+        self.paths, self.padding = paths, padding
+        self.unpadded = resolution - 2 * padding
+        # a negative margin is padding
+        self.files, self.padded = files(crop=crop), files(crop=(-padding,) * 4)
 
     def __len__(self) -> int:
-        return len(self.crops)
+        return len(self.paths)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.by_crop[self.crops[index]][index]
+        """The image and a label without meaning.
+
+        Raises:
+            UnreadableImage: if it cannot be read, for whatever reason.
+        """
+        try:
+            is_unpadded = self.padding > 0 and self._size(index) == (self.unpadded, self.unpadded)
+            return self.padded[index] if is_unpadded else self.files[index]
+        # decoders raise almost anything for damaged files
+        except Exception as error:
+            path = self.paths[index]
+            raise UnreadableImage(
+                " ".join(reason_of(error).replace(f" {printable(repr(path))}", "").split())
+            ) from error
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Batch]:
+        """Several images, decoded at the same time."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(self.__getitem__, indices))
+
+    def _size(self, index: int) -> tuple[int, int]:
+        # a pipe would wait for whoever writes into it
+        if not Path(self.paths[index]).is_file():
+            return 0, 0
+        with Image.open(self.paths[index], formats=FORMATS) as image:
+            return image.size
 
 
 @dataclass(frozen=True)
 class FolderImages:
-    """The images of a folder and its subfolders.
+    """The images of a folder and its subfolders, after they were scored.
 
     Attributes:
         names: of all files, relative to the folder, sorted.
-        reasons: by name, why a file cannot be scored.
+        reasons: by name, why a file has no score.
         images: the other files, in the same order.
     """
 
@@ -69,7 +111,7 @@ class FolderImages:
 
     @property
     def readable(self) -> list[str]:
-        """The names of the images that can be scored, in order."""
+        """The names of the images that have a score, in order."""
         return [name for name in self.names if name not in self.reasons]
 
 
@@ -77,20 +119,18 @@ def list_images(root: Path) -> list[str]:
     """The names of all images of a folder and its subfolders, relative to it, sorted.
 
     Raises:
-        DataMissing: if there is no such folder, or no image in it.
+        DataMissing: if there is no image in it.
     """
-    if not root.is_dir():
-        raise DataMissing(f"there is no folder {root}; give images=FOLDER, where your images are")
     names = find_images(root)
     if not names:
         raise DataMissing(f"no images ({' '.join(SUFFIXES)}) in {root} or its subfolders")
     return names
 
 
-def folder_images(
-    root: Path, names: list[str], shape: tuple[int, ...], description: str
-) -> FolderImages:
-    """Check which images can be read, and prepare them as the held-out images are prepared.
+def prepared(
+    root: Path, names: Sequence[str], shape: tuple[int, ...], description: str
+) -> PreparedImages:
+    """The images of a folder, prepared as the held-out images are prepared.
 
     They are cropped as those are, by default to the largest centred square, and resized. If those
     are padded, images of the size before padding are padded too: a digit of MNIST that fills all 32
@@ -101,34 +141,31 @@ def folder_images(
         names: of the images, as :func:`list_images` finds them.
         shape: (channels, height, width) that the model takes.
         description: of the held-out images, by :meth:`lightning_gans.data.DataModule.describe`.
-
-    Raises:
-        InputError: if the model takes no square images.
     """
+    crop, padding = preparation(description)
+    paths = [str(root / name) for name in names]
+    return PreparedImages(paths, shape[1], 1 if shape[0] == 1 else 3, crop, padding)
+
+
+def check_square(shape: tuple[int, ...]) -> None:
+    """Raise an InputError unless a model takes square images, grey or RGB."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[0] not in {1, 3}:
         raise InputError(
             f"images=FOLDER is for models of square images, grey or RGB; this one takes {shape}"
         )
-    default_crop, padding = preparation(description)
-    unpadded = shape[1] - 2 * padding
-    reasons: dict[str, str] = {}
-    crops: list[Crop] = []
-    for name, found in zip(names, check_readable(root, names), strict=True):
-        if isinstance(found, str):
-            reasons[name] = found
-            continue
-        is_unpadded = padding > 0 and found == (unpadded, unpadded)
-        # a negative margin is padding
-        crop: Crop = (-padding,) * 4 if is_unpadded else default_crop
+
+
+def file_states(root: Path, names: Sequence[str]) -> list[State]:
+    """The state of each file."""
+    found: list[State] = []
+    for name in names:
         try:
-            crop_box(found, crop)
-        except ValueError as error:
-            reasons[name] = str(error)
+            stat = (root / name).stat()
+        except OSError:
+            found.append(None)
         else:
-            crops.append(crop)
-    paths = [str(root / name) for name in names if name not in reasons]
-    images = CroppedImages(paths, crops, shape[1], 1 if shape[0] == 1 else 3)
-    return FolderImages(names, reasons, images)
+            found.append([stat.st_size, stat.st_mtime_ns])
+    return found
 
 
 def preparation(description: str) -> tuple[Crop, int]:

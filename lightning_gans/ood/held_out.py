@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from lightning_gans.data import DataModule
+from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
 from lightning_gans.models import Model
 from lightning_gans.ood.batches import batches, subsample
@@ -22,6 +26,7 @@ def calibrate(
     origin: Origin,
     batch_size: int,
     is_training_data: bool,
+    score: Callable[[Scorer, Dataset[Batch], int], Mapping[str, Tensor]] = score_all,
 ) -> Calibration:
     """Score held-out images: at most ``origin.most`` of the validation set, drawn at random.
 
@@ -33,6 +38,7 @@ def calibrate(
         batch_size: how many images are scored at once.
         is_training_data: whether the model was trained on these data; otherwise the person chose
             them as held-out images.
+        score: gives the scores of all images of a dataset, in batches of a size.
 
     Raises:
         InputError: if the images are of another shape, or training used all of them.
@@ -56,4 +62,4 @@ def calibrate(
         training = subsample(data.train_set, ENOUGH, "ood/training")
         scorer.fit(x for x, _ in batches(training, batch_size))
     held_out = subsample(data.validation_set, origin.most, "ood/held_out")
-    return Calibration(score_all(scorer, held_out, batch_size), origin, scorer.thresholds)
+    return Calibration(score(scorer, held_out, batch_size), origin, scorer.thresholds)

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lightning_gans.ood.batches import read
 from lightning_gans.ood.conformal import ConformalDetector, Verdicts
 from lightning_gans.ood.folder_images import FolderImages
+from lightning_gans.runs.atomic import replacing
 from lightning_gans.text import escape, printable, printable_lines
 
 # in the column "verdict"
@@ -63,7 +64,7 @@ def write_table(
     """
     parts = list(names) if len(names) > 1 else []
     position = {name: i for i, name in enumerate(images.readable)}
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *parts, "score", "pvalue", "verdict", "reason"])
         for name in images.names:
@@ -77,16 +78,26 @@ def write_table(
             writer.writerow([escape(name), *row])
 
 
-def draw_most_anomalous(path: Path, images: FolderImages, results: Results, most: int) -> None:
-    """Draw the most anomalous images as the model sees them, a PNG file; OOD captions are red."""
-    chosen = results.order[:most]
+def draw_most_anomalous(
+    path: Path, images: FolderImages, results: Results, most: int
+) -> dict[str, str]:
+    """Draw the most anomalous images as the model sees them, a PNG file; OOD captions are red.
+
+    Returns:
+        By name, why an image could not be read again. It is left out.
+    """
+    there = read(images.images, results.order[:most])
+    lost = {images.readable[i]: why for i, why in there.reasons.items()}
+    chosen = there.indices
+    if not chosen:
+        return lost
     names, verdicts = images.readable, results.verdicts
     captions = [
         f"{shorten(printable(names[i]))}\n{verdicts.scores[i]:.4g}   p {verdicts.pvalues[i]:.2g}"
         for i in chosen
     ]
-    pixels = torch.stack([images.images[i][0] for i in chosen])
-    contact_sheet(pixels, captions, [bool(verdicts.is_ood[i]) for i in chosen], path)
+    contact_sheet(there.x, captions, [bool(verdicts.is_ood[i]) for i in chosen], path)
+    return lost
 
 
 def contact_sheet(
@@ -128,7 +139,8 @@ def contact_sheet(
     with warnings.catch_warnings():
         # letters that the font lacks are drawn as boxes; the table has the names
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(path)
+        with replacing(path) as new:
+            figure.savefig(new, format="png")
 
 
 def summary(images: FolderImages, results: Results, detector: ConformalDetector, data: str) -> str:

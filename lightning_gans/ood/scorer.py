@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +13,23 @@ from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.inversion.networks import frozen
 from lightning_gans.models import ClassifiesByFeatures, Model
-from lightning_gans.ood.batches import batches
+from lightning_gans.models.base.capabilities import AVERAGES_AND_V
+from lightning_gans.ood.batches import batches, read
 from lightning_gans.ood.scores import SCORES, ForwardPasses, react_threshold
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_images
+
+
+class Default(NamedTuple):
+    """The score of a model that decides if none is asked for.
+
+    Attributes:
+        name: of the score.
+        why: it is this one, for a line to the user.
+    """
+
+    name: str
+    why: str
 
 
 class Scorer:
@@ -70,6 +84,38 @@ class Scorer:
             for name, score in self._scores.items()
             if score.by_default
             and (score.percentile is None or score.percentile in self.thresholds)
+        )
+
+    @property
+    def default(self) -> Default:
+        """The one score that decides if none is asked for, and why.
+
+        The likelihood of the code needs the variance v of the codes of the very encoder that scores
+        the image. v was traced during training, from codes of the weights before they were
+        averaged; the reconstruction does not depend on it.
+        """
+        needs_v = [n for n, score in self._scores.items() if score.needs_traced_variance]
+        others = [name for name in self.defaults if name not in needs_v]
+        if not needs_v:
+            return Default(others[0], f"the first that a {type(self.model).__name__} has")
+        if not self.model.has_averages:
+            return Default("nll", "the likelihood of the code under the traced variance v")
+        if others:
+            return Default(
+                others[0],
+                "the weights are averages, and v is the variance of codes of weights that are not",
+            )
+        return Default("nll", "it has no score that does without the traced variance v")
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the scores that are given, in one line; None if nothing is."""
+        affected = [name for name in self.names if self._scores[name].needs_traced_variance]
+        if not affected or not self.model.has_averages:
+            return None
+        return (
+            f"{', '.join(affected)}: {AVERAGES_AND_V}; a score such as reconstruction is not "
+            "affected"
         )
 
     @property
@@ -166,6 +212,92 @@ def score_all(scorer: Scorer, images: Dataset[Batch], batch_size: int = 250) -> 
     if not found:
         raise InputError("expected images to score, got none")
     return {name: torch.cat([batch[name].cpu() for batch in found]) for name in scorer.names}
+
+
+class Scored(NamedTuple):
+    """The scores of some images of a dataset.
+
+    Attributes:
+        scores: by name, each (n,) on the CPU; NaN for images without a score.
+        reasons: by their numbers in the dataset, why images have no score.
+    """
+
+    scores: dict[str, Tensor]
+    reasons: dict[int, str]
+
+
+def score_some(
+    scorer: Scorer, images: Dataset[Batch], indices: Sequence[int], batch_size: int = 250
+) -> Scored:
+    """The scores of some images of a dataset, without those that cannot be read or scored.
+
+    Args:
+        scorer: of a trained model.
+        images: the dataset.
+        indices: the numbers of the images, n of them.
+        batch_size: how many images are scored at once.
+    """
+    found: list[Mapping[str, Tensor]] = []
+    reasons: dict[int, str] = {}
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        there = read(images, chosen)
+        scores, failed = scores_of(scorer, there.x, batch_size)
+        reasons |= there.reasons | {there.indices[i]: why for i, why in failed.items()}
+        found.append(spread(scores, there.indices, chosen))
+    return Scored(joined(found, scorer.names), reasons)
+
+
+def scores_of(
+    scorer: Scorer, x: Tensor, batch_size: int
+) -> tuple[Mapping[str, Tensor], dict[int, str]]:
+    """The scores of images (n, *shape) by name, each (n,) on the CPU, and why some have none.
+
+    Where a batch cannot be scored, its images are scored one by one; those that fail have NaN.
+    """
+    found, reasons = [], dict[int, str]()
+    for start in range(0, len(x), batch_size):
+        part = x[start : start + batch_size].to(scorer.model.device)
+        try:
+            found.append(checked(scorer(part)))
+        except InputError:
+            for i, image in enumerate(part, start):
+                try:
+                    found.append(checked(scorer(image[None])))
+                except InputError as error:
+                    reasons[i] = str(error)
+                    found.append(dict.fromkeys(scorer.names, torch.full((1,), torch.nan)))
+    return joined(found, scorer.names), reasons
+
+
+def checked(scores: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Scores on the CPU.
+
+    Raises:
+        InputError: if one is not finite.
+    """
+    for name, values in scores.items():
+        if not values.isfinite().all():
+            raise InputError(f"the score {name} is not finite")
+    return {name: values.cpu() for name, values in scores.items()}
+
+
+def joined(parts: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> dict[str, Tensor]:
+    """The scores of all parts, one after another."""
+    return {name: torch.cat([part[name] for part in parts] or [torch.empty(0)]) for name in names}
+
+
+def spread(
+    scores: Mapping[str, Tensor], indices: Sequence[int], places: Sequence[int]
+) -> dict[str, Tensor]:
+    """Scores (k,) of images by number, as values (n,) at the places of n numbers; NaN elsewhere."""
+    position = {index: i for i, index in enumerate(places)}
+    at = torch.tensor([position[index] for index in indices], dtype=torch.long)
+    spread_out = {}
+    for name, values in scores.items():
+        spread_out[name] = values.new_full((len(places),), torch.nan)
+        spread_out[name][at] = values
+    return spread_out
 
 
 def is_valid(x: Tensor, shape: tuple[int, ...]) -> bool:

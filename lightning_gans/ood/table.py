@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from lightning_gans.ood.benchmark import COMBINED, MEAN, TYPICAL, Row, Scored, held_out
 from lightning_gans.ood.resampling import MEASURES, Estimate
+from lightning_gans.runs.atomic import replacing
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -36,6 +37,7 @@ class Facts:
         repetitions: samples of the bootstrap.
         models: their checkpoints by name.
         missing: by name, why a set is not there.
+        unreadable: by what could not be read or scored, why.
     """
 
     data: str
@@ -44,6 +46,7 @@ class Facts:
     repetitions: int
     models: Mapping[str, str]
     missing: Mapping[str, str]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Scored]]) -> str:
@@ -81,6 +84,7 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
             f"out for that: they are measured on the first {n - last:,} images of ID and of sets."
         )
     lines += [f"- Missing: {name}. {why}" for name, why in facts.missing.items()]
+    lines += [f"- Left out: {what}. {why}" for what, why in facts.unreadable.items()]
     lines += [f"- Model {name}: {path}" for name, path in facts.models.items()]
     return "\n".join([*lines, "", markdown(rows), ""])
 
@@ -111,7 +115,7 @@ def _text(estimate: Estimate) -> str:
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Write a line for each row, values in [0, 1] at full precision; without an interval, empty."""
     ends = ("", "_low", "_high")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         heads = [f"{measure}{end}" for measure in MEASURES for end in ends]
         writer.writerow(["model", "score", "kind", "set", "images", *heads])
@@ -147,7 +151,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_xticks(range(len(columns)), labels, rotation=45, ha="right", fontsize=7)
     axes.set_yticks(range(len(places)), [" ".join(place) for place in places], fontsize=7)
     figure.colorbar(image, label="AUROC in %", extend="min")
-    figure.savefig(path)
+    with replacing(path) as new:
+        figure.savefig(new, format="png")
 
 
 def _arranged(

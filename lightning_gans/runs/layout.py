@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,16 +18,21 @@ from pathlib import Path
 from lightning_gans.errors import UsageError, UserError, reason
 from lightning_gans.paths import typed_path
 from lightning_gans.runs import scheduler
+from lightning_gans.runs.atomic import Unwritable, write_text
 from lightning_gans.runs.folder import FOLDER, find, newest
 
 ROOT = "runs"
 CONFIG = "config.yaml"
 CHECKPOINTS = f"{FOLDER}/*.ckpt"
+# the folder in a folder of results that holds them as long as they are not complete
+PARTS = "parts"
 # passes the folder to the processes that Lightning starts for other devices
 VARIABLE = "LIGHTNING_GANS_RUN"
 
 # the resolved settings of a command, which are written to the folder of its results
 _settings: ContextVar[str | None] = ContextVar("settings", default=None)
+# the words of the command line, from the command on
+_typed: ContextVar[Sequence[str] | None] = ContextVar("typed", default=None)
 
 
 @contextmanager
@@ -61,6 +67,26 @@ def keep_settings(text: str) -> Iterator[None]:
         _settings.reset(token)
 
 
+@contextmanager
+def keep_typed(words: Sequence[str]) -> Iterator[None]:
+    """Let :func:`take_up_command` repeat the words of a command line in the block."""
+    token = _typed.set(words)
+    try:
+        yield
+    finally:
+        _typed.reset(token)
+
+
+def take_up_command(folder: Path) -> str:
+    """What goes on with the unfinished results in a folder: the command, or what Python calls."""
+    words = _typed.get()
+    if words is None:
+        return f"call it again with out={str(folder)!r}"
+    names = [word.removeprefix("--").partition("=")[0] for word in words]
+    out = [] if "out" in names else [f"out={folder}"]
+    return shlex.join(["lightning-gans", *words, *out])
+
+
 def results_folder(
     names: Mapping[str, str], kind: str, out: str | None = None, new: str | None = None
 ) -> Path:
@@ -74,14 +100,23 @@ def results_folder(
 
     Raises:
         UserError: if the result file exists, for example from the same SLURM job.
+        Unwritable: if the folder cannot be written to.
     """
     folder = new_run(names, kind) if out is None else typed_path(out)
-    if new is not None and (folder / new).exists():
+    if new is not None and is_complete(folder, new):
         raise UserError(f"{folder} already has a {new}; choose another folder with out=FOLDER")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unwritable(folder, error) from error
     if (text := _settings.get()) is not None:
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        write_text(folder / CONFIG, text)
     return folder
+
+
+def is_complete(folder: Path, result: str) -> bool:
+    """Whether a folder has results, and no parts of them that a later call goes on from."""
+    return (folder / result).exists() and not (folder / PARTS).is_dir()
 
 
 def family_of(ckpt: str | Path, default: str) -> str:

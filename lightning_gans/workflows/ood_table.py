@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from lightning_gans import __version__
 from lightning_gans.data import DataMissing, DataModule
 from lightning_gans.errors import InputError, UsageError
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import batches, size
-from lightning_gans.ood.benchmark import LEAST, Row, rows, score_sets
+from lightning_gans.ood.benchmark import LEAST, Row, Scored, rows, score_sets
+from lightning_gans.ood.calibration import checksum
 from lightning_gans.ood.datasets import OODData
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
+from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
-from lightning_gans.runs.layout import ROOT, family_of, results_folder
+from lightning_gans.runs.layout import ROOT, family_of, is_complete
+from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.outcome import Outcome
@@ -31,6 +37,8 @@ AREAS = {"exact": exact, "coarse": coarse}
 FOLD = "{fold}"
 # the number of training images from which thresholds are fitted
 FIT_IMAGES = 10_000
+# the exit status if some images could not be read
+SOME_UNREADABLE = 3
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,10 @@ def ood_table(
     lightning-gans ood table ckpt=runs/dlsgan/mnist/TIME data=mnist_ood data.root=data
     lightning-gans ood table ckpt=runs/anodlsgan/fold{fold} folds=7 data=mnist_ood data.root=data
 
+    Exit status: 0 all images were scored, 3 some could not be read, 1 there is no table, 2 the
+    command line was wrong, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP; the last line then
+    says how to go on from the sets that are finished.
+
     Args:
         ckpt: a run's folder, or a checkpoint; give it once for each model.
         data: the ID images and the OOD sets, mnist_ood or celeba_ood.
@@ -95,11 +107,72 @@ def ood_table(
     numbers = [None] if folds is None else list(range(folds))
     # wrong names and files are reported before the work begins
     models = {k: load_scorers(checkpoints, scores, k, device) for k in numbers}
+    share = data.near if near is None else near
+    request = {
+        "command": "ood table",
+        "version": __version__,
+        "checkpoints": [checksum(find(Path(path))) for path in all_paths(checkpoints, numbers)],
+        "data": data.describe(),
+        "n": n,
+        "near": share,
+        "folds": folds,
+        "scores": scores,
+        "batch_size": batch_size,
+        "device": str(parse_device(device)),
+    }
+    place = {"model": "ood", "data": data.name}
+    with (
+        new_results(place, "table", out, new=TABLE) as folder,
+        finished_parts(folder, request, log) as parts,
+    ):
+        found, missing = score_folds(models, data, n, share, batch_size, parts)
+        log("intervals")
+        results = rows(found, bootstrap, seed, AREAS[auroc])
+        names = dict(zip(found[0], checkpoints, strict=True))
+        unreadable = {
+            what if fold is None else f"fold {fold}: {what}": why
+            for fold, scored in zip(numbers, found, strict=True)
+            for what, why in next(iter(scored.values())).reasons.items()
+        }
+        facts = Facts(data.name, share, auroc, bootstrap, names, missing, unreadable)
+        text = report(facts, results, found)
+        write_text(folder / REPORT, text)
+        draw(results, folder / PICTURE)
+        write_csv(results, folder / TABLE)
+        if not unreadable:
+            parts.remove()
+    return OODTable(
+        folder,
+        f"{text}\ntables and picture: {folder}",
+        SOME_UNREADABLE if unreadable else 0,
+        rows=tuple(results),
+    )
+
+
+def score_folds(
+    models: Mapping[int | None, Mapping[str, Scorer]],
+    data: OODData,
+    n: int,
+    near: float,
+    batch_size: int,
+    parts: Parts,
+) -> tuple[list[dict[str, Scored]], dict[str, str]]:
+    """The scores of each fold, each set a part of the results, and why sets are missing.
+
+    Args:
+        models: the scorers of each fold; the only key is None if there are no folds.
+        data: of which the ID images and sets are scored.
+        n: the maximum number of ID images, and of images of each set.
+        near: the share of the OOD image in near images.
+        batch_size: images that are scored at once.
+        parts: the finished ones.
+
+    Raises:
+        UserError: as :func:`prepare` and :func:`~lightning_gans.ood.benchmark.score_sets`.
+    """
     found = []
     missing: dict[str, str] = {}
-    share = data.near if near is None else near
-    for fold in numbers:
-        scorers = models[fold]
+    for fold, scorers in models.items():
         fold_data = data if fold is None else with_fold(data, fold)
         prepare(fold_data, scorers)
         for name, why in fold_data.missing.items():
@@ -107,18 +180,40 @@ def ood_table(
                 log(f"without {name}: {why}")
         missing |= fold_data.missing
         fit(scorers, fold_data, batch_size)
+        for name, scorer in scorers.items():
+            if scorer.warning is not None and fold in (None, 0):
+                log(f"{name} {scorer.warning}")
         if fold is not None:
             log(f"fold {fold}")
-        found.append(score_sets(scorers, fold_data, n, share, batch_size, log))
-    log("intervals")
-    results = rows(found, bootstrap, seed, AREAS[auroc])
-    folder = results_folder({"model": "ood", "data": data.name}, "table", out, new=TABLE)
-    names = dict(zip(found[0], checkpoints, strict=True))
-    text = report(Facts(data.name, share, auroc, bootstrap, names, missing), results, found)
-    (folder / REPORT).write_text(text, encoding="utf-8")
-    write_csv(results, folder / TABLE)
-    draw(results, folder / PICTURE)
-    return OODTable(folder, f"{text}\ntables and picture: {folder}", rows=tuple(results))
+        part = partial(part_of_fold, parts, fold, [list(s.names) for s in scorers.values()])
+        found.append(score_sets(scorers, fold_data, n, near, batch_size, log, part))
+    return found, missing
+
+
+def part_of_fold(
+    parts: Parts,
+    fold: int | None,
+    scores: Sequence[Sequence[str]],
+    name: str,
+    compute: Callable[[], Content],
+) -> Content:
+    """A part of a fold, computed again if some images had no score, or if it has other scores."""
+    expected = json.dumps(scores)
+
+    def computed() -> Content:
+        tensors, notes = compute()
+        return tensors, {**notes, "scores": expected}
+
+    def is_final(found: Content) -> bool:
+        return found[1]["reasons"] == "{}" and found[1]["scores"] == expected
+
+    prefix = "" if fold is None else f"fold{fold}-"
+    return parts.part(f"{prefix}{name}", computed, is_final)
+
+
+def all_paths(checkpoints: Sequence[str], folds: Sequence[int | None]) -> list[str]:
+    """The checkpoints of all folds."""
+    return [path.replace(FOLD, str(fold)) for path in checkpoints for fold in folds]
 
 
 def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: str | None) -> None:
@@ -134,7 +229,7 @@ def check_arguments(checkpoints: Sequence[str], n: int, folds: int | None, out: 
             raise UsageError(
                 f"ckpt={path}: {FOLD} in a path is the number of the fold and needs folds=N"
             )
-    if out is not None and (typed_path(out) / TABLE).exists():
+    if out is not None and is_complete(typed_path(out), TABLE):
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scipy import stats
 from torch import Tensor
 
@@ -36,6 +37,7 @@ from lightning_gans.ood.calibration import (
 from lightning_gans.ood.conformal import ConformalDetector
 from lightning_gans.ood.score_report import contact_sheet
 from lightning_gans.ood.scorer import scorer
+from lightning_gans.runs.tensor_files import write_tensors
 
 DATA = json.dumps({"class_path": "lightning_gans.data.Folder", "init_args": {"root": "x"}})
 
@@ -258,14 +260,12 @@ def test_a_damaged_file_is_replaced(content: bytes, checkpoint: Path) -> None:
     path.write_bytes(content)
     counted = Counted()
     counted.ask(checkpoint)
-    assert "holds no calibration, or is truncated" in counted.logged[0]
+    assert "is damaged or something else" in counted.logged[0]
     assert "\n" not in counted.logged[0]
     assert Calibration.load(path).scores["a"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_file_of_something_else_is_no_calibration(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     path = tmp_path / "x.safetensors"
     good = {"origin": json.dumps(vars(Origin("c", DATA, 1))), "thresholds": "[]"}
     for metadata in (
@@ -275,14 +275,46 @@ def test_a_file_of_something_else_is_no_calibration(tmp_path: Path) -> None:
         {**good, "thresholds": "[3]"},
         {**good, "origin": json.dumps(vars(Origin("c", "{}", 1)))},
     ):
-        save_file({"a": torch.zeros(3)}, path, metadata=metadata)
+        write_tensors(path, {"a": torch.zeros(3)}, metadata)
         with pytest.raises(UnreadableCalibration, match=r"^[^\n]*$"):
             Calibration.load(path)
-    save_file({"a": torch.zeros(3), "b": torch.zeros(4)}, path, metadata=good)
-    with pytest.raises(UnreadableCalibration, match="no scores of the same images"):
+    for scores, message in (
+        ({"a": torch.zeros(3), "b": torch.zeros(4)}, "no finite scores of the same images"),
+        ({"a": torch.tensor([0.0, torch.inf])}, "no finite scores"),
+        ({"a": torch.zeros(0)}, "no finite scores"),
+        ({"a": torch.zeros(2).long()}, "no finite scores"),
+        ({}, "no finite scores"),
+        ({"reconstruction": torch.tensor([1.0, -1.0])}, "a score reconstruction below 0"),
+    ):
+        write_tensors(path, scores, good)
+        with pytest.raises(UnreadableCalibration, match=message):
+            Calibration.load(path)
+    write_tensors(path, {"a": torch.zeros(3)}, {**good, "thresholds": "[[0.9, Infinity]]"})
+    with pytest.raises(UnreadableCalibration, match="thresholds that are finite"):
         Calibration.load(path)
-    save_file({"a": torch.zeros(3)}, path, metadata=good)
+    write_tensors(path, {"a": torch.zeros(3)}, good)
     assert len(Calibration.load(path)) == 3
+
+
+def test_a_calibration_that_somebody_changed_is_refused(checkpoint: Path) -> None:
+    """Held-out scores of 1e30 would call every image ID."""
+    counted = Counted()
+    honest = counted.ask(checkpoint)
+    path = calibration_file(checkpoint)
+    content = bytearray(path.read_bytes())
+    content[-4:] = torch.tensor(1e30).numpy().tobytes()
+    path.write_bytes(content)
+    with pytest.raises(UnreadableCalibration, match="was changed or damaged since"):
+        Calibration.load(path)
+    with pytest.raises(InputError, match=r"cannot be used: .* was changed .*; give data=NAME"):
+        counted.ask(checkpoint, None)
+    again = counted.ask(checkpoint)
+    assert "was changed or damaged since it was written" in counted.logged[-1]
+    assert again.scores["a"].tolist() == (honest.scores["a"] + 1).tolist()
+    # files of version 0.2.0 have no checksum
+    save_file(dict(again.scores), path, metadata={"origin": "{}", "thresholds": "[]"})
+    counted.ask(checkpoint)
+    assert "has no checksum" in counted.logged[-1]
 
 
 def test_a_folder_that_takes_no_file_is_logged_and_the_old_file_stays(
@@ -290,7 +322,8 @@ def test_a_folder_that_takes_no_file_is_logged_and_the_old_file_stays(
 ) -> None:
     counted = Counted()
     counted.ask(checkpoint)
-    before = calibration_file(checkpoint).read_bytes()
+    path = calibration_file(checkpoint)
+    before = path.read_bytes()
 
     def full(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
@@ -300,9 +333,9 @@ def test_a_folder_that_takes_no_file_is_logged_and_the_old_file_stays(
     monkeypatch.setattr(Path, "write_bytes", full)
     made = counted.ask(checkpoint, most=11)
     assert made.scores["a"][0] == 2
-    assert "cannot be written (No space left on device)" in counted.logged[-1]
+    assert f"{path} could not be written: No space left on device" in counted.logged[-1]
     assert "this call only" in counted.logged[-1]
-    assert calibration_file(checkpoint).read_bytes() == before
+    assert path.read_bytes() == before
     names = sorted(path.name for path in checkpoint.parent.iterdir())
     assert names == ["best-step=3.ckpt", "best-step=3.ood.safetensors"]
 

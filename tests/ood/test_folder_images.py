@@ -13,16 +13,18 @@ from torch import Tensor
 
 from lightning_gans.data import KMNIST, MNIST, DataMissing, FashionMNIST, MNIST5k
 from lightning_gans.errors import InputError
+from lightning_gans.ood.batches import read
 from lightning_gans.ood.datasets import MNISTOOD
-from lightning_gans.ood.folder_images import folder_images, list_images
+from lightning_gans.ood.folder_images import check_square, list_images
+from lightning_gans.ood.folder_images import prepared as prepared_images
 
 
 def prepared(
     folder: Path, shape: tuple[int, ...], padding: int = 0, **arguments: object
 ) -> list[Tensor]:
     data = json.dumps({"class_path": "a.B", "init_args": arguments, "padding": padding})
-    found = folder_images(folder, list_images(folder), shape, data)
-    return [found.images[i][0] for i in range(len(found.readable))]
+    found = prepared_images(folder, list_images(folder), shape, data)
+    return list(read(found, range(len(found))).x)
 
 
 def test_images_are_cropped_as_the_held_out_ones(tmp_path: Path) -> None:
@@ -36,14 +38,15 @@ def test_images_are_cropped_as_the_held_out_ones(tmp_path: Path) -> None:
     assert squashed.mean() == pytest.approx(-1 / 3, abs=0.02)
     (left,) = prepared(tmp_path / "x", (1, 16, 16), crop=[0, 0, 32, 0])
     assert (left == -1).all()
-    found = folder_images(
+    found = prepared_images(
         tmp_path / "x",
         ["wide.png"],
         (1, 16, 16),
         json.dumps({"class_path": "a.Folder", "init_args": {"crop": [24, 0, 24, 0]}}),
     )
-    assert found.readable == []
-    assert "leaves nothing of 48 x 16 pixels" in found.reasons["wide.png"]
+    there = read(found, [0])
+    assert there.indices == []
+    assert "leaves nothing of 48 x 16 pixels" in there.reasons[0]
 
 
 def test_colours_of_images_and_models(tmp_path: Path) -> None:
@@ -78,10 +81,10 @@ def test_images_are_padded_as_the_held_out_ones(tmp_path: Path) -> None:
     assert small[0, 0].max() > -0.9
 
 
-def test_only_square_images_can_be_read(tmp_path: Path) -> None:
+def test_only_square_images_can_be_read() -> None:
     for shape in ((2,), (1, 8, 16), (4, 8, 8)):
         with pytest.raises(InputError, match="models of square images"):
-            folder_images(tmp_path, [], shape, "{}")
+            check_square(shape)
 
 
 def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -92,10 +95,11 @@ def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     names = list_images(tmp_path)
     assert names == ["B.png", "a.JPG", "b/10.png", "b/2.png"]
     (tmp_path / "a.JPG").write_text("no")
-    found = folder_images(tmp_path, names, (1, 4, 4), json.dumps({"class_path": "x.Folder"}))
-    assert found.names == names
-    assert found.readable == ["B.png", "b/10.png", "b/2.png"]
-    assert set(found.reasons) == {"a.JPG"}
+    found = prepared_images(tmp_path, names, (1, 4, 4), json.dumps({"class_path": "x.Folder"}))
+    there = read(found, range(4))
+    assert there.indices == [0, 2, 3]
+    assert set(there.reasons) == {1}
+    assert str(tmp_path) not in there.reasons[1]
     (tmp_path / "b" / "none").mkdir()
     with pytest.raises(DataMissing, match=r"no images \(\.png .* in .*b/none or its subfolders"):
         list_images(tmp_path / "b" / "none")

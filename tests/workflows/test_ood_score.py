@@ -411,7 +411,7 @@ def test_a_read_only_folder_is_logged(
     words = [f"ckpt={place / 'dlsgan'}", "images=others", QUICK]
     assert score([*words, "out=1"]) == 0
     said = capsys.readouterr().out
-    assert said.count("cannot be written (Read-only file system)") == 1
+    assert said.count("could not be written: Read-only file system") == 1
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
     assert score([*words, "out=2"]) == 0
     assert rows(Path("1")) == rows(Path("2"))
@@ -445,7 +445,11 @@ def test_scores_by_clipped_features_remember_the_thresholds(
         (["images=others"], "no ckpt is named; give ckpt=VALUE", 2),
         (["ckpt=dlsgan"], "no images is named; give images=VALUE", 2),
         (["ckpt=nowhere", "images=others"], "no checkpoint at nowhere", 1),
-        (["ckpt=dlsgan", "images=nowhere"], "there is no folder nowhere", 1),
+        (["ckpt=dlsgan", "images=nowhere"], "images=nowhere: nowhere does not exist", 2),
+        (["ckpt=dlsgan", "images="], "images= has no value", 2),
+        (["ckpt=dlsgan", "images= "], "images= names no folder", 2),
+        (["ckpt=dlsgan", "images=full/scores.csv"], "full/scores.csv is not a folder", 2),
+        (["ckpt=dlsgan", "images=others", "out=full/scores.csv"], "full/scores.csv could not", 1),
         (["ckpt=dlsgan", "images=empty"], "no images (.png", 1),
         (["ckpt=gan", "images=others"], "a GAN has no OOD score", 1),
         (["ckpt=dlsgan", "images=others", "score=nnl"], "has no score 'nnl'; it has nll", 2),

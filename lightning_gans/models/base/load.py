@@ -13,6 +13,7 @@ from lightning_gans.errors import UserError
 from lightning_gans.models.base.building import Builder
 from lightning_gans.models.base.model import Model
 from lightning_gans.models.base.weights import check_weights, out_of_range
+from lightning_gans.runs.checkpoint_format import averages
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, averaged, find, read
 from lightning_gans.trust import NoSuchClass, Untrusted, current_trust, trusting
 
@@ -87,6 +88,10 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
     check_weights(model, checkpoint["state_dict"], file)
     check_weights(model, weights, file)
     model.load_state_dict(weights)
+    model.has_averages = any(
+        not torch.equal(value, checkpoint["state_dict"][name])
+        for name, value in averages(checkpoint).items()
+    )
     reason = out_of_range(model)
     if reason is not None:
         raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")

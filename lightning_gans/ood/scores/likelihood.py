@@ -97,6 +97,7 @@ class LatentNLL(Score):
     """``nll``: :func:`latent_nll` of the unscaled code under the traced variance."""
 
     name = "nll"
+    needs_traced_variance = True
 
     def applies_to(self, model: Model) -> bool:
         return traces_variance(model)
@@ -110,6 +111,7 @@ class Typicality(Score):
     """``typicality``: :func:`typicality` of the unscaled code under the traced variance."""
 
     name = "typicality"
+    needs_traced_variance = True
 
     def applies_to(self, model: Model) -> bool:
         return traces_variance(model)

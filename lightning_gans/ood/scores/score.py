@@ -105,6 +105,11 @@ class Score(ABC):
         return True
 
     @property
+    def needs_traced_variance(self) -> bool:
+        """Whether it compares codes with the variance that the model's prior traced in training."""
+        return False
+
+    @property
     def percentile(self) -> float | None:
         """The percentile of a classifier's training features that it needs, if any."""
         return None
