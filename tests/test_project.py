@@ -22,6 +22,7 @@ ORDER = [
     "text",
     "paths",
     "errors",
+    "files",
     "safe_yaml",
     "trust",
     "compat",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,8 +16,10 @@ from typing import Literal
 import PIL
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_gans.data.images import Crop, crop_box, open_image
-from lightning_gans.errors import UserError
+from lightning_gans.data.images import Crop, crop_box, image_size, why_unreadable
+from lightning_gans.errors import UserError, reason
+from lightning_gans.files import open_file
+from lightning_gans.text import printable
 
 Size = tuple[int, int]
 
@@ -49,7 +52,7 @@ def usable(
         except ValueError as error:
             reasons[name] = str(error)
     if reasons:
-        first = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:10])
+        first = ", ".join(f"{name} ({why})" for name, why in list(reasons.items())[:10])
         rest = f" and {len(reasons) - 10:,} more" if len(reasons) > 10 else ""
         message = f"{len(reasons):,} of {len(names):,} images in {root} cannot be used: "
         message += first + rest
@@ -70,6 +73,9 @@ def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
     Args:
         root: the folder.
         names: of the images, relative to ``root``.
+
+    Raises:
+        UserError: if the machine lacks memory or open files, which says nothing about an image.
     """
     cache = _cache_file(root, names)
     sizes = _load(cache, len(names))
@@ -78,31 +84,43 @@ def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
     if unknown:
         if len(unknown) > 1000:
             rank_zero_info(
-                f"Checking that {len(unknown):,} images in {root} can be decoded, once ..."
+                f"Checking that {len(unknown):,} images in {printable(root)} can be decoded, once"
             )
         with ThreadPoolExecutor() as pool:
-            results = pool.map(_size, [root / names[i] for i in unknown])
-            for i, result in zip(unknown, results, strict=True):
-                found[i] = result
+            try:
+                results = pool.map(_size, [root / names[i] for i in unknown])
+                for i, result in zip(unknown, results, strict=True):
+                    found[i] = result
+            finally:
+                # after an error or Ctrl-C, thousands of files may be left to decode
+                pool.shutdown(cancel_futures=True)
         if any(not isinstance(found[i], str) for i in unknown):
             _store(cache, found)
     return found
 
 
+# errors of the machine, not of a file
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
 def _size(path: Path) -> Size | str:
     try:
-        return open_image(path).size
+        return image_size(path)
     # Pillow raises almost anything for damaged files: SyntaxError, struct.error, ...
     except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        reason = reason or str(error) or type(error).__name__
-        return " ".join(reason.replace(f" {str(path)!r}", "").split())
+        if (
+            isinstance(error, MemoryError)
+            or (isinstance(error, OSError) and error.errno in _EXHAUSTED)
+            or "out of memory" in str(error)
+        ):
+            raise UserError(f"{path} cannot be decoded on this machine: {reason(error)}") from error
+        return why_unreadable(path, error)
 
 
 def _cache_file(root: Path, names: Sequence[str]) -> Path | None:
     """The cache file of exactly these images; None if there is no place for it."""
     # another version of Pillow may read other files
-    state = hashlib.sha256(f"1 {PIL.__version__}".encode())
+    state = hashlib.sha256(f"2 {PIL.__version__}".encode())
     for name in names:
         try:
             stat = (root / name).stat()
@@ -123,7 +141,8 @@ def _load(cache: Path | None, count: int) -> list[Size | None]:
     if cache is None:
         return nothing
     try:
-        stored = json.loads(cache.read_text(encoding="ascii"))
+        with open_file(cache) as file:
+            stored = json.loads(file.read().decode("ascii"))
         sizes = [None if size is None else (int(size[0]), int(size[1])) for size in stored]
     # no cache file, or a damaged one: decode again
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
@@ -13,6 +15,7 @@ from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometr
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import BatchSize, Seed, Side, Workers, checked
+from lightning_gans.text import printable
 
 
 class Folder(DataModule):
@@ -105,7 +108,26 @@ class Folder(DataModule):
                 f"no images ({' '.join(SUFFIXES)}) in {self.root.resolve()} or its subfolders; "
                 "put them there, or set data.root to their folder"
             )
+        self._warn_of_empty_classes(names)
         return names
+
+    def _warn_of_empty_classes(self, names: Sequence[str]) -> None:
+        """Name the folders that look like classes, but have no images."""
+        if any("/" not in name for name in names):
+            return
+        classes = {name.partition("/")[0] for name in names}
+        empty = []
+        for folder in sorted(self.root.iterdir()):
+            if folder.name in classes or folder.name.startswith(".") or not folder.is_dir():
+                continue
+            endings = {path.suffix.lower() for path in folder.iterdir() if path.is_file()}
+            found = f" (its files are {', '.join(sorted(endings - {''}))})" if endings else ""
+            empty.append(f"{printable(folder.name)}{found}")
+        if empty:
+            rank_zero_warn(
+                f"folders without images ({' '.join(SUFFIXES)}) in {printable(self.root)} are no "
+                f"class: {', '.join(empty)}"
+            )
 
     @property
     def _classes(self) -> list[str]:

@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_gans.data import CelebA, DataMissing, Folder
 from lightning_gans.data import check_readable as survey_module
 from lightning_gans.data.check_readable import UnreadableImages, check_readable
-from lightning_gans.data.images import ImageFiles, crop_box, find_images, open_image
+from lightning_gans.data.images import ImageFiles, crop_box, find_images, image_size, open_image
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -344,11 +344,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that the survey decodes from now on."""
     names: list[str] = []
 
-    def note(path: Path) -> Image.Image:
+    def note(path: Path) -> tuple[int, int]:
         names.append(path.name)
-        return open_image(path)
+        return image_size(path)
 
-    monkeypatch.setattr(survey_module, "open_image", note)
+    monkeypatch.setattr(survey_module, "image_size", note)
     return names
 
 
