@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -16,8 +15,8 @@ from typing import Literal
 import PIL
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_gans.data.images import Crop, crop_box, image_size, why_unreadable
-from lightning_gans.errors import UserError, reason
+from lightning_gans.data.images import Crop, Exhausted, crop_box, image_size, why_unreadable
+from lightning_gans.errors import UserError
 from lightning_gans.files import open_file
 from lightning_gans.text import printable
 
@@ -75,7 +74,7 @@ def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
         names: of the images, relative to ``root``.
 
     Raises:
-        UserError: if the machine lacks memory or open files, which says nothing about an image.
+        Exhausted: if the machine lacks memory or open files, which says nothing about an image.
     """
     cache = _cache_file(root, names)
     sizes = _load(cache, len(names))
@@ -99,21 +98,13 @@ def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:
     return found
 
 
-# errors of the machine, not of a file
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-
-
 def _size(path: Path) -> Size | str:
     try:
         return image_size(path)
+    except Exhausted:
+        raise
     # Pillow raises almost anything for damaged files: SyntaxError, struct.error, ...
     except Exception as error:
-        if (
-            isinstance(error, MemoryError)
-            or (isinstance(error, OSError) and error.errno in _EXHAUSTED)
-            or "out of memory" in str(error)
-        ):
-            raise UserError(f"{path} cannot be decoded on this machine: {reason(error)}") from error
         return why_unreadable(path, error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import tempfile
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, to_signed
-from lightning_gans.errors import UserError, reason
+from lightning_gans.errors import InputError, UserError, reason
 from lightning_gans.files import open_file
 from lightning_gans.text import printable
 
@@ -41,6 +42,7 @@ LARGE = 40_000_000
 """Of images with more pixels than this, one at a time is decoded on a machine."""
 # a large JPEG is decoded at a fraction that leaves so many times the pixels that are needed
 _MARGIN = 4
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 # how many pixels are converted at once
 _STRIP = 4_000_000
 # by how many links a folder may be reached
@@ -77,8 +79,20 @@ class UnreadableFolder(UserError, OSError):
     """A folder whose content cannot be listed: images in it would be left out."""
 
 
-class UnreadableImage(UserError, ValueError):
-    """An image file that cannot be decoded when it is needed."""
+class UnreadableImage(InputError):
+    """An image file that cannot be decoded when it is needed.
+
+    Attributes:
+        why: without the file's name.
+    """
+
+    def __init__(self, text: str, why: str | None = None) -> None:
+        super().__init__(text)
+        self.why = text if why is None else why
+
+
+class Exhausted(UserError):
+    """The machine lacks memory or open files, which says nothing about an image."""
 
 
 def find_images(root: Path) -> list[str]:
@@ -149,6 +163,23 @@ def image_size(path: str | Path) -> Size:
 
     # all of the file is read, but a large JPEG is not kept at its size
     return _decode(path, check, 1)
+
+
+def declared_size(path: str | Path) -> Size:
+    """The (width, height) that a file says it has, before it is turned; nothing is decoded.
+
+    Raises:
+        Exception: if it is no image, or not a regular file.
+        ValueError: if it has too many pixels.
+    """
+    with open_file(path) as content:
+        size = _webp_size(content.read(30))
+        if size is None:
+            content.seek(0)
+            with Image.open(content, formats=FORMATS) as file:
+                size = file.size
+    _is_large(size)
+    return size
 
 
 def read_pixels(path: str | Path, resolution: int, channels: Literal[1, 3], crop: Crop) -> Tensor:
@@ -264,13 +295,12 @@ class ImageFiles(Dataset[Batch]):
         path = self.paths[index]
         try:
             return read_pixels(path, self.resolution, self.channels, self.crop)
-        except MemoryError as error:
-            raise UserError(f"there is not enough memory to decode {path}") from error
+        except Exhausted:
+            raise
         # Pillow raises almost anything for damaged files: SyntaxError, struct.error, ...
         except Exception as error:
-            raise UnreadableImage(
-                f"{path} cannot be read: {why_unreadable(path, error)}"
-            ) from error
+            why = why_unreadable(path, error)
+            raise UnreadableImage(f"{path} cannot be read: {why}", why) from error
 
 
 def _decode(
@@ -283,7 +313,25 @@ def _decode(
         finish: gets the image upright, in its own mode, and its (width, height).
         enough: pixels for each side; a large JPEG may come at an eighth of its size or more, as
             long as it has them. None for the whole size.
+
+    Raises:
+        Exhausted: if the machine is, and not the file to blame.
     """
+    try:
+        return _decode_in_turn(path, finish, enough)
+    except Exception as error:
+        if (
+            isinstance(error, MemoryError)
+            or (isinstance(error, OSError) and error.errno in _EXHAUSTED)
+            or "out of memory" in str(error)
+        ):
+            raise Exhausted(f"{path} cannot be decoded on this machine: {reason(error)}") from error
+        raise
+
+
+def _decode_in_turn(
+    path: str | Path, finish: Callable[[Image.Image, Size], _Result], enough: int | None
+) -> _Result:
     with open_file(path) as content:
         # the decoder of WebP takes memory for all pixels as soon as it is opened
         is_large = _is_large(_webp_size(content.read(30)))

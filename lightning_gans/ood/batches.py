@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from lightning_gans.data.images import Exhausted, UnreadableImage
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import reason
 from lightning_gans.rng import stream
@@ -54,6 +55,9 @@ def read(images: Dataset[Batch], indices: Sequence[int]) -> Readable:
     chosen = list(indices)
     try:
         (x, y) = next(iter(batches(Subset(images, chosen), len(chosen))))
+    # which is no reason to leave out an image
+    except Exhausted:
+        raise
     # a decoder, or a dataset of the user's own, may raise anything: each image is then tried alone
     except Exception:
         return _one_by_one(images, chosen)
@@ -65,6 +69,8 @@ def _one_by_one(images: Dataset[Batch], indices: Sequence[int]) -> Readable:
     for index in indices:
         try:
             found.append(images[index])
+        except Exhausted:
+            raise
         # as above
         except Exception as error:
             reasons[index] = reason_of(error)
@@ -76,6 +82,8 @@ def _one_by_one(images: Dataset[Batch], indices: Sequence[int]) -> Readable:
 
 def reason_of(error: Exception) -> str:
     """Why an image could not be read, without the path of its file."""
+    if isinstance(error, UnreadableImage):
+        return error.why
     text = (error.strerror if isinstance(error, OSError) else None) or reason(error)
     filename = getattr(error, "filename", None)
     return " ".join(text.replace(f" {str(filename)!r}", "").split()) if filename else text

@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from lightning_gans.data.data_module import DataMissing
-from lightning_gans.data.images import FORMATS, SUFFIXES, Crop, ImageFiles, find_images
+from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, declared_size, find_images
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError
-from lightning_gans.ood.batches import reason_of
-from lightning_gans.text import printable
 
 State: TypeAlias = list[int] | None
 """The size and time of a file, by which a changed one is known; None for one that is gone."""
-
-
-class UnreadableImage(InputError):
-    """An image file that cannot be read, without its path."""
 
 
 class PreparedImages(Dataset[Batch]):
@@ -72,27 +66,20 @@ class PreparedImages(Dataset[Batch]):
         Raises:
             UnreadableImage: if it cannot be read, for whatever reason.
         """
-        try:
-            is_unpadded = self.padding > 0 and self._size(index) == (self.unpadded, self.unpadded)
-            return self.padded[index] if is_unpadded else self.files[index]
-        # decoders raise almost anything for damaged files
-        except Exception as error:
-            path = self.paths[index]
-            raise UnreadableImage(
-                " ".join(reason_of(error).replace(f" {printable(repr(path))}", "").split())
-            ) from error
+        return self.padded[index] if self._is_unpadded(index) else self.files[index]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Batch]:
         """Several images, decoded at the same time."""
         with ThreadPoolExecutor() as pool:
             return list(pool.map(self.__getitem__, indices))
 
-    def _size(self, index: int) -> tuple[int, int]:
-        # a pipe would wait for whoever writes into it
-        if not Path(self.paths[index]).is_file():
-            return 0, 0
-        with Image.open(self.paths[index], formats=FORMATS) as image:
-            return image.size
+    def _is_unpadded(self, index: int) -> bool:
+        if not self.padding:
+            return False
+        # what is no image is named when it is read
+        with suppress(Exception):
+            return declared_size(self.paths[index]) == (self.unpadded, self.unpadded)
+        return False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lightning_gans.data import Folder, check_readable, images
 from lightning_gans.data.check_readable import UnreadableImages
 from lightning_gans.data.images import (
     Crop,
+    Exhausted,
     ImageFiles,
     UnreadableFolder,
     UnreadableImage,
@@ -33,7 +34,8 @@ from lightning_gans.data.images import (
     open_image,
     read_pixels,
 )
-from lightning_gans.errors import UserError
+from lightning_gans.ood.batches import read
+from lightning_gans.ood.folder_images import prepared
 
 
 @pytest.fixture(autouse=True)
@@ -331,12 +333,14 @@ def test_an_exhausted_machine_makes_no_image_unreadable(
 ) -> None:
     write(tmp_path / "a.png")
 
-    def fail(path: Path) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(check_readable, "image_size", fail)
-    with pytest.raises(UserError, match=r"a\.png cannot be decoded on this machine"):
+    monkeypatch.setattr(images, "_decode_in_turn", fail)
+    with pytest.raises(Exhausted, match=r"a\.png cannot be decoded on this machine"):
         Folder(str(tmp_path), 6, validation=0, on_error="skip").prepare_data()
+    with pytest.raises(Exhausted):
+        read(prepared(tmp_path, ["a.png"], (1, 6, 6), '{"class_path": "a.B"}'), [0])
 
 
 def test_ctrl_c_during_the_check_does_not_wait_for_all_files(
