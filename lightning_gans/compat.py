@@ -16,7 +16,9 @@ from typing import Any
 import jsonargparse
 import torch
 from jsonargparse import _typehints, _util
+from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, distributions
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,6 +41,12 @@ _OPENS_PATHS = "_enable_path"
 _STEP_HOOKS = ("_on_before_step", "_on_after_step")
 
 
+# without it a process that joins another's run could not be told the run's folder
+_ROOT_DIR = "_default_root_dir"
+# without it WANDB_RESUME would be ignored, and a run's id in wandb could only come from its config
+_WANDB_ARGUMENTS = "_wandb_init"
+
+
 def _verify() -> None:
     """Check that the private names work as this package expects.
 
@@ -50,6 +58,12 @@ def _verify() -> None:
         raise ImportError(
             "this version of lightning counts optimiser steps in a way that lightning_gans does "
             "not support; install a version that pyproject.toml allows"
+        )
+    places = inspect.getsource(Trainer), inspect.getsource(WandbLogger)
+    if f"self.{_ROOT_DIR}" not in places[0] or f"self.{_WANDB_ARGUMENTS}" not in places[1]:
+        raise ImportError(
+            "this version of lightning keeps a run's folder and wandb's arguments in places that "
+            "lightning_gans does not know; install a version that pyproject.toml allows"
         )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
@@ -92,6 +106,17 @@ def check_input_dim(layer: BatchNorm, x: Tensor) -> None:
 def unchecked(distribution: distributions.Distribution) -> None:
     """Let a distribution accept values outside of its support, such as codes during a descent."""
     distribution._validate_args = False
+
+
+def set_root_dir(trainer: Trainer, folder: str) -> None:
+    """Change a Trainer's ``default_root_dir``, which can only be set when it is built."""
+    setattr(trainer, _ROOT_DIR, folder)
+
+
+def wandb_arguments(logger: WandbLogger) -> dict[str, Any]:
+    """The arguments with which a logger will call ``wandb.init``, to be changed before it does."""
+    found: dict[str, Any] = getattr(logger, _WANDB_ARGUMENTS)
+    return found
 
 
 def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:

@@ -31,7 +31,7 @@ settings.register_profile(
 )
 settings.load_profile("few")
 
-VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN")
+VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN", "LIGHTNING_GANS_CKPT")
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,10 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_gans.callbacks.signals import REQUEUE, Signals
 from lightning_gans.distributed.collectives import all_reduce_max
-from lightning_gans.errors import InputError, UserError
+from lightning_gans.errors import InputError
 from lightning_gans.models.base.alternating import NonFiniteLoss
 from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
+from lightning_gans.runs.claim import FolderInUse, hold, release
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.scheduler import requeue
 
@@ -27,10 +28,6 @@ from lightning_gans.runs.scheduler import requeue
 KEPT = {"last": 2, "best": 1, "failed": 1}
 # signals, the most urgent last
 URGENCY = (*REQUEUE, signal.SIGTERM, signal.SIGINT)
-
-
-class FolderInUse(UserError, FileExistsError):
-    """A new run would write into another run's folder of checkpoints."""
 
 
 class Requeued(SystemExit):
@@ -79,6 +76,7 @@ class Checkpoint(stock.Checkpoint):
         self.agreed = 0  # the signal that all processes know of, as _caught numbers them
         self.saved_at = time.monotonic()
         self.signals: Signals | None = None
+        self.held: Path | None = None  # the folder that this callback holds against other processes
 
     # Files
 
@@ -111,12 +109,15 @@ class Checkpoint(stock.Checkpoint):
     # When
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a folder that holds another run's checkpoints.
+        """Hold the folder, and refuse one that holds another run's checkpoints.
 
         Raises:
-            FolderInUse: if so.
+            FolderInUse: if so, or if another process trains there.
         """
         folder = Path(trainer.default_root_dir) / FOLDER
+        # the command line holds the folder from its first moment to its last
+        if trainer.is_global_zero and hold(folder.parent):
+            self.held = folder.parent
         if not self.written and checkpoints(folder.parent):
             raise FolderInUse(
                 f"{folder} holds the checkpoints of another run; give the Trainer a "
@@ -237,6 +238,15 @@ class Checkpoint(stock.Checkpoint):
             good = consistent and all(bool(p.isfinite().all()) for p in pl_module.parameters())
             self.save(trainer, "last" if good else "failed")
         self._leave()
+        self._let_go()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.held is not None:
+            release(self.held)
+            self.held = None
 
     def _leave(self) -> None:
         self.training = False

@@ -6,9 +6,9 @@ import argparse
 import contextlib
 import os
 import re
-import secrets
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ import wandb
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -30,26 +30,44 @@ from lightning.pytorch.cli import (
 )
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
-from lightning_gans.compat import no_subconfigs, option_names
+from lightning_gans.compat import no_subconfigs, option_names, set_root_dir, wandb_arguments
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
+from lightning_gans.runs import wandb_run
+from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
-from lightning_gans.runs.folder import newest, step_of
-from lightning_gans.runs.layout import CONFIG, VARIABLE, announce_run, new_run
+from lightning_gans.runs.claim import (
+    discard_unused,
+    hold,
+    is_follower,
+    read_record,
+    this_training,
+)
+from lightning_gans.runs.damaged import clear_way, salvage_rows, set_aside
+from lightning_gans.runs.folder import checkpoints, newest, step_of
+from lightning_gans.runs.layout import (
+    CONFIG,
+    VARIABLE,
+    announce_run,
+    expected_run,
+    new_run,
+    start,
+)
 from lightning_gans.runs.links import check_links
 from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 from lightning_gans.runs.report import report
-from lightning_gans.safe_yaml import read_mapping, subsection
-from lightning_gans.text import printable_lines
+from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
+from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
 
 
@@ -61,17 +79,59 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config; a resumed run overwrites it."""
-        path = Path(trainer.default_root_dir) / CONFIG
-        path.parent.mkdir(parents=True, exist_ok=True)
+        run = Path(trainer.default_root_dir)
         # the checkpoint that the run resumes from will soon be deleted
         config = self.config.clone()
         config.ckpt_path = None
+        for logger in logger_configs(config):
+            if is_wandb(logger):  # whoever repeats the run starts another one in wandb
+                logger.init_args.id = logger.init_args.version = None
         # nulls are written: an omitted key would mean the default when the file is read
         text = self.parser.dump(config, skip_link_targets=True, skip_unset=False)
-        path.write_text(text, encoding="utf-8")
+        keep_damaged_config(run)
+        write_text(run / CONFIG, text)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+                found = logger.experiment
+                found.config.update(yaml.safe_load(text), allow_val_change=True)
+                if isinstance(found, wandb.Run) and found.settings.mode != "disabled":
+                    names = {"id": found.id, "project": found.project, "entity": found.entity}
+                    wandb_run.write(run, **names)
+
+
+def keep_damaged_config(run: Path) -> None:
+    """Rename a ``config.yaml`` that is not a config, before the run writes its own."""
+    try:
+        if (run / CONFIG).is_file():
+            read_mapping(run / CONFIG)
+    except UnreadableConfig as error:
+        set_aside(run / CONFIG, str(error).removeprefix(f"{run / CONFIG} "))
+
+
+class JoinFirstProcess(Callback):
+    """Tells all processes of a run which folder the first one has made for it.
+
+    Args:
+        ckpt_path: from which this process resumes.
+    """
+
+    def __init__(self, ckpt_path: str | None) -> None:
+        self.ckpt_path = ckpt_path
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take over the folder of the first process.
+
+        Raises:
+            UserError: if this process found another checkpoint than the first one.
+        """
+        mine = (trainer.default_root_dir, self.ckpt_path)
+        folder, ckpt_path = trainer.strategy.broadcast(mine)
+        if ckpt_path != self.ckpt_path:
+            raise UserError(
+                f"this process resumes from {self.ckpt_path}, the first one from {ckpt_path}: give "
+                "ckpt_path=FILE, or a folder that all machines see alike"
+            )
+        set_root_dir(trainer, folder)
 
 
 class CLI(LightningCLI):
@@ -79,11 +139,13 @@ class CLI(LightningCLI):
 
     Args:
         command: the parsed command line.
+        leftovers: closed when the command has ended.
     """
 
-    def __init__(self, command: Command) -> None:
-        self.command = command
+    def __init__(self, command: Command, leftovers: contextlib.ExitStack) -> None:
+        self.command, self.leftovers = command, leftovers
         self.typed: set[str] = set()  # all strings that the user typed
+        self.wandb_projects: list[str | None] = []  # as typed for each logger
         # abbreviated options are errors
         kwargs: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
@@ -166,27 +228,62 @@ class CLI(LightningCLI):
         if str(config.trainer.precision).startswith("16"):
             # without this, Lightning would use another precision on a device without float16
             check_precision(config.trainer.precision)
+        self.choose_folder(config)
+
+    def choose_folder(self, config: Namespace) -> None:
+        """Make or take over the run's folder, and set it wherever it is needed."""
+        trainer, names = config.trainer, self.command.names
+        alone = not is_multi_process(trainer.devices, trainer.num_nodes)
+        if alone:  # a task of a SLURM step, with a number of its own, may still train alone
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
+        self.training = this_training(self.command.fingerprint, alone, is_debug(config))
         run = self.resumed_run(config.ckpt_path)
-        if run is None:
-            run = new_run(self.command.names, self.command.subcommand)
-        else:
+        if run is not None:
             check_links(run)
-        config.trainer.default_root_dir = str(announce_run(run))
-        loggers = config.trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if not alone and is_follower():
+            run = run or expected_run(names)
+        elif trainer.fast_dev_run:
+            # what it writes is never taken for work
+            folder = tempfile.TemporaryDirectory(prefix="lightning_gans_debug_")
+            run = Path(self.leftovers.enter_context(folder))
+        elif run is None:
+            fit = self.command.subcommand == "fit"
+            run = new_run(names, self.command.subcommand, self.training if fit else None)
+        else:
+            hold(run)
+            if str(newest(run)) != config.ckpt_path:
+                raise UsageError(
+                    f"{run} was trained further since {config.ckpt_path} was found; run the "
+                    "command again"
+                )
+            clear_way(run)
+        trainer.default_root_dir = str(announce_run(run, config.ckpt_path))
+        self.set_loggers(config, run)
+
+    def set_loggers(self, config: Namespace, run: Path) -> None:
+        """Let the loggers write to the run's folder."""
+        self.wandb_projects = []
+        for logger in logger_configs(config):
             arguments = getattr(logger, "init_args", None)
             if arguments is None or "save_dir" not in arguments:
                 continue
-            arguments.save_dir = str(run)
-            if str(logger.class_path).endswith("WandbLogger"):
-                # a resumed run stays one run in wandb (Lightning #13524)
-                arguments.id = arguments.id or wandb_id(run) or secrets.token_hex(4)
+            if is_wandb(logger):
+                if wandb_run.is_of_a_run(arguments.save_dir):
+                    arguments.id = arguments.version = None
+                self.wandb_projects.append(arguments.project)
+                arguments.save_dir = wandb_run.directory(run)
+            else:
+                arguments.save_dir = str(run)
 
     def resumed_run(self, ckpt_path: str | None) -> Path | None:
         """The folder of a run whose newest checkpoint training resumes from; otherwise None."""
-        if not ckpt_path or self.command.subcommand != "fit":
+        config = self.config[self.command.subcommand]
+        if not ckpt_path or self.command.subcommand != "fit" or config.trainer.fast_dev_run:
             return None
         run = Path(ckpt_path).parent.parent
+        record = read_record(run)
+        if is_debug(config) and not (record is not None and record.training.debug):
+            return None  # work is not continued by a debug run
         return run if newest(run) == Path(ckpt_path) else None
 
     def check_checkpoint(self) -> None:
@@ -204,10 +301,11 @@ class CLI(LightningCLI):
         """Check the checkpoint, then drop the rows of the metrics that were written after it."""
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
-        if ckpt_path:
-            path = Path(ckpt_path)
-            if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
-                drop_rows_after(Path(self.trainer.default_root_dir) / FILE, step_of(path))
+        if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
+            run = Path(self.trainer.default_root_dir)
+            salvage_rows(run / FILE)
+            drop_rows_after(run / FILE, step_of(Path(ckpt_path)))
+            start(run, self.training)
 
     def instantiate_classes(self) -> None:
         """Build model, data and callbacks; an error becomes one line.
@@ -222,8 +320,16 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callback that writes predictions."""
         trainer = super().instantiate_trainer(**kwargs)
+        ckpt_path = self.config[self.command.subcommand].ckpt_path
+        resumed = self.resumed_run(ckpt_path)
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, JoinFirstProcess(ckpt_path))
+        loggers = [found for found in trainer.loggers if isinstance(found, WandbLogger)]
+        for logger, project in zip(loggers, self.wandb_projects, strict=False):
+            set_to = wandb_arguments(logger)
+            set_to |= wandb_run.arguments(resumed, {**set_to, "project": project})
         if self.command.subcommand == "predict":
-            trainer.callbacks.append(Predictions())  # type: ignore[attr-defined]
+            callbacks.append(Predictions())
         return trainer
 
     def after_fit(self) -> None:
@@ -235,17 +341,21 @@ class CLI(LightningCLI):
             print(printable_lines(report(Path(self.trainer.default_root_dir))))
 
 
-def wandb_id(run: Path) -> str | None:
-    """The id of a run in wandb, from its config; None if it has none."""
-    path = run / CONFIG
-    config = read_mapping(path) if path.is_file() else {}
-    loggers = subsection(config, "trainer").get("logger") or []
-    for logger in loggers if isinstance(loggers, list) else [loggers]:
-        found = subsection(logger, "init_args").get("id") if isinstance(logger, dict) else None
-        # the id becomes part of a folder's name
-        if found and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(found)):
-            return str(found)
-    return None
+def is_debug(config: Namespace) -> bool:
+    """Whether a run trains on a few images again and again, which only tries the code."""
+    return bool(config.trainer.overfit_batches)
+
+
+def logger_configs(config: Namespace) -> list[Any]:
+    """The loggers in a config, each a class path with arguments, or something else."""
+    loggers = config.trainer.logger
+    return loggers if isinstance(loggers, list) else [loggers]
+
+
+def is_wandb(logger: Any) -> bool:
+    """Whether a logger in a config is wandb's, with arguments."""
+    path = str(getattr(logger, "class_path", ""))
+    return path.endswith("WandbLogger") and getattr(logger, "init_args", None) is not None
 
 
 def is_multi_process(devices: int | str | list[int], num_nodes: int) -> bool:
@@ -273,8 +383,9 @@ def run(command: Command) -> None:
     already_set = os.environ.get(VARIABLE)
     # the sampler finds its position from the number of iterations, which Lightning cannot know
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
+    leftovers = contextlib.ExitStack()
     try:
-        CLI(command)
+        CLI(command, leftovers)
     except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
     # Lightning and torch raise anything on a damaged state; all other errors are raised again
@@ -287,13 +398,23 @@ def run(command: Command) -> None:
             f"{option.partition('=')[2]}: its state of training cannot be restored: {reason:.300}"
         ) from error
     except SIGTERMException:
-        print("stopped by SIGTERM; ckpt_path=last resumes from here", file=sys.stderr)
+        print(f"stopped by SIGTERM{how_to_resume(os.environ.get(VARIABLE))}", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
     finally:
         if wandb.run is not None:
             # Lightning leaves the run open, and the next one in this process would write to it
             wandb.finish()
+            # the next one reads the environment anew
+            wandb.teardown()
         folder = os.environ.get(VARIABLE)
-        if folder and not already_set:
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()  # only if it is empty
+        if folder and not already_set and not is_follower():
+            discard_unused(Path(folder))
+        leftovers.close()
+
+
+def how_to_resume(folder: str | None) -> str:
+    """How a run that was stopped is resumed, to be appended to a line; "" if nothing was saved."""
+    # the folder of a debug run, which has no record, is removed
+    kept = folder and read_record(Path(folder)) is not None
+    found = checkpoints(Path(folder), "last") if folder and kept else []
+    return printable(f"; ckpt={folder} resumes from {found[-1].name}") if found else ""

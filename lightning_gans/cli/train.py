@@ -9,8 +9,10 @@ imported.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,18 @@ from lightning_gans.cli.grammar import (
     suggestion,
 )
 from lightning_gans.errors import UsageError
+from lightning_gans.runs.claim import is_follower
 from lightning_gans.runs.folder import CheckpointMissing, find
-from lightning_gans.runs.layout import CONFIG, find_checkpoint, requeued
-from lightning_gans.safe_yaml import read_mapping, subsection
+from lightning_gans.runs.layout import (
+    CONFIG,
+    announced_checkpoint,
+    find_checkpoint,
+    names_of,
+    requeued,
+)
+from lightning_gans.safe_yaml import UnreadableConfig, read_mapping, subsection
 from lightning_gans.signatures import current_path, signature
+from lightning_gans.text import printable
 
 # the LightningCLI subcommand of each command
 COMMANDS = {
@@ -85,6 +95,7 @@ class Command:
         run_config: the config file in ``options`` that belongs to the resumed run and may be
             untrusted; None if no run is resumed.
         derived: those of ``options`` that the config files imply; the user did not type them.
+        fingerprint: a hash of the arguments, by which a requeued job finds its run.
     """
 
     subcommand: str
@@ -92,6 +103,7 @@ class Command:
     names: Mapping[str, str]
     run_config: Path | None = None
     derived: tuple[str, ...] = ()
+    fingerprint: str = field(default="", compare=False)
 
 
 def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
@@ -132,18 +144,18 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     if unknown:
         raise unknown_option(unknown[0], names, files, groups)
     check_seed(settings)
-    check_experiment(names, groups)
+    check_one_model(names, files, groups)
     check_groups(names, groups)
-    if "model" in names and (both := [file for file in files if "model" in read_config(file)]):
-        raise UsageError(f"{both[0]} sets the model; leave out model={names['model']}")
-    called = {**run_names(files, names, groups), **names}
-    called = {group: called[group] for group in ("model", "data") if group in called}
+    named = run_names(files, names, groups)
+    called = {"data": DEFAULTS["data"], **named}
     chosen_by_names = chooses_run(settings)
-    settings, run = resume(settings, called, subcommand)
+    fingerprint = hash_of(subcommand, argv)
+    settings, run = resume(settings, named, called, subcommand, fingerprint)
     if run is not None and not any("model" in read_config(file) for file in files):
         # the run's config applies first; typed options override it
-        by_kind = {"model", "data"} if chosen_by_names else set()
-        typed = {group: name for group, name in names.items() if group not in by_kind}
+        check_run_config(run)
+        choosing = {"model", "data"} if chosen_by_names else set()
+        typed = {group: name for group, name in names.items() if group not in choosing}
         called = {"model": run.parent.parent.name, "data": run.parent.name, **typed}
         called = {group: called[group] for group in ("model", "data")}
         chosen = [run / CONFIG] + [groups.find(g, n) for g, n in typed.items()]
@@ -160,7 +172,12 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     configs = in_order(chosen, files, names, groups)
     options = [f"--config={file if file == config else current_config(file)}" for file in configs]
     options += map(with_current_path, settings)
-    return Command(subcommand, tuple(options), called, config, tuple(derived))
+    return Command(subcommand, tuple(options), called, config, tuple(derived), fingerprint)
+
+
+def hash_of(subcommand: str, argv: Sequence[str]) -> str:
+    """A hash of a command line, in which the order of the arguments does not count."""
+    return sha256(json.dumps([subcommand, sorted(argv)]).encode()).hexdigest()
 
 
 def with_current_path(option: str) -> str:
@@ -282,27 +299,43 @@ def check_groups(names: Mapping[str, str], groups: Groups) -> None:
             )
 
 
-def check_experiment(names: Mapping[str, str], groups: Groups) -> None:
-    """Refuse a model together with an experiment that sets the model."""
+def check_one_model(names: Mapping[str, str], files: Iterable[Path], groups: Groups) -> None:
+    """Refuse a model together with an experiment or a config file that sets the model."""
     if "experiment" in names and "model" in names:
         experiment = groups.find("experiment", names["experiment"])
         if "model" in read_config(experiment):
             raise UsageError(
                 f"experiment={names['experiment']} sets the model; leave out model={names['model']}"
             )
+    if "model" in names and (both := [file for file in files if "model" in read_config(file)]):
+        raise UsageError(f"{both[0]} sets the model; leave out model={names['model']}")
 
 
 def resume(
-    settings: list[str], names: Mapping[str, str], subcommand: str
+    settings: list[str],
+    named: Mapping[str, str],
+    called: Mapping[str, str],
+    subcommand: str,
+    fingerprint: str,
 ) -> tuple[list[str], Path | None]:
     """The settings with the path of the checkpoint, and its run's folder if that config applies.
 
-    ``last`` and ``best`` are searched among the runs of the same model and data; a run's folder
-    means its newest checkpoint. A requeued SLURM job resumes from its newest checkpoint.
+    ``last`` and ``best`` are searched among the runs of the model and the data that are named, or
+    of any; a run's folder means its newest checkpoint. A requeued SLURM job resumes from its newest
+    checkpoint.
+
+    Args:
+        settings: the options.
+        named: names of the model and the data, where the user named them.
+        called: names of the model and the data of the folder of a new run.
+        subcommand: of LightningCLI.
+        fingerprint: a hash of the command line.
     """
     typed = [s.partition("=")[2] for s in settings if s.startswith("--ckpt_path=")]
     if not typed:
-        checkpoint = requeued(names) if subcommand == "fit" else None
+        checkpoint = announced_checkpoint()
+        if subcommand == "fit":
+            checkpoint = checkpoint or requeued(called, fingerprint)
         if checkpoint is not None:  # the job repeats the full command line that started the run
             return [*settings, f"--ckpt_path={checkpoint}"], None
     if not typed or typed[-1] == "null":
@@ -312,13 +345,38 @@ def resume(
         raise UsageError("ckpt_path= has no value: give a run's folder, a checkpoint, last or best")
     by_kind = ckpt_path in ("last", "best")
     try:
-        path = find_checkpoint(ckpt_path, names) if by_kind else find(Path(ckpt_path))
+        if announced := announced_checkpoint():
+            path = announced
+        elif by_kind:
+            path = find_checkpoint(ckpt_path, named)
+            if not is_follower():
+                print(printable(f"ckpt_path={ckpt_path}: {path}"), file=sys.stderr)
+        else:
+            path = find(Path(ckpt_path).expanduser())
     except CheckpointMissing as error:
         raise UsageError(f"{error}; 'last' and 'best' find one") from error
     settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
     run = path.parent.parent
-    applies = by_kind or "model" not in names
+    applies = by_kind or "model" not in named
     return settings, run if applies and (run / CONFIG).is_file() else None
+
+
+def check_run_config(run: Path) -> None:
+    """Check that the config of a run that is resumed is one.
+
+    Raises:
+        UnreadableConfig: if it is damaged, with what to do.
+    """
+    try:
+        if "model" in read_mapping(run / CONFIG):
+            return
+        reason = f"{run / CONFIG} sets no model"
+    except UnreadableConfig as error:
+        reason = str(error)
+    raise UnreadableConfig(
+        f"{reason}; put the file back, or name the settings that it held (model=NAME data=NAME "
+        f"...) with ckpt_path={run}"
+    )
 
 
 def choose_files(
@@ -416,15 +474,18 @@ def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]
 
 
 def run_names(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
-    """The names of the model and the data that config files set, for the run's folder."""
-    called = {"data": DEFAULTS["data"]}
+    """The names of the model and the data that are named, or set by config files."""
+    called: dict[str, str] = {}
     all_files = list(files)
     if "experiment" in names:
         all_files.insert(0, groups.find("experiment", names["experiment"]))
     for file in all_files:
+        # the config of a run is called as the run, not "config"
+        own = names_of(file) if file.name == CONFIG else {}
         for group in ("model", "data"):
             if group in read_config(file):
-                called[group] = file.stem
+                called[group] = own.get(group, file.stem)
+    called.update((group, names[group]) for group in ("model", "data") if group in names)
     return called
 
 

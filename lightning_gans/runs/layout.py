@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,15 +21,32 @@ from lightning_gans.errors import UsageError, UserError, reason
 from lightning_gans.paths import typed_path
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
-from lightning_gans.runs.folder import FOLDER, find, newest
+from lightning_gans.runs.claim import (
+    FolderInUse,
+    Training,
+    check_unused,
+    hold,
+    is_follower,
+    make_folder,
+    read_record,
+    release_all,
+    started_before,
+    write_record,
+)
+from lightning_gans.runs.folder import checkpoints, find, newest
 
 ROOT = "runs"
 CONFIG = "config.yaml"
-CHECKPOINTS = f"{FOLDER}/*.ckpt"
 # the folder in a folder of results that holds them as long as they are not complete
 PARTS = "parts"
-# passes the folder to the processes that Lightning starts for other devices
+# pass the folder, and the checkpoint that is resumed, to the processes that Lightning starts for
+# other devices; a person may set the first one, to choose the folder
 VARIABLE = "LIGHTNING_GANS_RUN"
+CHECKPOINT_VARIABLE = "LIGHTNING_GANS_CKPT"
+# seconds that a requeued job waits for its folder, which a file system may release late
+WAIT = 120
+
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{2}-[0-9]{2}-[0-9]{2})(?:_([0-9]{1,6}))?")
 
 # the resolved settings of a command, which are written to the folder of its results
 _settings: ContextVar[str | None] = ContextVar("settings", default=None)
@@ -40,12 +59,12 @@ def run_scope() -> Iterator[None]:
     """The scope of one run of a command.
 
     An OSError becomes an error of one line. At the end the run's folder is reset, so that another
-    run in this process gets its own.
+    run in this process gets its own, and others may have the folders that it held.
 
     Raises:
         UserError: with the message of an OSError.
     """
-    already_set = os.environ.get(VARIABLE)
+    already_set = {name: os.environ.get(name) for name in (VARIABLE, CHECKPOINT_VARIABLE)}
     try:
         yield
     except OSError as error:
@@ -53,8 +72,12 @@ def run_scope() -> Iterator[None]:
             raise
         raise UserError(reason(error)) from error
     finally:
-        if already_set is None:
-            os.environ.pop(VARIABLE, None)
+        for name, value in already_set.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        release_all()
 
 
 @contextmanager
@@ -132,54 +155,47 @@ def family_of(ckpt: str | Path, default: str) -> str:
     return default.lower()
 
 
-def new_run(names: Mapping[str, str], subcommand: str) -> Path:
-    """A folder for a new run, the same in all of its processes.
+def new_run(names: Mapping[str, str], subcommand: str, training: Training | None = None) -> Path:
+    """A new folder, which is this run's from its first moment.
 
-    It is named by the time; under SLURM by the job and its step, which all nodes know and which do
-    not change when the job is requeued.
+    It is named by the time; under SLURM by the job and its step. A name that is taken is numbered.
+
+    Args:
+        names: of the model and the data.
+        subcommand: the end of the folder's name, except for ``fit``.
+        training: which training holds the folder, if one does.
+
+    Raises:
+        FolderInUse: if the folder is set from outside, and is another run's.
     """
     if VARIABLE in os.environ:
-        return Path(os.environ[VARIABLE])
-    suffix = "" if subcommand == "fit" else f"_{subcommand}"
-    parent, job = family(names), job_name()
-    if job is not None:
-        run = next(
-            r for r in numbered_names(parent / f"{job}{suffix}") if not any(r.glob(CHECKPOINTS))
-        )
-        run.mkdir(parents=True, exist_ok=True)
-        return run
-    return shared_by_processes(lambda: timestamped_run(parent, suffix))
-
-
-def timestamped_run(parent: Path, suffix: str) -> Path:
-    """A new folder, named by the time."""
-    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
-    for run in numbered_names(parent / f"{moment}{suffix}"):
-        # created at once: another run may start in the same second
+        run = Path(os.environ[VARIABLE])
         with contextlib.suppress(FileExistsError):
-            run.mkdir(parents=True)
-            return run
-    raise AssertionError  # numbered_names never ends
+            make_folder(run)
+    else:
+        suffix = "" if subcommand == "fit" else f"_{subcommand}"
+        suffix += "_debug" if training is not None and training.debug else ""
+        moment = scheduler.job_step() or time.strftime("%Y-%m-%d_%H-%M-%S")
+        for run in numbered_names(family(names) / f"{moment}{suffix}"):
+            # made at once: another run may start at the same moment
+            with contextlib.suppress(FileExistsError):
+                make_folder(run)
+                break
+    if training is not None:
+        hold(run)
+        check_unused(run)
+        start(run, training)
+    return run
 
 
-def shared_by_processes(make: Callable[[], Path]) -> Path:
-    """A folder made by the first process, shared with all others that ``torchrun`` started."""
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return make()
-    # imported here: it takes seconds
-    from torch.distributed import (  # type: ignore[attr-defined]  # noqa: PLC0415
-        TCPStore,
-    )
+def start(run: Path, training: Training) -> None:
+    """Make a run the newest of all, as it is started or resumed."""
+    write_record(run, training, after=max(map(started_before, runs({})), default=0.0))
 
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = TCPStore(host, port, is_master=False)
-    # restarted processes are a new run
-    key = f"lightning_gans/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-    if os.environ["RANK"] == "0":
-        run = make()
-        store.set(key, str(run))
-        return run
-    return Path(store.get(key).decode())
+
+def expected_run(names: Mapping[str, str]) -> Path:
+    """The folder that another process makes; its name is told when the processes are connected."""
+    return Path(os.environ.get(VARIABLE) or family(names) / "of-the-first-process")
 
 
 def numbered_names(run: Path) -> Iterator[Path]:
@@ -189,31 +205,71 @@ def numbered_names(run: Path) -> Iterator[Path]:
         yield run.with_name(f"{run.name}_{number}")
 
 
-def job_name() -> str | None:
-    """The name of a run's folder under SLURM, from job and step; None elsewhere."""
-    job, step = scheduler.job(), scheduler.step()
-    if job is None:
-        return None
-    return f"slurm-{job}" if step is None else f"slurm-{job}.{step}"
-
-
-def requeued(names: Mapping[str, str]) -> Path | None:
+def requeued(names: Mapping[str, str], command: str) -> Path | None:
     """The checkpoint from which a requeued SLURM job resumes; None if it starts from scratch.
 
-    The command line of the job does not change, and has no ``ckpt_path``.
+    The command line of the job does not change, and has no ``ckpt_path``. A job may have several
+    trainings: each resumes its own, which is held from here on.
+
+    Args:
+        names: of the model and the data.
+        command: a hash of the command line.
+
+    Raises:
+        FolderInUse: if other processes hold all of its folders, and do not end.
     """
-    job = job_name()
-    if job is None or VARIABLE in os.environ:
+    job = scheduler.job_step()
+    if job is None or VARIABLE in os.environ or not scheduler.restarted():
         return None
-    if not scheduler.restarted():
-        return None
-    return newest(family(names) / job)
+    deadline = time.monotonic() + WAIT
+    while found := trainings_of(job, names, command):
+        for run in found:
+            if is_follower():  # the first process holds it for all
+                return newest(run)
+            try:
+                hold(run)
+                return newest(run)
+            except FolderInUse:
+                if time.monotonic() > deadline:
+                    raise
+        time.sleep(1)
+    return None
 
 
-def announce_run(run: Path) -> Path:
-    """Pass the run's folder to the processes that this one starts."""
+def trainings_of(job: str, names: Mapping[str, str], command: str) -> list[Path]:
+    """The folders with checkpoints that a command of a SLURM job made, in order."""
+    numbered = re.compile(rf"{re.escape(job)}(_[0-9]{{1,6}})?")
+    found = [
+        run
+        for run in folders(family(names))
+        if numbered.fullmatch(run.name) and checkpoints(run, "last")
+    ]
+    found.sort(key=lambda run: (len(run.name), run.name))
+    same = []
+    for run in found:
+        record = read_record(run)
+        if record is not None and record.training.command == command:
+            same += [run] if record.training.task in (None, scheduler.task()) else []
+    # a command line may hold what differs each time; and version 0.2.0 kept no record
+    return same or (found if len(found) == 1 else [])
+
+
+def announce_run(run: Path, checkpoint: str | Path | None = None) -> Path:
+    """Pass a run's folder, and what it resumes from, to the processes that this one starts."""
     os.environ[VARIABLE] = str(run)
+    os.environ.pop(CHECKPOINT_VARIABLE, None)
+    if checkpoint is not None:
+        os.environ[CHECKPOINT_VARIABLE] = str(checkpoint)
     return run
+
+
+def announced_checkpoint() -> Path | None:
+    """The checkpoint from which the process that started this one resumes; None if there is none.
+
+    Found again, it might be another one.
+    """
+    found = os.environ.get(CHECKPOINT_VARIABLE)
+    return Path(found) if found and is_follower() else None
 
 
 def family(names: Mapping[str, str]) -> Path:
@@ -223,28 +279,91 @@ def family(names: Mapping[str, str]) -> Path:
     )
 
 
+def names_of(file: Path) -> dict[str, str]:
+    """The names of the model and the data of a file in ``runs/<model>/<data>/<time>``; or {}."""
+    above = file.resolve().parents
+    if len(above) > 3 and above[3].name == ROOT:
+        return {"model": above[2].name, "data": above[1].name}
+    return {}
+
+
+def folders(path: Path) -> list[Path]:
+    """The folders in a folder, by name; what cannot be read is named in a warning."""
+    try:
+        return sorted(found for found in path.iterdir() if found.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        warnings.warn(f"{path} cannot be read ({error.strerror}), and is left out", stacklevel=2)
+        return []
+
+
+def runs(names: Mapping[str, str]) -> list[Path]:
+    """The folders of the runs of a model, of a data set or of both; of all where none is named."""
+    level = [Path(ROOT)]
+    for group in ("model", "data"):
+        name = Path(names[group]).stem if group in names else None
+        level = [f for above in level for f in folders(above) if name in (None, f.name)]
+    return [run for parent in level for run in folders(parent)]
+
+
 def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
-    """The ``last`` or ``best`` checkpoint of the newest run that has one, for ``ckpt_path=last``.
+    """The ``last`` or ``best`` checkpoint of the newest run that has any, for ``ckpt_path=last``.
+
+    Debug runs do not count, and the newest run is the one that was started or resumed last.
+
+    Args:
+        kind: ``last`` or ``best``.
+        names: of the model, the data or both, where they are named.
 
     Raises:
         UsageError: if there is none.
     """
     current = os.environ.get(VARIABLE)
-    runs = (
-        [Path(current)]
-        if current
-        else sorted(family(names).glob("*/"), key=last_checkpoint_time, reverse=True)
-    )
-    for run in runs:
+    candidates = [Path(current)] if current else sorted(runs(names), key=recency, reverse=True)
+    for run in candidates:
+        if not checkpoints(run, "last") and not checkpoints(run, kind):
+            continue
+        record = read_record(run)
+        if record is not None and record.training.debug and not current:
+            continue
         path = newest(run, kind)
         if path is not None:
             return path
+        lacks = "no intact" if checkpoints(run, kind) else "no"
+        raise UsageError(
+            f"ckpt_path={kind}: the newest run, {run}, has {lacks} {kind} checkpoint; give "
+            "ckpt_path=FILE or another run's folder"
+        )
+    searched = Path(ROOT, *(Path(names.get(g, "*")).stem for g in ("model", "data") if names))
     raise UsageError(
-        f"ckpt_path={kind}: there is no run with a checkpoint in {current or family(names)}; "
+        f"ckpt_path={kind}: there is no run with a checkpoint in {current or searched}; "
         "leave ckpt_path out to start one"
     )
 
 
+def recency(run: Path) -> tuple[float, bool, int, str]:
+    """A key that orders runs by when they were started or last resumed.
+
+    It is what the run itself recorded: a copy has new times of its files, and a clock may be wrong.
+    A copy comes before its original. Runs of version 0.2.0 recorded nothing but their names.
+    """
+    record = read_record(run)
+    match = _MOMENT.match(run.name)
+    number = int(match[2] or 1) if match else 1
+    if record is not None:
+        return record.started, record.name == run.name, number, run.name
+    with contextlib.suppress(ValueError, OverflowError):
+        if match:
+            moment = time.mktime(time.strptime(match[1], "%Y-%m-%d_%H-%M-%S"))
+            return moment, match[0] == run.name, number, run.name
+    return last_checkpoint_time(run), True, number, run.name
+
+
 def last_checkpoint_time(run: Path) -> float:
     """When a run last wrote a checkpoint, in seconds since 1970; 0 if it never did."""
-    return max((path.stat().st_mtime for path in run.glob(CHECKPOINTS)), default=0.0)
+    moments = [0.0]
+    for path in checkpoints(run):
+        with contextlib.suppress(OSError):  # a run that still trains may remove it
+            moments.append(path.stat().st_mtime)
+    return max(moments)

@@ -25,6 +25,18 @@ def step() -> str | None:
     return os.environ.get("SLURM_STEP_ID")
 
 
+def task() -> str | None:
+    """The number of this process in its job step; None outside of SLURM."""
+    return os.environ.get("SLURM_PROCID")
+
+
+def job_step() -> str | None:
+    """The name of a run's folder under SLURM, from job and step; None elsewhere."""
+    if (name := job()) is None:
+        return None
+    return f"slurm-{name}" if (number := step()) is None else f"slurm-{name}.{number}"
+
+
 def restarted() -> bool:
     """Whether the job was requeued."""
     return bool(os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"))

@@ -182,7 +182,7 @@ def test_lightning_7679_ckpt_path_last_resumes_in_the_same_folder(tmp_path: Path
             2,
             "image_shape",
         ),
-        (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/mnist5k"),
+        (["ckpt_path=last"], 2, "there is no run with a checkpoint in runs/dlsgan/*;"),
         (["ckpt_path=nowhere.ckpt"], 2, "nowhere.ckpt"),
         (["trainer.gradient_clip_val=1.0"], 2, "use optimizer.max_norm=1.0"),
         (["trainer.accumulate_grad_batches=2"], 2, "trainer.devices=2"),
