@@ -11,7 +11,7 @@ shell: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-sh}
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow

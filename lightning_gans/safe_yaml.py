@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lightning_gans.errors import UsageError
+from lightning_gans.files import open_file
 
 # a run's config takes about ten thousand bytes
 MAX_BYTES = 1_000_000
@@ -78,7 +79,7 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
         UnreadableConfig: with the file and the reason, in one line.
     """
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableConfig(f"{file} cannot be read: {error.strerror or error}") from None

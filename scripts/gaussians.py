@@ -263,7 +263,7 @@ def draw(args: argparse.Namespace) -> None:
     for experiment, drawn in panels.items():
         clusters(drawn, out / f"{experiment}.png", columns=3 if experiment == "elastic" else 4)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with (out / "gaussians.csv").open("w", newline="") as file:
+    with (out / "gaussians.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

@@ -246,7 +246,7 @@ def run(todo: list[Cell], models: dict[str, Model], data: MNIST) -> None:
             seed=cell.seed,
         )
         measures = measure(recovery, x, model.prior, labels, classify)
-        cell.path.write_text(json.dumps(as_dict(measures)))
+        cell.path.write_text(json.dumps(as_dict(measures)), encoding="utf-8")
         print(cell.path.stem, json.dumps(as_dict(measures)), flush=True)
 
 
@@ -260,7 +260,7 @@ def draw(path: Path) -> None:
     for cell in cells():
         if not cell.path.exists():
             continue
-        found = json.loads(cell.path.read_text())
+        found = json.loads(cell.path.read_text(encoding="utf-8"))
         ours = (
             f"{found['variance']:.3f}",
             f"{100 * found['pvalue']:.1f}",
@@ -272,7 +272,7 @@ def draw(path: Path) -> None:
         seed = f", seed {cell.seed}" if cell.typical else ""
         row = (cell.prior, cell.method, cell.value + seed, *ours, *(cell.paper or ("-",) * 5))
         lines.append(f"| {' | '.join(row)} |")
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(path)
 
 

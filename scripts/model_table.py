@@ -87,7 +87,7 @@ def lines_of_code(source: str) -> int:
 
 def model_class(config: str) -> type[Model]:
     """The class that a config file names."""
-    content = yaml.safe_load((CONFIGS / f"{config}.yaml").read_text())
+    content = yaml.safe_load((CONFIGS / f"{config}.yaml").read_text(encoding="utf-8"))
     module, _, name = content["model"]["class_path"].rpartition(".")
     found: type[Model] = getattr(importlib.import_module(module), name)
     return found
@@ -104,7 +104,7 @@ def row(system: System) -> str:
         f"`{model.__name__}`",
         f"`{system.config}`",
         ", ".join(capabilities(model)),
-        str(lines_of_code(file.read_text())),
+        str(lines_of_code(file.read_text(encoding="utf-8"))),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -138,10 +138,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing")
     arguments = parser.parse_args()
     page: Path = arguments.page
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     wanted = rewritten(text)
     if not arguments.check:
-        page.write_text(wanted)
+        page.write_text(wanted, encoding="utf-8")
     elif text != wanted:
         print(f"{page} is not up to date: run python scripts/model_table.py", file=sys.stderr)
         return 1

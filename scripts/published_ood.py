@@ -406,7 +406,7 @@ class Run:
     def write(self, **values: object) -> None:
         """Append a line to the method's results."""
         values["seconds"] = round(time.perf_counter() - self.start, 2)
-        with Path(self.options.out, f"{self.method}.jsonl").open("a") as lines:
+        with Path(self.options.out, f"{self.method}.jsonl").open("a", encoding="utf-8") as lines:
             print(json.dumps(values), file=lines)
 
     def advance(self) -> None:

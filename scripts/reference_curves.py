@@ -18,14 +18,14 @@ from tests.support.reference_curves import FILE, RUNS, curve
 def main(names: list[str]) -> None:
     """Train the named configs and replace their curves."""
     torch.set_num_threads(1)
-    curves = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    curves = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     for name in names or RUNS:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             curves[name] = curve(name)
             os.chdir(FILE.parent)
     lines = [f"{json.dumps(name)}: {json.dumps(curves[name])}" for name in RUNS]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

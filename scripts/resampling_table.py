@@ -61,7 +61,7 @@ def draw(model: str, path: Path) -> None:
         for name in published_criteria()
         if (FOLDER / f"{name}.safetensors").exists()
     }
-    path.write_text(markdown(compare(found, "disabled")) + "\n")
+    path.write_text(markdown(compare(found, "disabled")) + "\n", encoding="utf-8")
     print(path)
 
 

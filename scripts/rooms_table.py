@@ -20,7 +20,7 @@ END = "<!-- end of the table -->"
 
 def order() -> list[str]:
     """The rooms in import order."""
-    tree = ast.parse((ROOT / "tests" / "test_project.py").read_text())
+    tree = ast.parse((ROOT / "tests" / "test_project.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER":
             return list(ast.literal_eval(node.value))
@@ -31,7 +31,9 @@ def row(room: str) -> str:
     """One line of the table."""
     folder = ROOT / "lightning_gans" / room
     file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    paragraph = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0]
+    paragraph = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split(
+        "\n\n"
+    )[0]
     text = " ".join(paragraph.split()).replace("``", "`").replace("|", "\\|")
     name = f"{room}/" if folder.is_dir() else f"{room}.py"
     return f"| `{name}` | {text.split('. ')[0].rstrip('.')} |"
@@ -62,10 +64,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing")
     arguments = parser.parse_args()
     page: Path = arguments.page
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     wanted = rewritten(text)
     if not arguments.check:
-        page.write_text(wanted)
+        page.write_text(wanted, encoding="utf-8")
     elif text != wanted:
         print(f"{page} is not up to date: run python scripts/rooms_table.py", file=sys.stderr)
         return 1

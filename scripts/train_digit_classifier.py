@@ -162,7 +162,7 @@ def main() -> int:
         print(f"not written: wanted {args.accuracy} and at most {MAX_BYTES} bytes", file=sys.stderr)
         return 1
     args.out.write_bytes(weights)
-    args.out.with_suffix(".txt").write_text(provenance(args, weights, reached))
+    args.out.with_suffix(".txt").write_text(provenance(args, weights, reached), encoding="utf-8")
     return 0
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightning_gans.errors import UserError
+from lightning_gans.files import check_regular
 
 # what version 0.1 called a field
 FORMER_NAMES = {"diverged": "dropped"}
@@ -88,6 +89,7 @@ class Recovery:
         """
         names = [field.name for field in fields(Recovery) if field.name != "seconds"]
         try:
+            check_regular(path)
             with safe_open(path, framework="pt") as file:
                 seconds = float((file.metadata() or {})["seconds"])
                 there = set(file.keys())

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_gans.files import check_regular
 from lightning_gans.metrics.features import FeatureExtractor
 from lightning_gans.metrics.fingerprint import fingerprint, hash_tensor
 from lightning_gans.metrics.two_sample import TwoSampleMetric
@@ -114,6 +115,7 @@ class RealStatistics:
     def _read(self, statistic: str) -> Tensor | None:
         path = self.path(statistic)
         try:
+            check_regular(path)
             with safetensors.safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("identity") != self._identity or statistic not in file.keys():  # noqa: SIM118

@@ -41,7 +41,7 @@ class Report:
         if self.out is not None:
             row = {"check": check, "value": value, "verdict": verdict, **numbers}
             row["seconds"] = round(time.perf_counter() - self.start, 1)
-            with (self.out / "rows.jsonl").open("a") as lines:
+            with (self.out / "rows.jsonl").open("a", encoding="utf-8") as lines:
                 print(json.dumps(row), file=lines)
 
     def attempt(self, check: str, run: Callable[[], None]) -> None:
