@@ -134,6 +134,14 @@ class Folder(DataModule):
         firsts = {name.partition("/")[0] for name in self.files if "/" in name}
         return [] if any("/" not in name for name in self.files) else sorted(firsts)
 
+    def all_images(self) -> ImageFiles:
+        """Every image in the order of :attr:`files`, for who can do without those unreadable.
+
+        Raises:
+            DataMissing: if there is no such folder, or no image in it.
+        """
+        return self._images(torch.ones(len(self.files), dtype=torch.bool))
+
     def prepare_data(self) -> None:
         """Decode every file once, in one process; the others read its cached result.
 

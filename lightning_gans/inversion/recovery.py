@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_gans.errors import UserError
 from lightning_gans.files import check_regular
+from lightning_gans.runs.atomic import replacing
 
 # what version 0.1 called a field
 FORMER_NAMES = {"diverged": "dropped"}
@@ -66,18 +67,19 @@ class Recovery:
             },
         )
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All fields but the duration, by name, on the CPU."""
+        names = [field.name for field in fields(self) if field.name != "seconds"]
+        return {name: getattr(self, name).contiguous().cpu() for name in names}
+
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it gets its name only once it is complete."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            field.name: getattr(self, field.name).contiguous().cpu()
-            for field in fields(self)
-            if field.name != "seconds"
-        }
-        partial = path.with_name(path.name + ".part")
-        save_file(tensors, partial, metadata={"seconds": repr(self.seconds)})
-        partial.replace(path)
+        """Write a safetensors file; it gets its name only once it is complete.
+
+        Raises:
+            Unwritable: if the operating system does not let it be written.
+        """
+        with replacing(Path(path)) as new:
+            save_file(self.tensors(), new, metadata={"seconds": repr(self.seconds)})
 
     @staticmethod
     def load(path: str | Path) -> Recovery:

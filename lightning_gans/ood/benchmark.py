@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gans.data.reading import read
 from lightning_gans.errors import InputError
-from lightning_gans.ood.batches import read, size
+from lightning_gans.ood.batches import size
 from lightning_gans.ood.conformal import fisher
 from lightning_gans.ood.corruptions import mix
 from lightning_gans.ood.datasets import OODData

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lightning_gans.ood.batches import read
+from lightning_gans.data.reading import read
 from lightning_gans.ood.conformal import ConformalDetector, Verdicts
 from lightning_gans.ood.folder_images import FolderImages
 from lightning_gans.runs.atomic import replacing

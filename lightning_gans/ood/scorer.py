@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_gans.data.reading import read
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.inversion.networks import frozen
 from lightning_gans.models import ClassifiesByFeatures, Model
 from lightning_gans.models.base.capabilities import AVERAGES_AND_V
-from lightning_gans.ood.batches import batches, read
+from lightning_gans.ood.batches import batches
 from lightning_gans.ood.scores import SCORES, ForwardPasses, react_threshold
 from lightning_gans.rng import stream
 from lightning_gans.validation import check_images

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from lightning_gans.text import printable
 
 REQUEST = "request.json"
 SUFFIX = ".safetensors"
+# tells other processes to stop, on other machines too
+STOP_FILE = "stop"
 # the note of a part's file that holds the hash of its request
 _OF_REQUEST = "request"
 
@@ -41,6 +44,7 @@ class Parts:
         results: the folder of results.
         request: what all parts depend on, as plain data; another request is refused.
         log: gets a line for each part that is damaged.
+        signals: that stop the command; new ones by default.
 
     Attributes:
         folder: of the parts.
@@ -52,15 +56,19 @@ class Parts:
     """
 
     def __init__(
-        self, results: Path, request: Mapping[str, object], log: Callable[[str], object] = print
+        self,
+        results: Path,
+        request: Mapping[str, object],
+        log: Callable[[str], object] = print,
+        signals: StopSignals | None = None,
     ) -> None:
         self.results, self.log = results, log
         self.folder = results / PARTS
-        self.signals = StopSignals()
+        self.signals = signals or StopSignals()
         text = json.dumps(request, sort_keys=True, indent=1)
         self._request = hashlib.sha256(text.encode()).hexdigest()
-        self._check(json.loads(text))
-        write_text(self.folder / REQUEST, text)
+        if not self._is_known(json.loads(text)):
+            write_text(self.folder / REQUEST, text)
 
     def part(
         self,
@@ -82,12 +90,21 @@ class Parts:
             Unwritable: if the operating system does not let its file be written.
             Stopped: if there was a signal.
         """
+        with self.signals.deferred():
+            return self.part_in_hand(name, compute, is_final)
+
+    def part_in_hand(
+        self,
+        name: str,
+        compute: Callable[[], Content],
+        is_final: Callable[[Content], bool] = lambda found: True,
+    ) -> Content:
+        """As :meth:`part`, in a block in which signals are deferred."""
         found = self.get(name)
         if found is not None and is_final(found):
             return found
-        with self.signals.deferred():
-            made = compute()
-            self.put(name, *made)
+        made = compute()
+        self.put(name, *made)
         return made
 
     def get(self, name: str) -> Content | None:
@@ -128,10 +145,15 @@ class Parts:
         """How many parts are finished."""
         return sum(1 for _ in self.folder.glob(f"*{SUFFIX}"))
 
-    def listed(self, name: str, items: Sequence[str]) -> list[str]:
+    def listed(self, name: str, items: Sequence[str], is_all: bool = True) -> list[str]:
         """The items that the first call found, in their order, such as the names of files.
 
         Items that are gone stay in the list, so that the parts stay the same.
+
+        Args:
+            name: of the items.
+            items: that are there now.
+            is_all: whether these are all there are, and not just the first.
 
         Raises:
             UsageError: if there are items that the first call did not find.
@@ -149,16 +171,36 @@ class Parts:
         if known is None:
             write_text(path, json.dumps(list(items)))
             return list(items)
-        if added := sorted(set(items) - set(known)):
+        if is_all and (added := sorted(set(items) - set(known))):
             raise UsageError(
                 f"{self.folder} has parts of {len(known):,} {name}, and there are "
                 f"{len(added):,} others now, such as {added[0]}; choose another out=FOLDER"
             )
         return [str(item) for item in known]
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this process, or another that computes parts of these results, is to stop."""
+        return self.signals.caught is not None or (self.folder / STOP_FILE).exists()
+
+    def tell_to_stop(self) -> None:
+        """Tell the other processes of a signal that this one has received, if it has."""
+        if self.signals.caught is not None:
+            write_text(self.folder / STOP_FILE, str(int(self.signals.caught)))
+
+    def reset_stop(self) -> signal.Signals | None:
+        """Let processes go on; the signal that another one has told, if one has."""
+        file = self.folder / STOP_FILE
+        try:
+            number = int(file.read_text(encoding="ascii"))
+            file.unlink()
+            return signal.Signals(number)
+        except (OSError, ValueError):
+            return None
+
     def remove(self) -> None:
         """Delete the parts, once the results have what is in them."""
-        own = (f"*{SUFFIX}", f"*{PART}", "*.json")
+        own = (f"*{SUFFIX}", f"*{PART}", "*.json", STOP_FILE)
         with contextlib.suppress(OSError):
             for path in (path for pattern in own for path in self.folder.glob(pattern)):
                 path.unlink(missing_ok=True)
@@ -167,7 +209,8 @@ class Parts:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
 
-    def _check(self, request: Mapping[str, object]) -> None:
+    def _is_known(self, request: Mapping[str, object]) -> bool:
+        """Whether the folder is of this request; False if it is of none."""
         path = self.folder / REQUEST
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -177,13 +220,13 @@ class Parts:
                     f"{self.folder} has parts of unknown results, without {REQUEST}; choose "
                     "another out=FOLDER"
                 ) from None
-            return
+            return False
         except ValueError:
             known = None
         if known == request:
-            return
+            return True
         if not self.count():
-            return  # nothing was finished
+            return False  # nothing was finished
         if not isinstance(known, dict):
             raise UsageError(f"{path} is damaged; choose another out=FOLDER, or delete it")
         changed = next(k for k in {**known, **request} if known.get(k) != request.get(k))
@@ -219,7 +262,10 @@ def new_results(
 
 @contextmanager
 def finished_parts(
-    results: Path, request: Mapping[str, object], log: Callable[[str], object] = print
+    results: Path,
+    request: Mapping[str, object],
+    log: Callable[[str], object] = print,
+    signals: StopSignals | None = None,
 ) -> Iterator[Parts]:
     """The parts in a folder of results, for a block that computes what is missing.
 
@@ -230,7 +276,7 @@ def finished_parts(
         Unwritable: if a file could not be written; the text says where the finished parts are.
         Stopped: after a signal, likewise.
     """
-    parts = Parts(results, request, log)
+    parts = Parts(results, request, log, signals)
     with parts.signals:
         try:
             yield parts

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_gans.data import KMNIST, MNIST, DataMissing, FashionMNIST, MNIST5k
+from lightning_gans.data.reading import read
 from lightning_gans.errors import InputError
-from lightning_gans.ood.batches import read
 from lightning_gans.ood.datasets import MNISTOOD
 from lightning_gans.ood.folder_images import check_square, list_images
 from lightning_gans.ood.folder_images import prepared as prepared_images

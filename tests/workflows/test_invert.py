@@ -23,15 +23,9 @@ from lightning_gans.data import Folder
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import UsageError
 from lightning_gans.inversion import LogisticCutoff, Recovery, Scaled, Wasserstein, recover
-from lightning_gans.inversion.inverter import (
-    DIVERGED,
-    Inverter,
-    Parts,
-    PartsMissing,
-    gather,
-    part_file,
-)
+from lightning_gans.inversion.inverter import ImageParts, Inverter, PartsMissing, gather, part_name
 from lightning_gans.models import ACGAN, CGPGAN
+from lightning_gans.runs.parts import Parts
 from lightning_gans.workflows.conditions import conditions
 from lightning_gans.workflows.invert import invert as invert_images
 from tests.support.processes import free_port
@@ -140,12 +134,10 @@ def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> 
         "losses.png",
         "measures.json",
         "norms.png",
-        "parts",
         "prior.png",
     }
     names |= {"reconstructions.png", "recovery.safetensors", "report.md"}
     assert {path.name for path in run.iterdir()} == names
-    assert len(list((run / "parts").iterdir())) == 3
     found = Recovery.load(run / "recovery.safetensors")
 
     model = lightning_gans.load(run_of(place, "dlsgan"))
@@ -246,13 +238,18 @@ def test_more_processes_than_parts(place: Path) -> None:
 
 
 def test_parts_that_another_process_wrote_elsewhere_are_missed(tmp_path: Path) -> None:
-    parts = Parts(TensorImages(torch.zeros(4, 1, 2, 2).byte(), torch.zeros(4).long()), 4, 2)
-    part_file(tmp_path, 0).parent.mkdir()
-    part_file(tmp_path, 0).with_suffix(DIVERGED).touch()
+    images = TensorImages(torch.zeros(4, 1, 2, 2).byte(), torch.zeros(4).long())
+    in_parts = ImageParts(images, range(4), 2)
+    parts = Parts(tmp_path, {})
+    x, y, positions, first, _ = in_parts[0]
+    assert (first, positions.tolist()) == (0, [0, 1])
+    tensors = {"target": x, "label": y, "position": positions}
+    parts.put(part_name(0), tensors, {"reasons": "{}"})
     with pytest.raises(PartsMissing, match=r"1 of 2 parts are not in .*000000002"):
-        gather(tmp_path, parts)
-    part_file(tmp_path, 2).with_suffix(".lost").touch()
-    assert gather(tmp_path, parts) == (None, [0, 1, 2, 3])
+        gather(parts, in_parts)
+    parts.put(part_name(2), {**tensors, "position": positions + 2}, {"reasons": "{}"})
+    found = gather(parts, in_parts)
+    assert (found.recovery, found.diverged, found.reasons) == (None, [0, 1, 2, 3], {})
 
 
 def test_all_that_is_asked_moves_with_the_inverter(place: Path) -> None:
@@ -262,7 +259,7 @@ def test_all_that_is_asked_moves_with_the_inverter(place: Path) -> None:
         Scaled(model.generator, model.prior.scale()),
         model.prior,
         partial(recover),
-        Path,
+        lambda folder: Parts(folder or Path(), {}),
         None,
         model,
     ).to("meta")
@@ -337,6 +334,10 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
             2,
         ),
         (["ckpt=DLSGAN", "images="], "images= has no value", 2),
+        (["ckpt=DLSGAN", "images= "], "images= names no folder", 2),
+        (["ckpt=DLSGAN", "images=nowhere"], "images=nowhere: nowhere does not exist", 2),
+        (["ckpt=DLSGAN", "images=EMPTY"], "no images (.png", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "out=FILE"], "could not be written: File exists", 1),
         (["ckpt=DLSGAN", "config=nope.yaml"], "there is no config file nope.yaml", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "n=0"], "n: expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "restart=4"], "did you mean 'restarts'", 2),
@@ -379,6 +380,8 @@ def test_a_mistake_is_one_line(
 ) -> None:
     for name in ("dlsgan", "gan", "classifier"):
         given = [w.replace(f"ckpt={name.upper()}", f"ckpt={run_of(place, name)}") for w in given]
+    Path("EMPTY").mkdir()
+    Path("FILE").touch()
     given = [w.replace("PICTURES", str(place / "pictures")) for w in given]
     with pytest.raises(SystemExit) as caught:
         invert(given)
@@ -386,6 +389,7 @@ def test_a_mistake_is_one_line(
     assert caught.value.code == status, line
     assert line.startswith("error: ")
     assert words_of_error in line
+    assert not Path("runs").exists()
 
 
 def test_parts_are_named_in_any_order_and_spelling() -> None:
