@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from lightning_gans.runs.folder import CheckpointMissing, checkpoints, find, newest
 from lightning_gans.runs.report import newest_pictures
+from tests.support.run_folders import checkpoint
 
 FOREIGN = [
     "last-step=99 (copy).ckpt",
@@ -33,13 +33,6 @@ FOREIGN = [
     ".DS_Store",
     "Thumbs.db",
 ]
-
-
-def checkpoint(path: Path) -> Path:
-    """A file whose checksums are right."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    zipfile.ZipFile(path, "w").close()
-    return path
 
 
 @pytest.mark.parametrize("name", FOREIGN)
