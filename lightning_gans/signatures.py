@@ -107,7 +107,8 @@ def parse(file: Path) -> ast.Module:
 def file_of(module: str) -> Path | None:
     """The source file of a module of this package; None for other modules."""
     first, *rest = module.split(".")
-    if first != PACKAGE.name:
+    # an absolute path as a part would lead out of the package
+    if first != PACKAGE.name or not all(part.isidentifier() for part in rest):
         return None
     path = PACKAGE.joinpath(*rest)
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
