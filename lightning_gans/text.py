@@ -61,6 +61,15 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
 
 
+def name_part(text: str) -> str:
+    r"""A text as part of the name of a file of ours, with "_" for what a list would escape.
+
+    >>> print(name_part("a\x1b[1mb\n"))
+    a_[1mb_
+    """
+    return _UNPRINTABLE.sub("_", text)
+
+
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -31,6 +31,11 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     classes = re.findall(r"Problem with given class_path '([^']+)'", message)
     classes += re.findall(r"class_path='([^']+)'", message)
 
+    message = re.sub(
+        r"'utf-8' codec can't encode .*surrogates not allowed",
+        "expected text, got a name that is not UTF-8; give the file or folder another",
+        message,
+    )
     unknown = re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", message)
     unknown = unknown or re.search(r"[Uu]nrecognized arguments: --([^\s=]+)", message)
     if unknown:

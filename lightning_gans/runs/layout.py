@@ -34,6 +34,7 @@ from lightning_gans.runs.claim import (
     write_record,
 )
 from lightning_gans.runs.folder import checkpoints, find, newest
+from lightning_gans.text import name_part
 
 ROOT = "runs"
 CONFIG = "config.yaml"
@@ -274,9 +275,8 @@ def announced_checkpoint() -> Path | None:
 
 def family(names: Mapping[str, str]) -> Path:
     """The folder of all runs of one model on one data set."""
-    return (
-        Path(ROOT) / Path(names.get("model", "model")).stem / Path(names.get("data", "data")).stem
-    )
+    model, data = (Path(names.get(key, key)).stem for key in ("model", "data"))
+    return Path(ROOT, name_part(model), name_part(data))
 
 
 def names_of(file: Path) -> dict[str, str]:
