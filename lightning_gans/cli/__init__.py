@@ -46,6 +46,9 @@ def main(
         return
     with console(), one_line_errors(), run_scope():
         command, arguments = split_command(arguments, command)
+        if command not in train.COMMANDS:
+            # another run may be the newest when the command is repeated
+            arguments = workflow.find_newest(arguments)
         typed = [*command.split(), *arguments]
         arguments, trusted = split_trust(arguments)
         with trusting(trusted), keep_typed(typed):

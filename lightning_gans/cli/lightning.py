@@ -384,8 +384,10 @@ def run(command: Command) -> None:
     # the sampler finds its position from the number of iterations, which Lightning cannot know
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
     leftovers = contextlib.ExitStack()
+    ended = False
     try:
         CLI(command, leftovers)
+        ended = True
     except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
     # Lightning and torch raise anything on a damaged state; all other errors are raised again
@@ -408,7 +410,8 @@ def run(command: Command) -> None:
             wandb.teardown()
         folder = os.environ.get(VARIABLE)
         if folder and not already_set and not is_follower():
-            discard_unused(Path(folder))
+            # a command that failed before it did anything may have written its settings
+            discard_unused(Path(folder), *([] if ended else [CONFIG]))
         leftovers.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from lightning_gans.cli.grammar import (
     suggestion,
 )
 from lightning_gans.errors import UsageError
-from lightning_gans.runs.layout import keep_settings
+from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import (
     PACKAGE,
@@ -35,7 +36,7 @@ from lightning_gans.signatures import (
     snake_case,
     subclasses,
 )
-from lightning_gans.text import printable_lines
+from lightning_gans.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -156,6 +157,28 @@ def parse_request(
         request.values = {data_change_key(k): v for k, v in request.values.items()}
     check_parts(request, parameters)
     return request
+
+
+def find_newest(argv: Sequence[str]) -> list[str]:
+    """The arguments with the path of the checkpoint that ``ckpt=last`` or ``ckpt=best`` means.
+
+    Raises:
+        UsageError: if there is no run.
+    """
+    if {"-h", "--help"} & set(argv):
+        return list(argv)
+    found: list[str] = []
+    for argument in argv:
+        key, equals, kind = argument.rpartition("=")
+        # also "--ckpt last", and "last" as the first argument
+        name = key if equals else (found[-1] if found else "ckpt")
+        if kind in ("last", "best") and name.removeprefix("--") in ("ckpt", "ckpt_path"):
+            path = find_checkpoint(kind, {}, option="ckpt")
+            print(printable(f"ckpt={kind}: {path}"), file=sys.stderr)
+            found.append(f"{key}{equals}{path}")
+        else:
+            found.append(argument)
+    return found
 
 
 def positional(

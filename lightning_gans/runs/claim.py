@@ -179,11 +179,17 @@ def release_all() -> None:
         release(run)
 
 
-def discard_unused(run: Path) -> None:
-    """Remove the folder of a run that wrote nothing."""
+def discard_unused(run: Path, *unused: str) -> None:
+    """Remove the folder of a run that wrote nothing.
+
+    Args:
+        run: the folder.
+        unused: names of files that count as nothing.
+    """
+    names = (RECORD, *unused, LOCK)
     with contextlib.suppress(OSError):
-        if {path.name for path in run.iterdir()} <= {LOCK, RECORD}:
-            for name in (RECORD, LOCK):
+        if {path.name for path in run.iterdir()} <= {*names}:
+            for name in names:
                 (run / name).unlink(missing_ok=True)
             release(run)
             run.rmdir()

@@ -307,7 +307,7 @@ def runs(names: Mapping[str, str]) -> list[Path]:
     return [run for parent in level for run in folders(parent)]
 
 
-def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
+def find_checkpoint(kind: str, names: Mapping[str, str], option: str = "ckpt_path") -> Path:
     """The ``last`` or ``best`` checkpoint of the newest run that has any, for ``ckpt_path=last``.
 
     Debug runs do not count, and the newest run is the one that was started or resumed last.
@@ -315,6 +315,7 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
     Args:
         kind: ``last`` or ``best``.
         names: of the model, the data or both, where they are named.
+        option: of the command line, for messages.
 
     Raises:
         UsageError: if there is none.
@@ -332,13 +333,13 @@ def find_checkpoint(kind: str, names: Mapping[str, str]) -> Path:
             return path
         lacks = "no intact" if checkpoints(run, kind) else "no"
         raise UsageError(
-            f"ckpt_path={kind}: the newest run, {run}, has {lacks} {kind} checkpoint; give "
-            "ckpt_path=FILE or another run's folder"
+            f"{option}={kind}: the newest run, {run}, has {lacks} {kind} checkpoint; give "
+            f"{option}=FILE or another run's folder"
         )
     searched = Path(ROOT, *(Path(names.get(g, "*")).stem for g in ("model", "data") if names))
     raise UsageError(
-        f"ckpt_path={kind}: there is no run with a checkpoint in {current or searched}; "
-        "leave ckpt_path out to start one"
+        f"{option}={kind}: there is no run with a checkpoint in {current or searched}; train one "
+        f"first, without {option}"
     )
 
 

@@ -43,17 +43,17 @@ def test_the_newest_run_of_what_is_named_is_found_whatever_its_data() -> None:
     assert last(data="own") == third
     assert last(model="gan", data="own") == second
     assert last(model="configs/model/gan.yaml") == second
-    with pytest.raises(UsageError, match=r"no run with a checkpoint in runs/infogan/\*; leave"):
+    with pytest.raises(UsageError, match=r"no run with a checkpoint in runs/infogan/\*; train"):
         last(model="infogan")
     with pytest.raises(UsageError, match=r"in runs/\*/celeba;"):
         last(data="celeba")
 
 
 def test_without_any_run_the_folder_of_all_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs; leave"):
+    with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs; train"):
         last()
     (tmp_path / "runs").write_text("a file\n")
-    with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs; leave"):
+    with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs; train"):
         last()
 
 

@@ -1,0 +1,328 @@
+"""The folders of runs from the command line: whose they are, and what is resumed from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+import lightning_gans
+from lightning_gans.cli import CONFIGS, main
+from lightning_gans.cli.grammar import Groups
+from lightning_gans.cli.train import Command, parse_command
+from lightning_gans.errors import UserError
+from lightning_gans.runs.claim import read_record
+from lightning_gans.runs.damaged import salvage_rows
+from tests.support.command_line import MLP, only, rows
+from tests.support.figures import leave_out_figures
+from tests.support.processes import several
+from tests.support.run_folders import another_process
+
+GAN = ["model=gan", *MLP, "trainer.limit_val_batches=2"]
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out_figures(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with one run of three iterations."""
+    folder = tmp_path_factory.mktemp("trained")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        main([*GAN, "trainer.max_steps=3"])
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of that run in the working folder of a test."""
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    return only(Path("runs/gan/gaussians"))
+
+
+class Refuses(Callback):
+    """Fails before the first iteration, when the config is written already."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        raise UserError("no")
+
+
+def refused(*argv: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([*argv])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def error(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that says what is wrong."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def steps(run: Path) -> list[int]:
+    """The iterations whose losses are in the log."""
+    return [int(row["step"]) for row in rows(run) if row["generator/adversarial"]]
+
+
+def parsed(*argv: str) -> Command:
+    return parse_command("train", argv, Groups([CONFIGS]))
+
+
+def test_last_is_the_newest_run_also_where_its_data_or_model_are_not_named(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = f"--ckpt_path={run}/checkpoints/last-step=3.ckpt"
+    for words in ([], ["model=gan"], ["data=gaussians"], ["model=gan", "data=gaussians"]):
+        command = parsed("ckpt_path=last", *words)
+        assert expected in command.options
+        assert command.run_config == run / "config.yaml"
+        assert command.names == {"model": "gan", "data": "gaussians"}
+        assert f"ckpt_path=last: {run}/checkpoints/last-step=3.ckpt" in capsys.readouterr().err
+    assert refused("model=dlsgan", "ckpt_path=last") == 2
+    assert "no run with a checkpoint in runs/dlsgan/*" in error(capsys)
+
+
+def test_a_run_that_is_repeated_from_its_config_has_its_name(run: Path) -> None:
+    command = parsed(f"--config={run}/config.yaml")
+    assert command.names == {"model": "gan", "data": "gaussians"}
+    assert not any(option.startswith("--ckpt_path") for option in command.options)
+
+
+def test_ckpt_last_is_the_newest_run_for_a_command_that_measures(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also while that run still trains, which it does not touch."""
+    with another_process(run):
+        main(["invert", "ckpt=last", "data=gaussians", "n=2", "steps=2", "restarts=1", "out=found"])
+    assert f"ckpt=last: {run}/checkpoints/last-step=3.ckpt" in capsys.readouterr().err
+    settings = yaml.safe_load(Path("found/config.yaml").read_text())
+    assert settings["ckpt"] == f"{run}/checkpoints/last-step=3.ckpt"
+
+
+def test_a_run_that_still_trains_is_not_resumed_by_another_process(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with another_process(run) as pid:
+        before[run / "run.json"] = (run / "run.json").read_bytes()
+        before[run / ".run.lock"] = b""
+        assert refused("train", "ckpt_path=last", "trainer.max_steps=5") == 1
+        line = error(capsys)
+        main(["validate", "ckpt_path=last"])
+    assert f"{run} is in use by process {pid} on {os.uname().nodename}, since 20" in line
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    main(["train", "ckpt_path=last", "trainer.max_steps=5"])
+    assert steps(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_debug_run_leaves_nothing_that_could_be_taken_for_work(run: Path) -> None:
+    before = sorted(Path().rglob("*"))
+    files = {path: path.read_bytes() for path in before if path.is_file()}
+    main([*GAN, "trainer.fast_dev_run=true"])
+    main([*GAN, "ckpt_path=last", "trainer.fast_dev_run=2"])
+    main(["test", "ckpt_path=last", "trainer.fast_dev_run=true"])
+    assert sorted(Path().rglob("*")) == before
+    assert files == {path: path.read_bytes() for path in before if path.is_file()}
+
+
+def test_a_run_that_overfits_a_few_images_is_not_continued_unless_it_is_named(run: Path) -> None:
+    main([*GAN, "trainer.overfit_batches=2", "trainer.max_steps=2"])
+    main([*GAN, "ckpt_path=last", "trainer.overfit_batches=2", "trainer.max_steps=4"])
+    debug = sorted(Path("runs/gan/gaussians").glob("*_debug*"))
+    assert len(debug) == 2  # the second one continued no debug run, and did not write to the work
+    assert steps(run) == [1, 2, 3]
+    assert f"--ckpt_path={run}/checkpoints/last-step=3.ckpt" in parsed("ckpt_path=last").options
+    main([f"ckpt_path={debug[0]}", "trainer.max_steps=3"])
+    assert steps(debug[0]) == [1, 2, 3]
+    record = read_record(debug[0])
+    assert record is not None
+    assert record.training.debug
+
+
+def test_files_that_somebody_put_into_a_run_disturb_nobody(run: Path) -> None:
+    saved = run / "checkpoints" / "last-step=3.ckpt"
+    expected = lightning_gans.load(run).state_dict()
+    for name in ("last-step=12 (copy).ckpt", "last-step=3.ckpt.bak", "last-step=٣.ckpt"):
+        shutil.copy(saved, saved.with_name(name))
+    (run / "checkpoints" / "last-step=90.ckpt").mkdir()
+    for folder in (Path("runs"), run, run / "checkpoints", run / "images", run / "wandb"):
+        folder.mkdir(exist_ok=True)
+        for name in (".DS_Store", "notes (2).txt", "samples-step=9 (copy).png"):
+            (folder / name).write_bytes(b"\xff\x00?")
+    main(["train", "ckpt_path=last", "trainer.max_steps=4"])
+    assert steps(run) == [1, 2, 3, 4]
+    main(["validate", f"ckpt={run}"])
+    shutil.rmtree(run / "checkpoints" / "last-step=90.ckpt")
+    found = lightning_gans.load(saved).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert (run / "checkpoints" / "last-step=12 (copy).ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"PK\x03\x04 not a table",
+        b"\x00" * 300,
+        b"generator/adversarial,step\n" + b"\xff\xfe,1\n",
+        b"generator/adversarial,step\n1,1\n\x00\x00\x00\n0.5,2\n",
+        b"generator/adversarial,generator/adversarial\n1,1\n",
+        b'generator/adversarial,step\n1,1\n"0.5,2\n0.4,3\n',
+    ],
+)
+def test_a_damaged_log_is_kept_and_the_run_goes_on(
+    damage: bytes, run: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    (run / "metrics.csv").write_bytes(damage)
+    salvage_rows(run / "metrics.csv")
+    kept = run / "metrics.damaged.csv"
+    if damage:
+        assert kept.read_bytes() == damage
+        assert any("it is kept as metrics.damaged.csv" in str(w.message) for w in recwarn)
+    else:
+        assert not kept.exists()
+    found = rows(run) if (run / "metrics.csv").is_file() else []
+    whole = {b"\n1,1\n\x00": [1, 2], b'\n1,1\n"': [1, 3]}
+    expected = next((s for mark, s in whole.items() if mark in damage), [])
+    assert [int(row["step"]) for row in found] == expected
+
+
+def test_a_log_that_a_killed_run_left_is_not_damaged(run: Path) -> None:
+    file = run / "metrics.csv"
+    half = file.read_bytes() + b"0.123,0"
+    file.write_bytes(half)
+    salvage_rows(file)
+    assert file.read_bytes() == half
+    assert not (run / "metrics.damaged.csv").exists()
+
+
+def test_a_run_with_damaged_files_is_resumed_and_all_of_them_are_kept(
+    run: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    with (run / "metrics.csv").open("ab") as file:
+        file.write(b"\x00" * 64 + b"\n")
+    for name in ("run.json", "wandb.json"):
+        (run / name).write_bytes(b"\x00" * 40)
+    shutil.rmtree(run / "images", ignore_errors=True)
+    (run / "images").write_text("a file\n")
+    for name in ("report.md", "curves.png"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+        (run / name / "inside").touch()
+    main([f"ckpt_path={run}", "trainer.max_steps=4"])
+    assert steps(run) == [1, 2, 3, 4]
+    assert (run / "metrics.damaged.csv").read_bytes().endswith(b"\x00" * 64 + b"\n")
+    assert (run / "report.damaged.md" / "inside").exists()
+    assert (run / "curves.damaged.png" / "inside").exists()
+    assert (run / "images.damaged").read_text() == "a file\n"
+    assert (run / "images").is_dir()
+    record = read_record(run)
+    assert record is not None
+    assert record.pid == os.getpid()
+    said = "\n".join(str(warning.message) for warning in recwarn)
+    assert "metrics.csv: damaged; " in said
+    assert "report.md: expected a file; it is kept as report.damaged.md" in said
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 90, b"model: [1, 2", b"- 1", b"data: {}\n"])
+def test_a_damaged_config_is_one_line_and_can_be_replaced_by_settings(
+    damage: bytes, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.yaml").write_bytes(damage)
+    for words in (["ckpt_path=last"], [f"ckpt_path={run}"]):
+        assert refused("train", *words) == 2
+        line = error(capsys)
+        assert f"{run}/config.yaml" in line
+        assert "name the settings that it held (model=NAME data=NAME ...) with ckpt_path=" in line
+    if damage == b"model: [1, 2":
+        main([*GAN, f"ckpt_path={run}", "trainer.max_steps=4"])
+        assert steps(run) == [1, 2, 3, 4]
+        assert (run / "config.damaged.yaml").read_bytes() == damage
+        assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_steps"] == 4
+
+
+def test_a_working_folder_with_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = '-x --y=1,a it\'s "mine" #1 ünï·码 [x] {y}: - *z $HOME'
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    chosen = folder / name
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", str(chosen))
+    main([*GAN, "trainer.max_steps=1", "logger=tensorboard"])
+    main([*GAN, "trainer.max_steps=2", f"ckpt_path={chosen}"])
+    assert steps(chosen) == [1, 2]
+    monkeypatch.delenv("LIGHTNING_GANS_RUN")
+    main(["validate", f"ckpt={chosen}"])
+    assert isinstance(lightning_gans.load(chosen), lightning_gans.models.GAN)
+
+
+def test_a_run_that_is_refused_leaves_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(*GAN, "model.generator.nonsense=3") == 2
+    assert refused("model=gan", "data=folder", "data.root=/nonexistent") == 1
+    assert refused(*GAN, "trainer.callbacks=tests.cli.test_run_folders.Refuses") == 1
+    assert not list(Path("runs").glob("*/*/*"))
+
+
+def test_two_trainings_of_one_job_without_srun_have_folders_of_their_own_and_resume_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "31")
+    trainings = [[*GAN, f"seed_everything={seed}", "trainer.max_steps=2"] for seed in (5, 6)]
+    for argv in trainings:
+        main(argv)
+    made = [Path("runs/gan/gaussians/slurm-31"), Path("runs/gan/gaussians/slurm-31_2")]
+    assert sorted(Path("runs/gan/gaussians").iterdir()) == made
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    for argv in reversed(trainings):
+        main(argv)
+    assert sorted(Path("runs/gan/gaussians").iterdir()) == made
+    for run, seed in zip(made, (5, 6), strict=True):
+        assert yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] == seed
+
+
+def joined(rank: int, processes: int, slurm: bool) -> list[str]:
+    """Two processes of one training, which were started from outside."""
+    if slurm:
+        for name, value in (("PROCID", rank), ("LOCALID", rank), ("NODEID", 0), ("NTASKS", 2)):
+            os.environ[f"SLURM_{name}"] = str(value)
+        os.environ |= {"SLURM_JOB_ID": "44", "SLURM_STEP_ID": "1", "SLURM_JOB_NAME": "train"}
+        os.environ |= {"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1"}
+    main([*GAN, "trainer.max_steps=3", f"trainer.devices={processes}", "checkpoint.every=1"])
+    more = ["ckpt_path=last", "trainer.max_steps=5", f"trainer.devices={processes}"]
+    main(["train", *more])
+    return [str(path) for path in Path("runs").glob("*/*/*")]
+
+
+@pytest.mark.parametrize("slurm", [False, True])
+def test_processes_that_train_together_share_the_folder_of_the_first(
+    slurm: bool, tmp_path: Path
+) -> None:
+    def work(rank: int, processes: int) -> list[str]:
+        return joined(rank, processes, slurm)
+
+    several(2, work, tmp_path / "results")
+    run = only(Path("runs/gan/gaussians"))
+    assert run.name == "slurm-44.1" if slurm else run.name.startswith("20")
+    assert steps(run) == [1, 2, 3, 4, 5]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "last-step=4.ckpt",
+        "last-step=5.ckpt",
+    ]
+    record: dict[str, Any] = json.loads((run / "run.json").read_text())
+    assert record["training"]["task"] is None
