@@ -16,9 +16,14 @@ from typing import Any
 import jsonargparse
 import torch
 from jsonargparse import _typehints, _util
+from lightning.fabric.loggers import tensorboard as fabric_tensorboard
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+# without them a resumed run could not continue with the right iteration
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import Tensor, distributions
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,6 +44,15 @@ _OPENS_PATHS = "_enable_path"
 
 # without them the step of every player would count as an iteration
 _STEP_HOOKS = ("_on_before_step", "_on_after_step")
+# without it the rows of the log of a resumed run would be at other iterations
+_LOGGED = "_batches_that_stepped"
+# without it an evaluation by the clock could not be told from one by iterations
+_EVALUATES_BY_CLOCK = "_val_check_time_interval"
+
+# without it the curves of a resumed run would go back in TensorBoard
+_WRITER_ARGUMENTS = "_kwargs"
+# without it the weights of a compiled network would have other names than those of the same network
+_COMPILED = "_orig_mod."
 
 
 # without it a process that joins another's run could not be told the run's folder
@@ -64,6 +78,17 @@ def _verify() -> None:
         raise ImportError(
             "this version of lightning keeps a run's folder and wandb's arguments in places that "
             "lightning_gans does not know; install a version that pyproject.toml allows"
+        )
+    loops = inspect.getsource(_FitLoop) + inspect.getsource(_TrainingEpochLoop)
+    if not all(name in loops for name in (_LOGGED, _EVALUATES_BY_CLOCK, "reset_restart_stage")):
+        raise ImportError(
+            "this version of lightning resumes training in a way that lightning_gans does not "
+            "support; install a version that pyproject.toml allows"
+        )
+    if f"**self.{_WRITER_ARGUMENTS}" not in inspect.getsource(fabric_tensorboard):
+        raise ImportError(
+            "this version of lightning writes for TensorBoard in a way that lightning_gans does "
+            "not support; install a version that pyproject.toml allows"
         )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
@@ -92,6 +117,82 @@ def uncounted(optimizer: LightningOptimizer) -> None:
     """
     for name in _STEP_HOOKS:
         setattr(optimizer, name, do_nothing_closure)
+
+
+def plain_name(name: str) -> str:
+    """The name of a weight, whether or not a network that holds it is compiled."""
+    return name.replace(_COMPILED, "")
+
+
+def continue_after(trainer: Trainer, iterations: int) -> None:
+    """Let training continue after a number of iterations, as if it had not been interrupted.
+
+    To be called when training starts. Lightning saves counts of events instead, of which several
+    follow each other between two iterations. With those, a resumed run is an iteration ahead if it
+    was stopped before an iteration that had been counted already.
+
+    Args:
+        trainer: whose number of batches in an epoch is known.
+        iterations: made so far.
+    """
+    fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    per_epoch, current = trainer.num_training_batches, vars(loop.batch_progress.current)
+    if per_epoch != float("inf"):
+        epoch, seen = divmod(iterations, max(1, int(per_epoch)))
+        for epochs in (fit.epoch_progress.total, fit.epoch_progress.current):
+            _set(epochs, epoch)
+    else:
+        seen = current["processed"]
+    _set(loop.batch_progress.total, iterations)
+    _set(loop.batch_progress.current, seen)
+    loop.batch_progress.is_last_batch = False
+    # a loop that restarts keeps its position, and counts one more iteration as logged
+    loop.restarting = seen > 0
+    loop.val_loop.restarting = False
+    setattr(loop, _LOGGED, iterations - (seen > 0))
+    for restarted in (fit, loop, loop.val_loop):
+        restarted.reset_restart_stage()
+
+
+def _set(counts: Any, value: int) -> None:
+    for name in ("ready", "started", "processed", "completed"):
+        setattr(counts, name, value)
+
+
+def evaluates_after(trainer: Trainer, iterations: int) -> bool:
+    """Whether Lightning evaluates after this iteration.
+
+    Evaluations by the clock are never due again.
+
+    Args:
+        trainer: whose number of batches in an epoch is known.
+        iterations: made so far, including this one.
+    """
+    every_epochs, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    by_clock = getattr(trainer, _EVALUATES_BY_CLOCK, None) is not None
+    if iterations < 1 or not trainer.enable_validation or by_clock or interval is None:
+        return False
+    epoch, before = divmod(iterations - 1, trainer.num_training_batches)
+    if every_epochs is not None and (epoch + 1) % every_epochs:
+        return False
+    if interval == float("inf"):
+        return before + 1 == trainer.num_training_batches
+    return (iterations if every_epochs is None else before + 1) % interval == 0
+
+
+def hide_from(logger: TensorBoardLogger, step: int) -> None:
+    """Let TensorBoard hide what earlier processes of this run have logged from this step on.
+
+    To be called before the logger is first used.
+    """
+    getattr(logger, _WRITER_ARGUMENTS)["purge_step"] = step
+
+
+def evaluate_now(trainer: Trainer) -> None:
+    """Evaluate between two iterations of training, as Lightning does when an evaluation is due."""
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.run()
+    trainer.training = True
 
 
 def check_input_dim(layer: BatchNorm, x: Tensor) -> None:

@@ -140,7 +140,7 @@ def train(job: Job, lr: float) -> None:
         callbacks=[average],
     ).fit(model, data.train_dataloader())
     seconds = time.perf_counter() - start
-    average.swap(model)
+    average.apply(model)
     assert model.categories is not None
     n, random = 10_000, torch.Generator().manual_seed(1)
     z = model.prior.sample(n, random)

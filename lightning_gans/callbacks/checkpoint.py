@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import shutil
-import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import callbacks as stock
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning_utilities.core.rank_zero import rank_zero_info
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
-from lightning_gans.callbacks.signals import REQUEUE, Signals
-from lightning_gans.distributed.collectives import all_reduce_max
+from lightning_gans.callbacks.ema import EMA
+from lightning_gans.callbacks.evaluation import Evaluation
+from lightning_gans.callbacks.signals import REQUEUE, STOP, Signals, Stopped, in_loader
+from lightning_gans.distributed.collectives import all_gather_object, all_reduce_max
 from lightning_gans.errors import InputError
 from lightning_gans.models.base.alternating import NonFiniteLoss
 from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
+from lightning_gans.runs.atomic import Unwritable, remove_leftovers
+from lightning_gans.runs.checkpoint_io import CheckpointFiles
 from lightning_gans.runs.claim import FolderInUse, hold, release
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.scheduler import requeue
@@ -27,7 +33,7 @@ from lightning_gans.runs.scheduler import requeue
 # how many files of each kind are kept
 KEPT = {"last": 2, "best": 1, "failed": 1}
 # signals, the most urgent last
-URGENCY = (*REQUEUE, signal.SIGTERM, signal.SIGINT)
+URGENCY = (*REQUEUE, *STOP)
 
 
 class Requeued(SystemExit):
@@ -41,10 +47,15 @@ class Checkpoint(stock.Checkpoint):
     The newest two are kept, so that a run can resume even if the newest is damaged; older ones that
     this run wrote are removed. No other file is ever removed.
 
-    A checkpoint is always between two iterations. Ctrl-C and SIGTERM stop training after the
-    current iteration (a second Ctrl-C at once), which is the same one in all processes. Under
-    SLURM, SIGUSR1 stops it likewise and requeues the job. After an error within an iteration, or if
-    a weight is non-finite, the checkpoint is ``failed-step=N.ckpt``, and the last good one stays.
+    If a file cannot be written, for example because the disk is full, a warning names it, those
+    before it stay, and training goes on until the next save; the run fails only if its last state
+    cannot be saved.
+
+    A checkpoint is always between two iterations. Ctrl-C, SIGTERM and SIGHUP stop training after
+    the current iteration (a second Ctrl-C at once), which is the same one in all processes; data
+    that do not arrive for some seconds are not waited for. Under SLURM, SIGUSR1 stops it likewise
+    and requeues the job. After an error within an iteration, or if a weight is non-finite, the
+    checkpoint is ``failed-step=N.ckpt``, and the last good one stays.
 
     Args:
         every: iterations between two saves.
@@ -71,12 +82,21 @@ class Checkpoint(stock.Checkpoint):
         self.every, self.minutes, self.monitor, self.mode = every, minutes, monitor, mode
         self.best: float | None = None
         self.written: dict[str, list[str]] = {}  # this run's files of each kind, newest last
+        self.replaced: list[str] = []  # best ones that a newer one has replaced
         self.training = False  # whether there is something new to save
         self.between = True  # whether no iteration is in progress
+        self.due = False  # whether to save once the log has the iteration
+        self.writing = False  # whether a file is being written
+        self.error: Unwritable | None = None  # why the newest file could not be written
         self.agreed = 0  # the signal that all processes know of, as _caught numbers them
         self.saved_at = time.monotonic()
         self.signals: Signals | None = None
         self.held: Path | None = None  # the folder that this callback holds against other processes
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let checkpoints be written beside their final names."""
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = CheckpointFiles()
 
     # Files
 
@@ -85,25 +105,56 @@ class Checkpoint(stock.Checkpoint):
         name = f"{kind}-step={trainer.global_step}.ckpt"
         return Path(trainer.default_root_dir) / FOLDER / name
 
-    def save(self, trainer: Trainer, kind: str) -> None:
-        """Write a checkpoint into the run's folder, then remove those that it replaces."""
-        path = self.path(trainer, kind)
-        names = self.written.setdefault(kind, [])
-        if path.name not in names:
-            names.append(path.name)
-        replaced = self._forget(kind)
-        temporary = path.with_suffix(".part")
-        trainer.save_checkpoint(temporary, weights_only=False)  # everything, to resume from
-        self.saved_at = time.monotonic()
-        if trainer.is_global_zero:
-            temporary.replace(path)
-            for name in replaced:
-                (path.parent / name).unlink(missing_ok=True)
+    def save(self, trainer: Trainer, kind: str) -> bool:
+        """Write a checkpoint into the run's folder, then remove those that it replaces.
 
-    def _forget(self, kind: str) -> list[str]:
-        """Drop the files of a kind that are not kept from ``written``, and return them."""
-        names = self.written[kind]
-        self.written[kind] = names[-KEPT[kind] :]
+        Returns:
+            Whether it was written; if not, a warning has told why, and nothing is removed.
+        """
+        path, before = self.path(trainer, kind), self.written
+        replaced = self._note(path.name, kind)
+        self.writing, self.error = True, None
+        try:
+            self._write(trainer, path)
+        # also an interrupt
+        except BaseException:
+            self.written = before
+            raise
+        finally:
+            self.writing, self.saved_at = False, time.monotonic()
+        # the file is written by one process
+        if all_reduce_max([float(self.error is not None)], trainer.strategy.root_device)[0]:
+            self.error = self.error or Unwritable(path, OSError("see the first process's message"))
+            self.written = before
+            rank_zero_warn(f"{self.error}; the checkpoints before it are kept")
+            return False
+        if kind == "best":
+            # until a last one knows of the new best, the old one is that of the run
+            self.replaced += replaced
+            return True
+        for name in [*replaced, *self.replaced] if trainer.is_global_zero else ():
+            with contextlib.suppress(OSError):
+                (path.parent / name).unlink(missing_ok=True)
+        self.replaced = []
+        return True
+
+    def _write(self, trainer: Trainer, path: Path) -> None:
+        """Write everything that is needed to resume; an error of the disk is kept in ``error``."""
+        with ExitStack() as stack:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+                if isinstance(callback, EMA):
+                    stack.enter_context(callback.own_weights(trainer.lightning_module))
+            try:
+                trainer.save_checkpoint(path, weights_only=False)
+            except Unwritable as error:
+                self.error = error
+                # where the other processes wait for this one
+                trainer.strategy.barrier("Trainer.save_checkpoint")
+
+    def _note(self, name: str, kind: str) -> list[str]:
+        """Note a new file, and return the names of those of its kind that it replaces."""
+        names = [*(n for n in self.written.get(kind, []) if n != name), name]
+        self.written = {**self.written, kind: names[-KEPT[kind] :]}
         return names[: -KEPT[kind]]
 
     # When
@@ -114,30 +165,47 @@ class Checkpoint(stock.Checkpoint):
         Raises:
             FolderInUse: if so, or if another process trains there.
         """
-        folder = Path(trainer.default_root_dir) / FOLDER
+        run = Path(trainer.default_root_dir)
         # the command line holds the folder from its first moment to its last
-        if trainer.is_global_zero and hold(folder.parent):
-            self.held = folder.parent
-        if not self.written and checkpoints(folder.parent):
+        if trainer.is_global_zero and hold(run):
+            self.held = run
+        here = all_gather_object({path.name for path in checkpoints(run)})[0]
+        if not self.written and here:
             raise FolderInUse(
-                f"{folder} holds the checkpoints of another run; give the Trainer a "
+                f"{run / FOLDER} holds the checkpoints of another run; give the Trainer a "
                 "default_root_dir of its own, or ckpt_path to resume that run"
             )
+        # those of a run that resumes in another folder are not its own
+        self.written = {k: [n for n in names if n in here] for k, names in self.written.items()}
+        if not self.written.get("best"):
+            self.best = None
+        if trainer.is_global_zero:
+            remove_leftovers(run)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there is something to save; signals wait until an iteration ends."""
-        self.training, self.between, self.agreed = True, True, 0
+        self.training, self.between, self.due, self.agreed = True, True, False, 0
         self.saved_at = time.monotonic()
+
+        def waits(frame: FrameType | None) -> bool:
+            if not self.training or not self.between or self.writing:
+                return False
+            # an evaluation that is cut short is made again
+            measuring = trainer.validating and trainer.world_size == 1 and not measured(trainer)
+            return measuring or in_loader(frame)
+
         # Lightning's handlers communicate or save within an iteration
-        self.signals = Signals(second=self._interrupt)
+        self.signals = Signals(second=self._interrupt, waits=waits)
 
     def _interrupt(self) -> None:
-        raise KeyboardInterrupt
+        if not self.writing:
+            raise KeyboardInterrupt
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # by now, what the previous iteration logged has been written
+        self._save_due(trainer)
         self._obey(trainer, self.agreed)
         self.between = False
 
@@ -150,13 +218,26 @@ class Checkpoint(stock.Checkpoint):
         # a signal or the clock of one process counts for all
         signal_caught, late = all_reduce_max([self._caught(), float(due)], pl_module.device)
         self.agreed = int(signal_caught)
-        if late or trainer.global_step % self.every == 0:
+        # Lightning writes the row of this iteration only after this call
+        self.due = bool(late) or trainer.global_step % self.every == 0
+
+    def _save_due(self, trainer: Trainer) -> None:
+        if self.due:
             self.save(trainer, "last")
+        self.due = False
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before an evaluation, which may take long or fail."""
+        if self.training:
+            self._save_due(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Stop at once, unless several processes validate, each with its own number of batches."""
         if trainer.world_size == 1 and self.training:
             self._obey(trainer, int(self._caught()))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save_due(trainer)
 
     def _caught(self) -> float:
         """The position of the caught signal in ``URGENCY``, from 1; 0 without one."""
@@ -171,18 +252,15 @@ class Checkpoint(stock.Checkpoint):
             number: as ``_caught`` returns it.
 
         Raises:
-            SIGTERMException: for SIGTERM.
-            KeyboardInterrupt: for Ctrl-C.
+            Stopped: for a request to stop.
             Requeued: if the job was put back into the queue.
             RequeueFailed: if it could not be.
         """
         if not number:
             return
         caught = URGENCY[number - 1]
-        if caught == signal.SIGTERM:
-            raise SIGTERMException
-        if caught == signal.SIGINT:
-            raise KeyboardInterrupt
+        if caught in STOP:
+            raise Stopped(caught)
         self.save(trainer, "last")
         self.training = False  # nothing is newer than what was just saved
         if trainer.is_global_zero:
@@ -190,25 +268,42 @@ class Checkpoint(stock.Checkpoint):
         raise Requeued(128 + int(caught))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save a new best; after the end of a fit, copy the last checkpoint."""
+        """Save a new best; an evaluation after the end of training is added to what was saved."""
+        if trainer.sanity_checking:
+            return
+        value, before = self.monitored(trainer), self.best
+        record = value is not None and self.is_record(value)
+        if record:
+            self.best = value
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._amend(trainer, record)
+        elif record and not self.save(trainer, "best"):
+            self.best = before
         if self.training:
             self._obey(trainer, int(all_reduce_max([self._caught()], pl_module.device)[0]))
-        value = self.monitored(trainer)
-        if trainer.sanity_checking or value is None or not self.is_record(value):
+
+    def _amend(self, trainer: Trainer, record: bool) -> None:
+        """Add the final evaluation to the last checkpoint, and copy that if it is the best.
+
+        Raises:
+            Unwritable: if the operating system does not let a file be written.
+        """
+        last, best = self.path(trainer, "last"), self.path(trainer, "best")
+        if last.name not in self.written.get("last", []):
+            return  # only a checkpoint is validated, no run ends
+        replaced = self._note(best.name, "best") if record else []
+        if not trainer.is_global_zero or not last.is_file():
             return
-        if trainer.state.fn == TrainerFn.FITTING:
-            self.best = value
-            self.save(trainer, "best")
-        elif trainer.is_global_zero and self.path(trainer, "last").name in self.written.get(
-            "last", []
-        ):
-            self.best = value
-            last, best = self.path(trainer, "last"), self.path(trainer, "best")
-            shutil.copy(last, best.with_suffix(".part"))
-            best.with_suffix(".part").replace(best)
-            self.written.setdefault("best", []).append(best.name)
-            for name in self._forget("best"):
+        content = torch.load(last, map_location="cpu", weights_only=True)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+            if isinstance(callback, (Checkpoint, Evaluation)):
+                content["callbacks"][callback.state_key] = callback.state_dict()
+        for path in (best, last) if record else (last,):
+            trainer.strategy.checkpoint_io.save_checkpoint(content, path)
+        for name in [*replaced, *self.replaced]:
+            with contextlib.suppress(OSError):
                 (best.parent / name).unlink(missing_ok=True)
+        self.replaced = []
 
     def is_record(self, value: float) -> bool:
         """Whether a value is better than the best so far; NaN never is."""
@@ -224,14 +319,26 @@ class Checkpoint(stock.Checkpoint):
         return None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the last state; then obey a signal that came within the last iteration.
+
+        Raises:
+            Unwritable: if it cannot be saved.
+        """
+        number = int(all_reduce_max([self._caught()], pl_module.device)[0])
         self._leave()
-        self.save(trainer, "last")
+        if not self.save(trainer, "last"):
+            assert self.error is not None
+            raise self.error
+        if number and URGENCY[number - 1] in STOP:
+            raise Stopped(URGENCY[number - 1])
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save, unless other processes that still train would wait forever."""
-        in_all = isinstance(exception, (SIGTERMException, KeyboardInterrupt, NonFiniteLoss))
+        in_all = isinstance(exception, (Stopped, KeyboardInterrupt, NonFiniteLoss)) and not (
+            isinstance(exception, Stopped) and exception.waiting
+        )
         if self.training and (trainer.world_size == 1 or in_all):
             # invalid input is found before any weight is changed
             consistent = self.between or isinstance(exception, InputError)
@@ -266,3 +373,11 @@ class Checkpoint(stock.Checkpoint):
             for kind, names in state_dict["written"].items()
             if kind in KEPT
         }
+
+
+def measured(trainer: Trainer) -> bool:
+    """Whether the evaluation of the current iteration is complete."""
+    return any(
+        isinstance(callback, Evaluation) and callback.measured_at == trainer.global_step
+        for callback in trainer.callbacks  # type: ignore[attr-defined]  # set later
+    )

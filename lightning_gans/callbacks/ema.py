@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_gans.compat import BatchNorm
+from lightning_gans.compat import BatchNorm, plain_name
 from lightning_gans.ranges import Decay, PositiveInt, Range, checked
 from lightning_gans.runs.checkpoints import AVERAGES
 
@@ -41,7 +43,7 @@ class EMA(Callback):
     ) -> None:
         self.decay, self.every, self.warmup = decay, every, warmup
         self.average: dict[str, Tensor] = {}
-        self.swapped = False
+        self.own: dict[str, Tensor] = {}  # the model's weights, while it has the averaged ones
         self.loaded = False
 
     @property
@@ -64,15 +66,34 @@ class EMA(Callback):
             self.average[name].lerp_(value, weight)
 
     @torch.no_grad()
-    def swap(self, model: torch.nn.Module) -> None:
-        """Exchange the model's weights and their averages; a second call undoes it."""
-        if not self.average:
+    def apply(self, model: torch.nn.Module) -> None:
+        """Give the model its averaged weights, until ``restore``."""
+        if self.own or not self.average:
             return
-        for name, value in averaged_weights(model).items():
-            own = value.detach().clone()
+        weights = averaged_weights(model)
+        # all are kept before the first one changes: an interrupt at any point loses none
+        self.own = {name: value.detach().clone() for name, value in weights.items()}
+        for name, value in weights.items():
             value.copy_(self.average[name])
-            self.average[name].copy_(own)
-        self.swapped = not self.swapped
+
+    @torch.no_grad()
+    def restore(self, model: torch.nn.Module) -> None:
+        """Give the model its own weights back."""
+        if self.own:
+            for name, value in averaged_weights(model).items():
+                value.copy_(self.own[name])
+            self.own = {}
+
+    @contextmanager
+    def own_weights(self, model: torch.nn.Module) -> Iterator[None]:
+        """The block sees the model with its own weights."""
+        applied = bool(self.own)
+        self.restore(model)
+        try:
+            yield
+        finally:
+            if applied:
+                self.apply(model)
 
     # In training
 
@@ -96,42 +117,34 @@ class EMA(Callback):
 
     # Outside training
 
-    def _enter(self, model: LightningModule) -> None:
-        if not self.swapped:
-            self.swap(model)
-
-    def _leave(self, model: LightningModule) -> None:
-        if self.swapped:
-            self.swap(model)
-
     def _place(self, model: LightningModule) -> None:
         """Bring a checkpoint's average to the model's device, and use it."""
         self.average = {name: value.to(model.device) for name, value in self.average.items()}
-        self._enter(model)
+        self.apply(model)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._place(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._leave(pl_module)
+        self.restore(pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._place(pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._leave(pl_module)
+        self.restore(pl_module)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._place(pl_module)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._leave(pl_module)
+        self.restore(pl_module)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Restore the weights, so that a checkpoint saved on the way out has both as usual."""
-        self._leave(pl_module)
+        self.restore(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """The average, by the names of the parameters."""
@@ -139,17 +152,19 @@ class EMA(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load an average from a checkpoint."""
-        self.average = dict(state_dict["average"])
+        self.average = {plain_name(name): value for name, value in state_dict["average"].items()}
         self.loaded = True
 
 
 def averaged_weights(model: torch.nn.Module) -> dict[str, Tensor]:
     """What is averaged: parameters, and batch norm's running means and variances, by name."""
-    found: dict[str, Tensor] = dict(model.named_parameters())
+    found: dict[str, Tensor] = {
+        plain_name(name): parameter for name, parameter in model.named_parameters()
+    }
     for prefix, module in model.named_modules():
         if isinstance(module, BatchNorm):
             for name in ("running_mean", "running_var"):
                 value = getattr(module, name)
                 if value is not None:
-                    found[f"{prefix}.{name}"] = value
+                    found[plain_name(f"{prefix}.{name}")] = value
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,13 +18,18 @@ from lightning_gans.callbacks.measurements import (
     SampleCount,
     SampleQuality,
 )
+from lightning_gans.compat import evaluate_now, evaluates_after
 from lightning_gans.data import DataModule
 from lightning_gans.data.sampling import Share
-from lightning_gans.distributed.collectives import any_rank
+from lightning_gans.distributed.collectives import all_gather_object, any_rank
 from lightning_gans.metrics import FeatureExtractor
 from lightning_gans.models import Generates, Model
 from lightning_gans.models.base.model import Batch
 from lightning_gans.ranges import PositiveInt, checked
+from lightning_gans.runs.checkpoint_format import EVALUATION
+from lightning_gans.runs.folder import FOLDER
+from lightning_gans.runs.metrics_csv import FILE, last_evaluation
+from lightning_gans.runs.resume import drop_results_after
 
 
 class Evaluation(Callback):
@@ -33,6 +39,10 @@ class Evaluation(Callback):
     ``trainer.val_check_interval`` iterations, and in ``train.py validate`` and ``test``. The fakes
     are the same in every evaluation, whatever the number of processes, and drawing them does not
     change training's random numbers.
+
+    A run that was stopped before it had measured what was due does so when it resumes; then it
+    first drops the rows of ``metrics.csv``, the pictures and the best checkpoints that are of later
+    iterations than its own checkpoint.
 
     It logs ``evaluation/samples`` and:
 
@@ -83,7 +93,9 @@ class Evaluation(Callback):
         self.active: list[Measurement] = []  # those of the evaluation in progress
         self.draws: FixedDraws | None = None
         self.seen = range(0)  # indices of the images that this process has measured
-        self.measured_at: int | None = None  # iterations at the last evaluation
+        self.restored = False  # whether a checkpoint has told when it was
+        self.resumed = False  # whether the evaluation before the first iteration may be due
+        self.measured_at: int | None = None  # iterations at the last complete evaluation
 
     def applicable(self, trainer: Trainer, model: Model) -> list[Measurement]:
         """The measurements that can be taken of a model.
@@ -135,7 +147,6 @@ class Evaluation(Callback):
     def finish(self, trainer: Trainer, model: Model) -> None:
         """Compute and log the results."""
         values = self.results()
-        self.measured_at = model.iterations
         model.log_dict({**values, "step": torch.tensor(float(model.iterations))})
         if trainer.sanity_checking and trainer.global_step == 0:
             # Lightning logs nothing before training, but later values are compared with step 0
@@ -146,6 +157,33 @@ class Evaluation(Callback):
         """Find out before the first iteration if a measurement cannot be taken."""
         assert isinstance(pl_module, Model)
         self.applicable(trainer, pl_module)
+        if trainer.ckpt_path:
+            # it would be another evaluation of the same weights
+            trainer.num_sanity_val_steps = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop what a resumed run has made after its checkpoint, and is about to make again."""
+        self.resumed = bool(trainer.ckpt_path)
+        self.drop_later_results(trainer)
+
+    def drop_later_results(self, trainer: Trainer) -> None:
+        """Drop what was made after the checkpoint of a run that resumes in its own folder."""
+        run, ckpt = Path(trainer.default_root_dir), trainer.ckpt_path
+        if not ckpt or Path(ckpt).resolve().parent != (run / FOLDER).resolve():
+            return
+        if not self.restored:
+            # a checkpoint of an earlier version does not tell
+            found = last_evaluation(run / FILE, trainer.global_step)
+            self.measured_at, self.restored = all_gather_object(found)[0], True
+        if trainer.is_global_zero:
+            drop_results_after(run, trainer.global_step, self.measured_at)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the evaluation at which the run was stopped."""
+        resumed, self.resumed = self.resumed, False
+        step = trainer.global_step
+        if resumed and self.measured_at != step and evaluates_after(trainer, step):
+            evaluate_now(trainer)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Model)
@@ -167,6 +205,11 @@ class Evaluation(Callback):
         assert isinstance(pl_module, Model)
         self.finish(trainer, pl_module)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the evaluation is complete: its row is in the log."""
+        assert isinstance(pl_module, Model)
+        self.measured_at = pl_module.iterations
+
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_validation_epoch_start(trainer, pl_module)
 
@@ -183,6 +226,19 @@ class Evaluation(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_validation_epoch_end(trainer, pl_module)
+
+    @property
+    def state_key(self) -> str:
+        """The checkpoint's key of the state; the same in a subclass."""
+        return EVALUATION
+
+    def state_dict(self) -> dict[str, Any]:
+        """The iterations at the last complete evaluation."""
+        return {"measured_at": self.measured_at}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume from a checkpoint."""
+        self.measured_at, self.restored = state_dict["measured_at"], True
 
 
 def data_of(trainer: Trainer) -> DataModule | None:

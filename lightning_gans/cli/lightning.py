@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,29 @@ import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import (
     ArgsType,
     LightningArgumentParser,
     LightningCLI,
     SaveConfigCallback,
 )
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
+from lightning_gans.callbacks.signals import Stopped, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
-from lightning_gans.compat import no_subconfigs, option_names, set_root_dir, wandb_arguments
+from lightning_gans.compat import (
+    hide_from,
+    no_subconfigs,
+    option_names,
+    set_root_dir,
+    wandb_arguments,
+)
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UsageError, UserError
@@ -54,7 +62,7 @@ from lightning_gans.runs.claim import (
     this_training,
 )
 from lightning_gans.runs.damaged import clear_way, salvage_rows, set_aside
-from lightning_gans.runs.folder import checkpoints, newest, step_of
+from lightning_gans.runs.folder import checkpoints, newest
 from lightning_gans.runs.layout import (
     CONFIG,
     VARIABLE,
@@ -64,7 +72,7 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
+from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import report
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
@@ -146,6 +154,7 @@ class CLI(LightningCLI):
         self.command, self.leftovers = command, leftovers
         self.typed: set[str] = set()  # all strings that the user typed
         self.wandb_projects: list[str | None] = []  # as typed for each logger
+        self.resumed_at: int | None = None  # iterations of the checkpoint to resume from
         # abbreviated options are errors
         kwargs: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
@@ -294,18 +303,21 @@ class CLI(LightningCLI):
             content = read(path)
             check_weights(self.model, content["state_dict"], path)
             check_resumable(self.model, content, path)
+            self.resumed_at = int(content.get("global_step", 0))
 
     before_validate = before_test = before_predict = check_checkpoint
 
     def before_fit(self) -> None:
-        """Check the checkpoint, then drop the rows of the metrics that were written after it."""
+        """Check the checkpoint; let TensorBoard show no scalars that were written after it."""
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
             run = Path(self.trainer.default_root_dir)
             salvage_rows(run / FILE)
-            drop_rows_after(run / FILE, step_of(Path(ckpt_path)))
             start(run, self.training)
+        for logger in self.trainer.loggers if self.resumed_at is not None else ():
+            if isinstance(logger, TensorBoardLogger):
+                hide_from(logger, (self.resumed_at or 0) + 1)
 
     def instantiate_classes(self) -> None:
         """Build model, data and callbacks; an error becomes one line.
@@ -334,11 +346,40 @@ class CLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Evaluate the last iteration unless that was done; then write and print the report."""
-        measured = next(c for c in self.trainer.callbacks if isinstance(c, Evaluation)).measured_at  # type: ignore[attr-defined]
-        if measured != self.trainer.global_step:
-            self.trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
-        if self.trainer.is_global_zero:
-            print(printable_lines(report(Path(self.trainer.default_root_dir))))
+        trainer = self.trainer
+        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
+        evaluation.drop_later_results(trainer)
+        if evaluation.measured_at != trainer.global_step:
+            trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
+        if trainer.is_global_zero:
+            print(printable_lines(report(Path(trainer.default_root_dir))))
+            for line in how_to_continue(trainer, self.resumed_at):
+                print(line, file=sys.stderr)
+
+
+def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
+    """Why a run has ended that might have gone on, and which option continues it."""
+    iterations = trainer.global_step
+    ended = resumed_at == iterations
+    if 0 <= trainer.max_steps <= iterations:
+        if ended:
+            yield (
+                f"the run had already ended after {iterations} iterations; a trainer.max_steps "
+                f"above {iterations} continues it"
+            )
+    elif trainer.max_epochs not in (None, -1) and trainer.current_epoch >= (
+        trainer.max_epochs or 0
+    ):
+        if ended:
+            yield (
+                f"the run had already ended after {trainer.max_epochs} epochs; a "
+                f"trainer.max_epochs above {trainer.max_epochs} continues it"
+            )
+    elif any(isinstance(c, Timer) and (c.time_remaining() or 1) <= 0 for c in trainer.callbacks):  # type: ignore[attr-defined]
+        yield (
+            f"trainer.max_time has ended the run after {iterations} iterations; ckpt_path=last "
+            "resumes it for as long again"
+        )
 
 
 def is_debug(config: Namespace) -> bool:
@@ -379,14 +420,15 @@ def while_restoring(error: BaseException) -> bool:
 
 
 def run(command: Command) -> None:
-    """Run a command; SIGTERM ends it with the status that shells give a terminated program."""
+    """Run a command; a signal ends it with the status by which shells name the signal."""
     already_set = os.environ.get(VARIABLE)
     # the sampler finds its position from the number of iterations, which Lightning cannot know
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
     leftovers = contextlib.ExitStack()
     ended = False
     try:
-        CLI(command, leftovers)
+        with stops_at_once():
+            CLI(command, leftovers)
         ended = True
     except (MisconfigurationException, wandb.errors.Error) as error:
         raise UserError(" ".join(str(error).split())) from error
@@ -399,9 +441,14 @@ def run(command: Command) -> None:
         raise UnreadableCheckpoint(
             f"{option.partition('=')[2]}: its state of training cannot be restored: {reason:.300}"
         ) from error
-    except SIGTERMException:
-        print(f"stopped by SIGTERM{how_to_resume(os.environ.get(VARIABLE))}", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
+    except SIGTERMException as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGTERM
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(
+                f"stopped by {number.name}{how_to_resume(os.environ.get(VARIABLE))}",
+                file=sys.stderr,
+            )
+        sys.exit(128 + number)
     finally:
         if wandb.run is not None:
             # Lightning leaves the run open, and the next one in this process would write to it

@@ -23,6 +23,8 @@ KEY = "lightning_gans"
 FORMAT = 1
 # the callback whose saved state holds the averaged weights
 AVERAGES = "EMA"
+# the callback whose saved state holds the iterations at the last evaluation
+EVALUATION = "Evaluation"
 # the most values in a checkpoint, tensors counted as one, and the deepest level of nesting
 MAX_PARTS, MAX_DEPTH = 1_000_000, 50
 
@@ -140,6 +142,10 @@ def _callbacks_error(callbacks: object) -> str | None:
             reason = _weights_error(state.get("average"), "averages")
             if reason:
                 return reason
+        if key == EVALUATION:
+            measured_at = state.get("measured_at", "nothing")
+            if measured_at is not None and not _is_count(measured_at):
+                return f"expected measured_at to be a count, got {measured_at!r:.40}"
         if "written" in state:
             reason = _written_error(state)
             if reason:

@@ -186,7 +186,7 @@ def test_aiaccel_554_averages_take_batch_norms_statistics_and_no_other_buffer() 
         ema.update(model, step)
         plain = 0.75 * plain + 0.25 * norm.running_mean
     assert not torch.equal(plain, norm.running_mean)
-    ema.swap(model)
+    ema.apply(model)
     torch.testing.assert_close(norm.running_mean, plain)
     assert norm.num_batches_tracked == 3
     assert {name.rpartition(".")[2] for name in ema.average} == {
@@ -206,7 +206,7 @@ def test_anemoi_core_743_averages_find_their_weights_by_name() -> None:
     layer.register_parameter("weight", weight)
     assert [name for name, _ in layer.named_parameters()] == ["bias", "weight"]
     ema.update(layer, 1)
-    ema.swap(layer)
+    ema.apply(layer)
     torch.testing.assert_close(layer.weight, 0.75 * start["weight"] + 0.25)
     torch.testing.assert_close(layer.bias, start["bias"])
 

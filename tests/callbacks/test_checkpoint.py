@@ -14,8 +14,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gans.callbacks import EMA, Checkpoint
-from lightning_gans.callbacks.checkpoint import FolderInUse
 from lightning_gans.models import NonFiniteLoss
+from lightning_gans.runs.claim import FolderInUse
 from tests.support.training import data, points, trainer
 
 

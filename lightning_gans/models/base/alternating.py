@@ -14,6 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_gans.compat import continue_after
 from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
 
@@ -157,7 +158,12 @@ class AlternatingTurns(LightningModule, ABC):
         return made
 
     def on_train_start(self) -> None:
-        """Let the config's rates hold: a checkpoint brings back those it was saved with."""
+        """Continue with the next iteration, at the config's rates.
+
+        A checkpoint brings back the rates that it was saved with.
+        """
+        if self.global_step:
+            continue_after(self.trainer, self.global_step)
         self._set_rates()
 
     def on_train_epoch_start(self) -> None:

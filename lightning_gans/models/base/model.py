@@ -8,6 +8,7 @@ from abc import ABC
 from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
@@ -161,10 +162,16 @@ class Model(AlternatingTurns, Capability, ABC):
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
+        per_epoch = self.trainer.num_training_batches
+        if 0 < per_epoch < float("inf"):
+            # Lightning's count depends on whether the end of the epoch has been noticed yet
+            checkpoint["epoch"] = checkpoint["global_step"] // int(per_epoch)
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check a checkpoint; remember its random state and iterations.
+
+        What a Trainer's ``max_time`` has counted is dropped: it counts from each start.
 
         Raises:
             UnreadableCheckpoint: for invalid content, or weights with a wrong checksum.
@@ -172,6 +179,7 @@ class Model(AlternatingTurns, Capability, ABC):
         check_content(checkpoint)
         keys = ("random", "global_step", "optimizer_states")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
+        checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)
 
     @property
     def iterations(self) -> int:
