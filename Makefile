@@ -1,8 +1,11 @@
 # Each target creates .venv with pip if needed, and reuses it.  PYTHON=python3.12 selects a Python.
 PYTHON ?= python3
+# for the oldest and the newest versions of all dependencies
+OLDEST_PYTHON ?= python3.10
+NEWEST_PYTHON ?= python3.13
 BIN := .venv/bin
 
-.PHONY: demo shell test test-slow lint check-gpu clean
+.PHONY: demo shell test test-slow test-oldest test-newest soak audit lint check-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python train.py model=dlsgan data=mnist5k experiment=demo
@@ -16,6 +19,23 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
 
+# the lowest version of each dependency that pyproject.toml allows, and the newest
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pip check
+	.venv-oldest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
+
+test-newest: .venv-newest/installed
+	.venv-newest/bin/python -m pip check
+	.venv-newest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
+
+# half an hour on a machine that does nothing else
+soak: .venv/installed
+	$(BIN)/python -m scripts.soak
+
+# asks the Python package index for known vulnerabilities; fails if it cannot be asked
+audit: .venv-audit/installed
+	.venv-audit/bin/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,9 +45,24 @@ check-gpu: .venv/installed
 	$(BIN)/python scripts/check_gpu.py
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[app,dev]' --constraint constraints-oldest.txt
+	touch $@
+
+.venv-newest/installed: pyproject.toml
+	$(NEWEST_PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[app,dev]'
+	touch $@
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
 	touch $@
