@@ -64,6 +64,9 @@ def test_a_projection_lands_in_the_ball_and_a_second_one_moves_nothing(
     torch.testing.assert_close(project(moved, prior, ball), moved, rtol=1e-9, atol=1e-9)
     inside = ((z - prior.mean) / math.sqrt(prior.variance)).square().sum(1) <= limit
     assert torch.equal(moved[inside], z[inside])
+    # no farther than to the surface
+    reached = t[~inside].square().sum(1)
+    torch.testing.assert_close(reached, torch.full_like(reached, limit), rtol=1e-9, atol=1e-9)
 
 
 @given(codes, codes, normals, deviations)
