@@ -138,10 +138,10 @@ def score_sets(
             tensors, failed = score(images.x, images.indices, chosen)
             found.append(tensors)
             reasons |= {str(i): why for i, why in images.reasons.items()} | failed
-        return _concatenated(found), {"reasons": json.dumps(reasons)}
+        return _concatenated(found), _notes(reasons, not reasons)
 
     def score_set(name: str) -> Content:
-        found, reasons = [], dict[str, str]()
+        found, reasons, is_complete = [], dict[str, str](), True
         for chosen in _chunks(counts[name], batch_size):
             ood, both = read(data.sets[name], chosen), read(data.validation_set, chosen)
             reasons |= {str(i): why for i, why in ood.reasons.items()}
@@ -154,11 +154,15 @@ def score_sets(
                 | {f"near/{key}": values for key, values in mixed.items()}
             )
             reasons |= failed | failed_near
-        return _concatenated(found), {"reasons": json.dumps(reasons)}
+            is_complete &= not both.reasons
+        return _concatenated(found), _notes(reasons, is_complete and not reasons)
 
     progress("ID")
     tensors, notes = part("ID", score_id)
-    id_scores = {name: _of_model(tensors, f"{i}/") for i, name in enumerate(scorers)}
+    id_scores = {
+        name: {key: tensors[f"{i}/{key}"] for key in scorer.names}
+        for i, (name, scorer) in enumerate(scorers.items())
+    }
     reasons = {f"ID image {i}": why for i, why in json.loads(notes["reasons"]).items()}
     ood_scores: dict[str, dict[tuple[str, str], Scores]] = {name: {} for name in scorers}
     for name in data.sets:
@@ -169,9 +173,10 @@ def score_sets(
         if counts[name] - len(failed) < LEAST:
             reasons[name] = f"{counts[name] - len(failed)} images are too few"
             continue
-        for i, model in enumerate(scorers):
-            for kind in KINDS:
-                ood_scores[model][kind, name] = _of_model(tensors, f"{kind}/{i}/")
+        for kind in KINDS:
+            for i, (model, scorer) in enumerate(scorers.items()):
+                found = {key: tensors[f"{kind}/{i}/{key}"] for key in scorer.names}
+                ood_scores[model][kind, name] = found
     left = n - sum(name.startswith("ID image ") for name in reasons)
     if left < LEAST or not any(ood_scores.values()):
         what, why = next(iter(reasons.items()))
@@ -256,9 +261,9 @@ def _chunks(n: int, batch_size: int) -> Iterator[range]:
         yield range(start, min(start + batch_size, n))
 
 
-def _of_model(tensors: Scores, prefix: str) -> Scores:
-    """The scores whose names have a prefix, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _notes(reasons: Reasons, is_complete: bool) -> dict[str, str]:
+    """The notes of a part: why images have no score, and whether all there could be are there."""
+    return {"reasons": json.dumps(reasons), "complete": json.dumps(is_complete)}
 
 
 def _concatenated(parts: Sequence[Scores]) -> dict[str, Tensor]:

@@ -205,7 +205,7 @@ def part_of_fold(
         return tensors, {**notes, "scores": expected}
 
     def is_final(found: Content) -> bool:
-        return found[1]["reasons"] == "{}" and found[1]["scores"] == expected
+        return found[1]["complete"] == "true" and found[1]["scores"] == expected
 
     prefix = "" if fold is None else f"fold{fold}-"
     return parts.part(f"{prefix}{name}", computed, is_final)
