@@ -37,9 +37,9 @@ def arguments(resumed: Path | None, typed: Mapping[str, Any]) -> dict[str, Any]:
         resumed: the folder of a run that is resumed there.
         typed: the arguments of the logger that are not None.
     """
-    # "allow" is Lightning's default, which nobody typed
-    resume = {"allow": None}.get(typed.get("resume", "allow"), typed.get("resume"))
-    resume = resume or os.environ.get("WANDB_RESUME") or "allow"
+    resume = typed.get("resume")
+    if resume in (None, "allow"):  # Lightning's default, which nobody typed
+        resume = os.environ.get("WANDB_RESUME") or "allow"
     if os.environ.get("WANDB_SWEEP_ID"):
         return {"id": None, "project": None, "entity": None, "resume": resume}
     before = read(resumed) if resumed is not None else {}

@@ -259,6 +259,8 @@ class Checker(Builder):
                 self._logger_argument(name, argument)
 
     def _logger_argument(self, name: str, value: object) -> None:
+        if value is None:
+            return  # a run writes all arguments, of which most are not set
         texts = value if isinstance(value, list) else [value]
         # the command line puts the run's own folder here
         free = name in ("save_dir", "notes", "tags")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -10,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 from wandb.proto import wandb_internal_pb2
 
 from lightning_gans.cli import main
-from tests.support.command_line import small
+from lightning_gans.compat import wandb_arguments
+from lightning_gans.runs import wandb_run
+from lightning_gans.runs.layout import recency
+from tests.support.command_line import MLP, small
+from tests.support.figures import leave_out_figures
 
 BLOCK = 32768
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -41,12 +47,17 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 
 def records(run: Path) -> list[Any]:
-    """All records of the one offline run in a folder.
+    """All records of the one offline run in a folder."""
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    return records_of(file)
+
+
+def records_of(file: Path) -> list[Any]:
+    """All records of a file of wandb.
 
     wandb's service is a separate process and sometimes writes the file only after
     ``wandb.finish()`` has returned: the file is complete when its last record is the run's exit.
     """
-    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     deadline = time.monotonic() + 60
     while True:
         found = []
@@ -136,3 +147,172 @@ def test_tensorboard_gets_scalars_and_pictures(image_folder: Path, tmp_path: Pat
     events.Reload()
     assert [event.step for event in events.Scalars("discriminator/r1")] == [1, 2, 3]
     assert [event.step for event in events.Images("images/samples")] == [0, 3]
+
+
+WANDB = [*MLP, "model=gan", "logger=wandb", "trainer.max_steps=1", "trainer.limit_val_batches=2"]
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without an account, on which nothing else is set."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    leave_out_figures(monkeypatch)
+
+
+def described(run: Path) -> Any:
+    """What the newest run in a folder says of itself."""
+    file = max(
+        run.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns
+    )
+    return next(r.run for r in records_of(file) if r.WhichOneof("record_type") == "run")
+
+
+def runs_of(folder: str = "gaussians") -> list[Path]:
+    """The runs in the order in which they were started."""
+    return sorted(Path("runs/gan", folder).iterdir(), key=recency)
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_run_that_is_repeated_from_its_config_is_another_one_in_wandb() -> None:
+    main(WANDB)
+    (first,) = runs_of()
+    assert "id: null" in (first / "config.yaml").read_text()
+    name = described(first).run_id
+    assert json.loads((first / "wandb.json").read_text())["id"] == name
+    main([f"--config={first}/config.yaml"])
+    second = runs_of()[-1]
+    assert second != first
+    assert described(second).run_id != name
+    assert described(first).run_id == name
+    main([f"ckpt_path={first}", "trainer.max_steps=2"])
+    assert {path.name[-8:] for path in first.glob("wandb/offline-run-*")} == {name}
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_run_of_version_0_2_0_with_its_id_in_the_config_resumes_and_is_repeated() -> None:
+    main(WANDB)
+    (first,) = runs_of()
+    (first / "wandb.json").unlink()
+    (first / "run.json").unlink()
+    config = (first / "config.yaml").read_text().replace("id: null", "id: abcd1234")
+    (first / "config.yaml").write_text(config)
+    main([f"--config={first}/config.yaml"])
+    assert described(runs_of()[-1]).run_id != "abcd1234"
+    main(["test", f"ckpt={first}"])
+    (tested,) = Path("runs/gan/gaussians").glob("*_test")
+    assert described(tested).run_id != "abcd1234"
+    main([f"ckpt_path={first}", "trainer.max_steps=2"])
+    assert described(first).run_id == "abcd1234"
+    assert json.loads((first / "wandb.json").read_text())["id"] == "abcd1234"
+
+
+@pytest.mark.usefixtures("offline")
+def test_the_variables_of_wandb_count_where_nothing_is_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    for name, value in {
+        "RUN_ID": "mine-7",
+        "PROJECT": "faces",
+        "ENTITY": "lab",
+        "NAME": "third try",
+        "RUN_GROUP": "ablation",
+        "JOB_TYPE": "train",
+        "TAGS": "a,b",
+        "NOTES": "a long story",
+        "DIR": str(tmp_path / "logs"),
+    }.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    main(WANDB)
+    (run,) = runs_of()
+    found = described(tmp_path / "logs")
+    assert (found.run_id, found.project, found.entity) == ("mine-7", "faces", "lab")
+    assert (found.display_name, found.run_group, found.job_type) == (
+        "third try",
+        "ablation",
+        "train",
+    )
+    assert (list(found.tags), found.notes) == (["a", "b"], "a long story")
+    assert not (run / "wandb").exists()
+    # the run stays where it was, also without the variables
+    for name in ("RUN_ID", "PROJECT", "ENTITY", "DIR"):
+        monkeypatch.delenv(f"WANDB_{name}")
+    main(["ckpt_path=last", "trainer.max_steps=2"])
+    found = described(run)
+    assert (found.run_id, found.project, found.entity) == ("mine-7", "faces", "lab")
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_is_typed_in_a_loggers_file_comes_before_the_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("own.yaml").write_text(
+        "trainer: {logger: [{class_path: lightning.pytorch.loggers.WandbLogger, init_args: "
+        "{project: typed, id: typed-1, name: typed name}}]}\n"
+    )
+    for name in ("PROJECT", "RUN_ID", "NAME"):
+        monkeypatch.setenv(f"WANDB_{name}", "variable")
+    main([*WANDB, "logger=own.yaml"])
+    (run,) = runs_of()
+    found = described(run)
+    assert (found.project, found.run_id, found.display_name) == ("typed", "typed-1", "typed name")
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_run_of_a_sweep_keeps_wandbs_id_and_resumes_as_that_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as agent:
+        agent.setenv("WANDB_SWEEP_ID", "sweep123")
+        agent.setenv("WANDB_RUN_ID", "trial456")
+        agent.setenv("WANDB_PROJECT", "sweeps")
+        main(WANDB)
+    (run,) = runs_of()
+    assert described(run).run_id == "trial456"
+    assert described(run).sweep_id == "sweep123"
+    main(["train", "ckpt_path=last", "trainer.max_steps=2"])
+    assert (described(run).run_id, described(run).project) == ("trial456", "sweeps")
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"id": "../../elsewhere"}', '{"id": ".."}', '{"id": 3}']
+)
+def test_a_damaged_or_forged_id_of_wandb_is_kept_and_not_used(content: str, tmp_path: Path) -> None:
+    (tmp_path / "wandb.json").write_text(content)
+    with pytest.warns(UserWarning, match=r"wandb.json: .*; it is kept as wandb.damaged.json"):
+        assert wandb_run.read(tmp_path) == {}
+    assert (tmp_path / "wandb.damaged.json").read_text() == content
+    assert wandb_run.arguments(tmp_path, {})["id"] is None
+
+
+@pytest.mark.usefixtures("offline")
+def test_wandb_resumes_as_its_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wandb_run.arguments(None, {"resume": "allow"})["resume"] == "allow"
+    monkeypatch.setenv("WANDB_RESUME", "must")
+    assert wandb_run.arguments(None, {"resume": "allow"})["resume"] == "must"
+    assert wandb_run.arguments(None, {"resume": "never"})["resume"] == "never"
+    logger = WandbLogger()
+    arguments = wandb_arguments(logger)
+    arguments |= wandb_run.arguments(None, arguments)
+    started: dict[str, Any] = {}
+
+    def init(**kwargs: Any) -> object:
+        started.update(kwargs)
+        return object()
+
+    monkeypatch.setattr("wandb.init", init)
+    assert logger.experiment is not None
+    assert started["resume"] == "must"
+
+
+@pytest.mark.usefixtures("offline")
+def test_wandb_that_is_switched_off_records_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    main(WANDB)
+    (run,) = runs_of()
+    assert not (run / "wandb.json").exists()
