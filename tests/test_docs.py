@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -253,3 +254,52 @@ def test_each_trap_is_held_by_tests_that_are_there_and_none_is_forgotten() -> No
     assert {t for t in there if re.match(r"test_(lightning|pytorch\w*|torch\w+)_\d", t[1])} <= set(
         named
     )
+
+
+def reliability(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit status of the script that counts faults."""
+    file = ROOT / "scripts" / "reliability_counts.py"
+    monkeypatch.setattr(sys, "argv", [file.name, *arguments])
+    status: int = runpy.run_path(str(file))["main"]()
+    return status
+
+
+def test_each_fault_is_made_by_tests_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reliability(monkeypatch, "--check") == 0, capsys.readouterr().err
+    text = (DOCS / "reliability.md").read_text(encoding="utf-8")
+    count = re.search(r"\*\*(\d+) faults\*\* in \d+ kinds, held by (\d+) tests", text)
+    assert count
+    assert int(count[1]) >= 40
+    whats = re.findall(r"^\| (.+?) \| .*`tests/.*`.*\|$", text, re.MULTILINE)
+    assert len(whats) == len(set(whats)), "no fault is counted twice"
+    for file in re.findall(r"`(tests/[\w/]+\.py)`", text):
+        assert (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "::test_a_killed_run_ends",
+            "::test_a_run_ends",
+            "::test_a_run_ends_as_if_it_had_not_been",
+        ),
+        (" faults**", "0 faults**", "is not up to date"),
+    ],
+)
+def test_a_fault_without_a_test_and_a_wrong_count_are_noticed(
+    old: str,
+    new: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = tmp_path / "page.md"
+    text = (DOCS / "reliability.md").read_text(encoding="utf-8").replace(old, new)
+    page.write_text(text, encoding="utf-8")
+    assert reliability(monkeypatch, "--check", str(page)) == 1
+    assert said in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == text, "a check changes nothing"
