@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.inversion.constraints import Constraint
-from lightning_gans.inversion.networks import frozen
+from lightning_gans.inversion.networks import differentiable, frozen
 from lightning_gans.inversion.reconstruction import L1, Reconstruction
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.regularizers import Regularizer, Wasserstein
@@ -54,6 +54,7 @@ class AllRestartsDiverged(UserError, FloatingPointError):
 
 
 @checked
+@torch.inference_mode(False)  # a descent needs gradients, also where the caller wants none
 def recover(
     generator: nn.Module,
     x: Tensor,
@@ -130,9 +131,11 @@ def recover(
         recovery = recover(generator, x, Normal(256), Wasserstein(), weight=0.1)
         recovery.codes, recovery.images, recovery.losses
     """
+    x = x.clone() if x.is_inference() else x
+    condition = condition.clone() if condition is not None else None
     descent = Descent(
-        generator,
-        prior,
+        differentiable(generator),
+        differentiable(prior),
         regularizer,
         weight,
         constraint,

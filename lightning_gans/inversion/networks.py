@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from torch import Tensor, nn
+
+Module = TypeVar("Module")
 
 
 class Scaled(nn.Module):
@@ -30,6 +35,17 @@ class Scaled(nn.Module):
         """Latents (n, L), and conditions, to images (n, *shape)."""
         images: Tensor = self.generator(z * self.scale, *conditions)
         return images
+
+
+def differentiable(module: Module) -> Module:
+    """A module through which gradients flow: a copy, if its weights are inference tensors.
+
+    Tensors that are made under ``torch.inference_mode()`` take no part in gradients, ever.
+    """
+    if not isinstance(module, nn.Module):
+        return module  # which is refused elsewhere
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return copy.deepcopy(module) if any(t.is_inference() for t in tensors) else module
 
 
 @contextmanager

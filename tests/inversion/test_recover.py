@@ -377,6 +377,22 @@ def test_what_the_prior_does_not_allow() -> None:
             recover(Plain(), targets(), prior, **part)
 
 
+def test_under_inference_mode_it_finds_the_same_codes() -> None:
+    """As in a notebook, where everything is made and called in that mode."""
+    expected = recover(Plain(), targets(), normal(), Wasserstein(), steps=4)
+    with torch.no_grad():
+        without = recover(Plain(), targets(), normal(), Wasserstein(), steps=4)
+    model, x, prior = Plain(), targets(), normal()
+    with torch.inference_mode():
+        outside = recover(model, x, prior, Wasserstein(), steps=4)
+        scaled = Scaled(Plain(), torch.ones(LATENT).double())
+        inside = recover(scaled, targets(), normal(), Wasserstein(), steps=4)
+        assert torch.is_inference_mode_enabled()
+    for found in (without, outside, inside):
+        assert torch.equal(found.codes, expected.codes)
+        assert torch.equal(found.trace, expected.trace)
+
+
 def test_any_distribution_of_torch_is_a_prior() -> None:
     element = torch.distributions.Laplace(torch.tensor(0.0).double(), torch.tensor(1.0).double())
     prior = Independent(LATENT, element).double()

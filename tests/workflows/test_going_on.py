@@ -402,17 +402,16 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(
 # invert
 
 
-@pytest.mark.parametrize("name", STATUS)
-def test_a_signal_while_images_are_inverted_loses_no_part(
-    name: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_sigterm_while_images_are_inverted_loses_no_part(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*INVERT, "out=whole"], capsys)[0] == 0
     descend = Descent.run
-    monkeypatch.setattr(Descent, "run", after(2, kill(name), descend))
+    monkeypatch.setattr(Descent, "run", after(2, kill("SIGTERM"), descend))
     status, _, line = run(INVERT, capsys)
-    assert status == STATUS[name]
+    assert status == 143
     (results,) = Path("runs").glob("*/scans/*_invert")
-    assert f"stopped by {name}; 2 finished parts are in {results}/parts; to go on: " in line
+    assert f"stopped by SIGTERM; 2 finished parts are in {results}/parts; to go on: " in line
     inverted: list[int] = []
     monkeypatch.setattr(Descent, "run", counting(descend, inverted))
     assert run(taken_up(line), capsys)[0] == 0
@@ -589,7 +588,7 @@ def test_an_image_of_a_set_that_vanishes_costs_no_other_score(
     again = ood_table(["run32"], MNISTOOD("digits"), n=12, bootstrap=0, out="x", device="cpu")
     assert again.exit_status == 0
     assert Path("x/table.csv").read_bytes() == Path("whole/table.csv").read_bytes()
-    assert again.rows == whole.rows
+    assert str(again.rows) == str(whole.rows)
 
 
 # the parts themselves
