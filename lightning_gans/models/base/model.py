@@ -162,10 +162,11 @@ class Model(AlternatingTurns, Capability, ABC):
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
-        per_epoch = self.trainer.num_training_batches
-        if 0 < per_epoch < float("inf"):
-            # Lightning's count depends on whether the end of the epoch has been noticed yet
-            checkpoint["epoch"] = checkpoint["global_step"] // int(per_epoch)
+        if "global_step" in checkpoint:  # not where a model is saved without a Trainer
+            per_epoch = self.trainer.num_training_batches
+            if 0 < per_epoch < float("inf"):
+                # Lightning's count depends on whether the end of the epoch has been noticed yet
+                checkpoint["epoch"] = checkpoint["global_step"] // int(per_epoch)
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
