@@ -113,8 +113,8 @@ def train(iterations: int, stops: int, folder: Path) -> list[Sample]:
         SystemExit: if a run does not resume where it was stopped.
     """
     samples = folder / "samples.csv"
-    # in the middle of epochs, and between evaluations
-    places = [iterations * (i + 1) // (stops + 1) + 7 for i in range(stops)]
+    # within epochs and between evaluations; the first in the warm-up, as of everything
+    places = [iterations // 20 + 7] + [iterations * i // stops + 7 for i in range(1, stops)]
     interval = max(20, iterations // 40)
     config = folder / "soak.yaml"
     watch = {
