@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import ABC
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -162,7 +163,7 @@ class Model(AlternatingTurns, Capability, ABC):
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
-        if "global_step" in checkpoint:  # not where a model is saved without a Trainer
+        with suppress(RuntimeError):  # a model that is saved without a Trainer
             per_epoch = self.trainer.num_training_batches
             if 0 < per_epoch < float("inf"):
                 # Lightning's count depends on whether the end of the epoch has been noticed yet
