@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import queues
 from typing import Any
 
 import jsonargparse
@@ -30,6 +31,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 # without it the size of an allocation could not be checked first: a checkpoint that declares a
 # network of a terabyte would be built
 from torch.utils._python_dispatch import TorchDispatchMode
+
+# without it the names of its attributes could not be checked
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 # without it batch norm of one, two and three dimensions would have to be listed
 BatchNorm = _BatchNorm
@@ -51,6 +55,10 @@ _EVALUATES_BY_CLOCK = "_val_check_time_interval"
 
 # without it the curves of a resumed run would go back in TensorBoard
 _WRITER_ARGUMENTS = "_kwargs"
+# without it the message on a worker that died could not tell how
+_WORKERS = "_workers"
+# without it training would wait forever for a batch for which there is no shared memory
+_UNSENT = "_on_queue_feeder_error"
 # without it the weights of a compiled network would have other names than those of the same network
 _COMPILED = "_orig_mod."
 
@@ -89,6 +97,12 @@ def _verify() -> None:
         raise ImportError(
             "this version of lightning writes for TensorBoard in a way that lightning_gans does "
             "not support; install a version that pyproject.toml allows"
+        )
+    loader = inspect.getsource(_MultiProcessingDataLoaderIter)
+    if not hasattr(queues.Queue, _UNSENT) or f"self.{_WORKERS}" not in loader:
+        raise ImportError(
+            "this version of Python or torch loads data in processes in a way that lightning_gans "
+            "does not support; install a version that pyproject.toml allows"
         )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
@@ -193,6 +207,20 @@ def evaluate_now(trainer: Trainer) -> None:
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True
+
+
+def ended_workers(batches: object) -> list[int]:
+    """The exit statuses of the workers of a loader's iterator that have ended.
+
+    Negative ones are signals.
+    """
+    workers = getattr(batches, _WORKERS, [])
+    return [worker.exitcode for worker in workers if worker.exitcode]
+
+
+def on_unsent_batch(call: Callable[[Exception, object], None]) -> None:
+    """In a worker: what happens if a batch cannot be sent to the training process."""
+    setattr(queues.Queue, _UNSENT, staticmethod(call))
 
 
 def check_input_dim(layer: BatchNorm, x: Tensor) -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
 from lightning_gans.data.images import Crop
+from lightning_gans.data.loader import Loader
 from lightning_gans.data.sampling import EpochShuffle, Share
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import InputError, UserError
@@ -182,7 +183,7 @@ class DataModule(LightningDataModule, ABC):
     def _loader(
         self, dataset: Dataset[Batch], sampler: EpochShuffle | Share, drop_last: bool = False
     ) -> DataLoader[Batch]:
-        return DataLoader(
+        return Loader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
