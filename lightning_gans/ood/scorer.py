@@ -96,17 +96,15 @@ class Scorer:
         averaged; the reconstruction does not depend on it.
         """
         needs_v = [n for n, score in self._scores.items() if score.needs_traced_variance]
-        others = [name for name in self.defaults if name not in needs_v]
+        kind = type(self.model).__name__
         if not needs_v:
-            return Default(others[0], f"the first that a {type(self.model).__name__} has")
-        if not self.model.has_averages:
-            return Default("nll", "the likelihood of the code under the traced variance v")
-        if others:
+            return Default(self.defaults[0], f"the first score of a {kind}")
+        if self.model.has_averages and "reconstruction" in self.defaults:
             return Default(
-                others[0],
-                "the weights are averages, and v is the variance of codes of weights that are not",
+                "reconstruction",
+                "the weights are averages, and the variance v is of codes of weights that are not",
             )
-        return Default("nll", "it has no score that does without the traced variance v")
+        return Default("nll", f"the likelihood of the code under the variance that {kind} traces")
 
     @property
     def warning(self) -> str | None:

@@ -33,6 +33,7 @@ from lightning_gans.runs.parts import Parts, finished_parts
 from lightning_gans.workflows import ood_score
 from lightning_gans.workflows.ood_table import ood_table
 from tests.support.idx import write_digits
+from tests.support.pictures import draw
 
 SIDE = 16
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
@@ -56,22 +57,12 @@ def small(shape: tuple[int, ...] = (1, SIDE, SIDE), seed: int = 0) -> DLSGAN:
     return DLSGAN(shape, 4, generator, discriminator)
 
 
-def draw(folder: Path, count: int, seed: int = 0) -> Path:
-    """Random grey images."""
-    random = torch.Generator().manual_seed(seed)
-    folder.mkdir(exist_ok=True)
-    for index in range(count):
-        pixels = torch.randint(0, 256, (SIDE, SIDE), generator=random).to(torch.uint8)
-        Image.fromarray(pixels.numpy()).save(folder / f"{index:02}.png")
-    return folder
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run, a folder of 20 images to score in parts of 4, and 40 held-out images."""
     save(small(), tmp_path / "run")
-    draw(tmp_path / "scans", 20)
-    draw(tmp_path / "held out", 40, seed=1)
+    draw(tmp_path / "scans", 20, SIDE)
+    draw(tmp_path / "held out", 40, SIDE, seed=1)
     monkeypatch.setattr(ood_score, "PART", 4)
     return tmp_path
 
@@ -328,7 +319,7 @@ def test_parts_of_other_results_are_refused(
         assert line.startswith("error: x/parts has parts of other results: ")
         assert expected in line
         assert line.endswith("choose another out=FOLDER")
-    draw(place / "more", 1)
+    draw(place / "more", 1, SIDE)
     shutil.copy(place / "more" / "00.png", place / "scans" / "20.png")
     status, _, line = run(words, capsys)
     assert status == 2
