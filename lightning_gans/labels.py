@@ -27,6 +27,9 @@ def split(values: Tensor, classes: Classes) -> tuple[Tensor, ...]:
 
 def check_labels(y: Tensor, classes: Classes) -> None:
     """Raise an InputError unless y is (N,) for one label or (N, labels), all in range."""
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
+        given = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise InputError(f"expected class indices as a tensor of integers, got {given}")
     indices = y[:, None] if y.ndim == 1 else y
     if indices.ndim != 2 or indices.shape[1] != len(classes):
         raise InputError(

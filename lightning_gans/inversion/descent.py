@@ -30,7 +30,7 @@ from lightning_gans.ranges import (
     checked,
 )
 from lightning_gans.rng import stream
-from lightning_gans.validation import check_images
+from lightning_gans.validation import as_input, check_images
 
 # a loss that falls by less than this share of itself has not improved
 PLATEAU = 1e-4
@@ -148,10 +148,12 @@ def recover(
         keep_moments,
         patience,
     )
-    if len(x) < 1:
-        raise InputError("expected at least 1 target image, got none")
-    if condition is not None and len(condition) != len(x):
-        raise InputError(f"expected {len(x)} conditions, as many as images, got {len(condition)}")
+    x = as_input(x, None, "target images")
+    if x.ndim < 2 or len(x) < 1:
+        raise InputError(f"expected at least 1 target image, got shape {tuple(x.shape)}")
+    if condition is not None and (not isinstance(condition, Tensor) or len(condition) != len(x)):
+        given = len(condition) if isinstance(condition, Tensor) else type(condition).__name__
+        raise InputError(f"expected {len(x)} conditions, as many as images, got {given}")
     if codes_at_once < 1:
         raise InputError(f"expected codes_at_once of at least 1, got {codes_at_once}")
     size = max(1, codes_at_once // restarts)

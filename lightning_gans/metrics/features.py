@@ -25,6 +25,7 @@ from lightning_gans.metrics.digit_classifier import (
 )
 from lightning_gans.metrics.fingerprint import hash_tensor
 from lightning_gans.metrics.quantize import from_uint8
+from lightning_gans.validation import check_tensor
 
 
 class FeaturesUnavailable(RuntimeError):
@@ -65,6 +66,7 @@ class FeatureExtractor(ABC):
             RuntimeError: before prepare.
         """
         device = self._prepared()
+        check_tensor(images, "images")
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise ValueError(
                 f"expected uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)};"

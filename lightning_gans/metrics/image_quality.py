@@ -12,6 +12,7 @@ from torchmetrics.functional.image import (
 )
 
 from lightning_gans.metrics.average import Average
+from lightning_gans.validation import check_tensor
 
 _RANGE = (-1.0, 1.0)  # inputs are clamped to it, so the data range is 2
 _LEAST_ERROR = 1e-10
@@ -32,7 +33,8 @@ class PSNR(Average):
         """Add pairs (N, C, H, W) in [-1, 1]; values outside are clamped.
 
         Raises:
-            ValueError: if the shapes differ or are not (N, C, H, W), or the type is not floating.
+            ValueError: if the shapes differ or are not (N, C, H, W), or the type is not floating,
+                or a value is NaN.
         """
         images, reconstructions = _pair(images, reconstructions)
         each = peak_signal_noise_ratio(
@@ -57,8 +59,8 @@ class SSIM(Average):
         """Add pairs (N, C, H, W) in [-1, 1]; values outside are clamped.
 
         Raises:
-            ValueError: if the shapes differ or are not (N, C, H, W), the type is not floating, or a
-                side is shorter than 11 pixels.
+            ValueError: if the shapes differ or are not (N, C, H, W), the type is not floating, a
+                value is NaN, or a side is shorter than 11 pixels.
         """
         images, reconstructions = _pair(images, reconstructions)
         if min(images.shape[2:]) < _WINDOW:
@@ -66,6 +68,8 @@ class SSIM(Average):
                 f"SSIM needs images of at least {_WINDOW}x{_WINDOW} pixels, got"
                 f" {images.shape[2]}x{images.shape[3]}"
             )
+        if not len(images):
+            return
         with torch.autocast(
             images.device.type, enabled=False
         ):  # it would run convolutions in half precision
@@ -87,6 +91,8 @@ class SSIM(Average):
 
 
 def _pair(images: Tensor, reconstructions: Tensor) -> tuple[Tensor, Tensor]:
+    for x in (images, reconstructions):
+        check_tensor(x, "images")
     if images.shape != reconstructions.shape or images.ndim != 4:
         raise ValueError(
             "expected images and reconstructions of one shape (N, C, H, W), got"
@@ -95,6 +101,8 @@ def _pair(images: Tensor, reconstructions: Tensor) -> tuple[Tensor, Tensor]:
     for x in (images, reconstructions):
         if not x.is_floating_point():
             raise ValueError(f"expected floating point images in [-1, 1], got {x.dtype}")
+        if x.isnan().any():
+            raise ValueError("the images contain NaN; the generator has diverged")
     double = torch.float64 in (images.dtype, reconstructions.dtype)
     dtype = torch.float64 if double else torch.float32
     return images.to(dtype), reconstructions.to(dtype)

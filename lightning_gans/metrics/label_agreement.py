@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_gans.metrics.average import Average
+from lightning_gans.validation import check_tensor
 
 
 class Accuracy(Average):
@@ -20,6 +21,8 @@ class Accuracy(Average):
         Raises:
             ValueError: if their numbers differ.
         """
+        for values in (predicted, labels):
+            check_tensor(values, "predictions and labels")
         if predicted.numel() != labels.numel():
             raise ValueError(
                 f"expected as many predictions as labels, got {tuple(predicted.shape)} and "
@@ -53,10 +56,12 @@ class Purity(Metric):
         Raises:
             ValueError: if they are of different numbers of images.
         """
-        if len(found) != len(labels):
+        for values in (found, labels):
+            check_tensor(values, "categories and labels")
+        if not found.ndim or not labels.ndim or len(found) != len(labels):
             raise ValueError(
-                f"expected categories and labels of as many images, got {len(found)} and "
-                f"{len(labels)}"
+                f"expected categories and labels of as many images, got "
+                f"{tuple(found.shape)} and {tuple(labels.shape)}"
             )
         self.found.append(found.reshape(len(found), -1))
         self.labels.append(labels.reshape(len(labels), -1))

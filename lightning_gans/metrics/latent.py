@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_gans.metrics.average import Average
+from lightning_gans.validation import check_tensor
 
 
 class LatentLoss(Average):
@@ -23,6 +24,8 @@ class LatentLoss(Average):
         Raises:
             ValueError: if the shapes are wrong.
         """
+        for values in (code, recovered, scale):
+            check_tensor(values, "code, recovered and scale")
         if code.ndim != 2 or code.shape != recovered.shape or scale.shape != code.shape[1:]:
             raise ValueError(
                 "expected code (N, L), recovered (N, L) and scale (L,), got"
@@ -53,6 +56,7 @@ def latent_entropy(entropy: Tensor | float, scale: Tensor) -> Tensor:
     >>> round(latent_entropy(0.5 * math.log(2 * math.pi * math.e), torch.ones(1024)).item(), 2)
     1452.99
     """
+    check_tensor(scale, "a scale")
     if scale.ndim != 1 or not (scale > 0).all():
         raise ValueError(f"expected a positive scale (L,), got shape {tuple(scale.shape)}")
     return (scale.log() + entropy).sum()
@@ -78,6 +82,7 @@ def active_dimensions(variance: Tensor) -> Tensor:
     >>> active_dimensions(torch.tensor([0.9, 0.1, 0.03, 0.02]))
     tensor(2)
     """
+    check_tensor(variance, "variances")
     if variance.ndim != 1 or variance.numel() == 0 or not (variance >= 0).all():
         raise ValueError(
             f"expected variances (L,), none negative, got shape {tuple(variance.shape)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_gans.validation import check_tensor
+
 
 def to_uint8(x: Tensor) -> Tensor:
     """Round images to 256 levels; values outside of [-1, 1] are clamped.
@@ -26,6 +28,7 @@ def to_uint8(x: Tensor) -> Tensor:
     >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0, 1.2]))
     tensor([  0, 128, 255, 255], dtype=torch.uint8)
     """
+    check_tensor(x, "images")
     if not x.is_floating_point():
         raise ValueError(f"expected floating point images in [-1, 1], got {x.dtype}")
     if x.isnan().any():
@@ -45,6 +48,7 @@ def from_uint8(levels: Tensor) -> Tensor:
     Raises:
         ValueError: if levels is not uint8.
     """
+    check_tensor(levels, "levels")
     if levels.dtype != torch.uint8:
         raise ValueError(f"expected uint8 levels, got {levels.dtype}; to_uint8 makes them")
     return levels.float() / 127.5 - 1

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NoReturn
 from torch import Tensor
 
 from lightning_gans.metrics.float64_states import Float64Metric
+from lightning_gans.validation import check_tensor
 
 
 class TwoSampleMetric(Float64Metric, ABC):
@@ -65,6 +66,7 @@ def check_features(features: Tensor, width: int | None = None) -> None:
     Raises:
         ValueError: if so.
     """
+    check_tensor(features, "features")
     if features.ndim != 2 or width not in (None, features.shape[1]):
         raise ValueError(f"expected features (N, {width or 'F'}), got {tuple(features.shape)}")
     if not features.isfinite().all():

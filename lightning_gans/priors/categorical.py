@@ -51,7 +51,11 @@ class Categories(nn.Module, ABC):
             ValueError: if a category is out of range, or their number is not one of these.
         """
         p = self.probabilities
-        chosen, labels = torch.as_tensor(category, device=p.device), len(self.classes)
+        labels = len(self.classes)
+        try:
+            chosen = torch.as_tensor(category, device=p.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"expected a category as an integer, got {category!r}") from None
         shapes = {(labels,), (n, labels)} | ({(), (n,), (1,)} if labels == 1 else set())
         if chosen.is_floating_point() or chosen.dtype == torch.bool:
             raise InputError(f"expected a category as an integer, got {category}")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import Classes, classes_of
 from lightning_gans.priors import Categories, Prior, Traced
-from lightning_gans.validation import check_images, check_shape, clip
+from lightning_gans.validation import as_input, check_count, check_images, check_shape, clip
 
 AVERAGES_AND_V = (
     "these weights are averages, and the variance v was traced from codes of weights that are not: "
@@ -75,6 +75,19 @@ class Capability(nn.Module, ABC):
     image_shape: tuple[int, ...]
     has_averages: bool = False
 
+    def _images(self, x: Tensor) -> Tensor:
+        """Images that a user gave, in the type of the weights.
+
+        Raises:
+            InputError: if they are of another shape, range or type, not finite, or elsewhere.
+        """
+        x = self._input(x, "images")
+        check_images(x, self.image_shape)
+        return x
+
+    def _input(self, values: Tensor, what: str) -> Tensor:
+        return as_input(values, next(self.parameters(), None), what)
+
 
 class Decodes(Capability, ABC):
     """Turns latents into images.
@@ -101,16 +114,28 @@ class Decodes(Capability, ABC):
             (n, *image_shape).
 
         Raises:
-            ValueError: if a shape is wrong, or a value is not finite.
+            ValueError: if a shape is wrong, a value is not finite, or there is a condition and the
+                model is not class-conditional.
         """
+        z = self._input(z, "latents")
         check_shape(z, (self.prior.dim,), "latents")
         latents = [z * self.prior.scale()]
         if self.categories is not None:
-            if c is None:
-                raise InputError(f"{type(self).__name__} is class-conditional: give a condition c")
-            check_shape(c, (sum(self.categories.classes),), "conditions")
-            latents.append(c)
+            latents.append(self._conditions(c, self.categories.classes, len(z)))
+        elif c is not None:
+            raise InputError(f"{type(self).__name__} is not class-conditional: omit c")
         return clip(self.generator(*latents))
+
+    def _conditions(self, c: Tensor | None, classes: Classes, n: int) -> Tensor:
+        if c is None:
+            raise InputError(f"{type(self).__name__} is class-conditional: give a condition c")
+        # one-hot vectors are often integers
+        whole = isinstance(c, Tensor) and not c.is_floating_point() and not c.is_complex()
+        c = self._input(c.float() if whole else c, "conditions")
+        check_shape(c, (sum(classes),), "conditions")
+        if len(c) != n:
+            raise InputError(f"expected {n} conditions, as many as latents, got {len(c)}")
+        return c
 
 
 class Generates(Decodes, ABC):
@@ -133,8 +158,11 @@ class Generates(Decodes, ABC):
 
         Raises:
             UserError: if a category is given, and the model is not class-conditional.
-            ValueError: if a category is out of range.
+            ValueError: if ``n`` is below 1, a category is out of range, or the random stream is of
+                another device.
         """
+        check_count(n)
+        self._check_stream(generator)
         z = self.prior.sample(n, generator)
         if self.categories is None:
             if category is not None:
@@ -143,6 +171,16 @@ class Generates(Decodes, ABC):
         if category is None:
             return self.decode(z, self.categories.sample(n, generator))
         return self.decode(z, self.categories.condition(category, n))
+
+    def _check_stream(self, generator: torch.Generator | None) -> None:
+        device = self.prior.device
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise InputError(f"expected a torch.Generator, got {type(generator).__name__}")
+        if generator is not None and generator.device.type != device.type:
+            raise InputError(
+                f"expected a generator on {device}, where the model is, got one on "
+                f"{generator.device}"
+            )
 
 
 class Encodes(Capability, ABC):
@@ -165,8 +203,7 @@ class Encodes(Capability, ABC):
         Raises:
             ValueError: if x has another shape or range, or a value is not finite.
         """
-        check_images(x, self.image_shape)
-        return self.encoding(x).code
+        return self.encoding(self._images(x)).code
 
 
 class Reconstructs(Encodes, Decodes, ABC):
@@ -253,8 +290,7 @@ class Clusters(PredictsLogits, ABC):
         Raises:
             ValueError: if x has another shape or range, or a value is not finite.
         """
-        check_images(x, self.image_shape)
-        return classes_of(self.class_logits(x), self.classes)
+        return classes_of(self.class_logits(self._images(x)), self.classes)
 
 
 class Classifies(PredictsLogits, ABC):
@@ -267,8 +303,7 @@ class Classifies(PredictsLogits, ABC):
         Raises:
             ValueError: if x has another shape or range, or a value is not finite.
         """
-        check_images(x, self.image_shape)
-        return classes_of(self.class_logits(x), self.classes)
+        return classes_of(self.class_logits(self._images(x)), self.classes)
 
 
 class ClassifiesByFeatures(Classifies, ABC):
@@ -296,8 +331,7 @@ class ClassifiesByFeatures(Classifies, ABC):
         Raises:
             ValueError: if x has another shape or range, or a value is not finite.
         """
-        check_images(x, self.image_shape)
-        return self.class_logits(x)
+        return self.class_logits(self._images(x))
 
     @capability
     def features(self, x: Tensor) -> Tensor:
@@ -306,8 +340,7 @@ class ClassifiesByFeatures(Classifies, ABC):
         Raises:
             ValueError: if x has another shape or range, or a value is not finite.
         """
-        check_images(x, self.image_shape)
-        return self.activations(x)
+        return self.activations(self._images(x))
 
 
 # in the order in which a model's capabilities are listed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import SupportsIndex
+
 import torch
 from torch import Tensor, nn
 
@@ -77,13 +79,18 @@ class LinearAttributes(nn.Module):
         Raises:
             ValueError: if there is no such attribute.
         """
-        if not 0 <= attribute < self.weight.shape[1]:
+        whole = isinstance(attribute, SupportsIndex) and not isinstance(attribute, bool)
+        if not whole or not 0 <= attribute < self.weight.shape[1]:
             raise InputError(
                 f"expected an attribute from 0 to {self.weight.shape[1] - 1}, got {attribute}"
             )
         w = self.weight[:, attribute]
-        if not torch.as_tensor(strength).isfinite().all():
-            raise InputError(f"expected a finite strength, got {strength}")
+        try:
+            finite = bool(torch.as_tensor(strength, dtype=y.dtype).isfinite().all())
+        except (TypeError, ValueError, RuntimeError):
+            finite = False
+        if not finite:
+            raise InputError(f"expected a finite strength, got {strength!r}")
         if torch.as_tensor(strength).shape not in {(), (1,), (len(y),)}:
             raise InputError(
                 f"expected one strength or {len(y)} of them, got shape "

@@ -9,12 +9,13 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_gans.distributed.strategy import GANDDP
-from lightning_gans.errors import UserError
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import check_labels
 from lightning_gans.models.base.alternating import AlternatingTurns
 from lightning_gans.models.base.capabilities import (
@@ -34,7 +35,7 @@ from lightning_gans.priors import Categories
 from lightning_gans.ranges import annotations_of, check_values
 from lightning_gans.runs.checkpoint_format import stamp
 from lightning_gans.runs.checkpoints import check_content
-from lightning_gans.validation import check_images
+from lightning_gans.validation import as_input, check_images
 
 Batch = tuple[Tensor, Tensor]
 
@@ -145,18 +146,61 @@ class Model(AlternatingTurns, Capability, ABC):
         )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Check a batch while it is still on the CPU.
+        """Check a batch while it is still on the CPU; images of float64 or half become float32.
 
         On a GPU, the check would wait until the GPU has done all its work.
 
         Raises:
-            InputError: for images of another shape or range, or with NaN; in training, also for
-                labels out of range, if the model uses them.
+            InputError: for images of another shape, range or type, or with NaN; in training, also
+                for labels out of range, if the model uses them.
         """
-        check_images(batch[0], self.image_shape, "images of the data")
+        return self._checked(batch)
+
+    def _checked(self, batch: object) -> Batch:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            given = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else ""
+            raise InputError(
+                "expected the data's batches as pairs of images and labels (x, y), got "
+                f"{given or type(batch).__name__}"
+            )
+        x, y = batch
+        x = as_input(x, None, "images of the data").to(next(self.parameters()).dtype)
+        check_images(x, self.image_shape, "images of the data")
         if self.uses_labels and self.training:
-            check_labels(batch[1], self.classes)
-        return batch
+            check_labels(y, self.classes)
+        return x, y
+
+    def _check_unless_checked(self, batch: Batch) -> None:
+        """Check a batch of data whose own ``on_before_batch_transfer`` replaces the model's."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None or (
+            type(data).on_before_batch_transfer is LightningDataModule.on_before_batch_transfer
+        ):
+            return
+        x, _ = self._checked(batch)
+        if x.dtype != batch[0].dtype:
+            raise InputError(
+                f"expected images of the data as {x.dtype}, got {batch[0].dtype}; convert them in "
+                "on_before_batch_transfer of your data module"
+            )
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Check what no other hook has checked."""
+        self._check_unless_checked(batch)
+
+    def on_validation_batch_start(
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """As :meth:`on_train_batch_start`."""
+        self._check_unless_checked(batch)
+
+    def on_test_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """As :meth:`on_train_batch_start`."""
+        self._check_unless_checked(batch)
+
+    def on_predict_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """As :meth:`on_train_batch_start`."""
+        self._check_unless_checked(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the random state and the constructor's spec, as plain data."""
