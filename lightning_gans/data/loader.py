@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -31,6 +32,8 @@ GRACE = 6.0
 # the exit status of a worker that could not hand over a batch is this and the number of the error
 UNSENT = 100
 
+# how torch's message on a worker that has died begins
+_DIED = "DataLoader worker (pid"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -99,12 +102,14 @@ def _watch(reference: weakref.ref[_Batches]) -> None:
 def readable(error: Exception, batches: Iterator[Batch]) -> Exception:
     """The error of a loader as the dataset raised it, or as a line on the worker that died."""
     text = str(error)
-    died = text.startswith("DataLoader worker (pid")
+    died = text.startswith(_DIED)
     if died or isinstance(error, (ConnectionError, EOFError, FileNotFoundError)):
         # a batch that a worker was handing over is noticed before its death is
         ended, until = ended_workers(batches), time.monotonic() + (0 if died else 1)
         while not ended and time.monotonic() < until:
-            time.sleep(0.05)
+            # where torch's handler of the signal raises
+            with contextlib.suppress(RuntimeError):
+                time.sleep(0.05)
             ended = ended_workers(batches)
         if died or ended:
             return WorkerDied(death(ended, text))
@@ -113,11 +118,14 @@ def readable(error: Exception, batches: Iterator[Batch]) -> Exception:
         return error
     # the traceback of the worker ends with the error's class and message
     *_, message = re.split(rf"^(?:[\w.]+\.)?{caught[1]}(?:: |$)", text, flags=re.MULTILINE)
+    message = message.strip()
+    if "</torch_" in message:  # a file of shared memory
+        return WorkerDied(death([UNSENT + error_number(message)], text))
     try:
-        return type(error)(message.strip())
+        return type(error)(message)
     # the constructor may want anything
     except Exception:
-        return RuntimeError(f"{caught[1]}: {message.strip()}")
+        return RuntimeError(f"{caught[1]}: {message}")
 
 
 def death(ended: list[int], text: str) -> str:
@@ -168,5 +176,10 @@ def _end_soon(number: int, frame: object) -> None:
 def _end(error: Exception, batch: object) -> None:
     """End the worker; otherwise the training process would wait for the batch forever."""
     number = error.errno if isinstance(error, OSError) else None
-    found = re.search(r"\(([0-9]{1,3})\)\s*$", str(error))
-    os._exit(UNSENT + (number or (int(found[1]) if found else 0)))
+    os._exit(UNSENT + (number or error_number(str(error))))
+
+
+def error_number(message: str) -> int:
+    """The number of the operating system's error with which torch ends a message; 0 if none."""
+    found = re.search(r"\(([0-9]{1,3})\)\s*$", message)
+    return int(found[1]) if found else 0

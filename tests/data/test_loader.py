@@ -60,8 +60,13 @@ class Data(Gaussians):
             self.validation_set = Points(index, self.event)
 
 
-def batches(event: Any, workers: int = 1) -> Loader:
-    return Loader(Points(40, event), batch_size=8, num_workers=workers, collate_fn=whole_batch)
+def batches(event: Any, workers: int = 1, collate: Any = whole_batch) -> Loader:
+    return Loader(Points(40, event), batch_size=8, num_workers=workers, collate_fn=collate)
+
+
+def stack(items: list[Batch]) -> Batch:
+    """A batch that is not in shared memory before it is handed over."""
+    return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
 
 
 def hang() -> None:
@@ -125,15 +130,19 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (8, resource.RLIM_INFINITY))
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_system_kills_is_one_line_with_what_to_do() -> None:
     with pytest.raises(WorkerDied, match=r"killed, most often because memory .*fewer data.worker"):
         list(batches(die))
 
 
-def test_a_batch_that_cannot_be_handed_over_is_an_error_instead_of_a_wait_for_ever() -> None:
-    """As with an /dev/shm of 1 MB, where torch only prints and waits."""
+@pytest.mark.parametrize("collate", [whole_batch, stack])
+def test_a_batch_that_cannot_be_handed_over_is_an_error_instead_of_a_wait_for_ever(
+    collate: Any,
+) -> None:
+    """As with an /dev/shm of 1 MB, where torch may only print and wait."""
     with pytest.raises(WorkerDied, match=rf"exit status is {UNSENT + errno.EFBIG}; data.workers=0"):
-        list(batches(limit_files))
+        list(batches(limit_files, collate=collate))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +162,7 @@ def test_the_cause_of_a_workers_death_is_named(status: int, text: str, message: 
     assert re.search(message, line)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_during_an_iteration_costs_no_iteration(tmp_path: Path) -> None:
     """torch would raise within the iteration, after which the weights are of no use."""
     with pytest.raises(WorkerDied):
