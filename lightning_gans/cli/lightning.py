@@ -52,7 +52,7 @@ from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
 from lightning_gans.runs import wandb_run
-from lightning_gans.runs.atomic import write_text
+from lightning_gans.runs.atomic import set_aside, write_text
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
 from lightning_gans.runs.claim import (
     discard_unused,
@@ -61,7 +61,7 @@ from lightning_gans.runs.claim import (
     read_record,
     this_training,
 )
-from lightning_gans.runs.damaged import clear_way, salvage_rows, set_aside
+from lightning_gans.runs.damaged import clear_way
 from lightning_gans.runs.folder import checkpoints, newest
 from lightning_gans.runs.layout import (
     CONFIG,
@@ -72,7 +72,6 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import report
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
@@ -312,9 +311,7 @@ class CLI(LightningCLI):
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
-            run = Path(self.trainer.default_root_dir)
-            salvage_rows(run / FILE)
-            start(run, self.training)
+            start(Path(self.trainer.default_root_dir), self.training)
         for logger in self.trainer.loggers if self.resumed_at is not None else ():
             if isinstance(logger, TensorBoardLogger):
                 hide_from(logger, (self.resumed_at or 0) + 1)
@@ -351,7 +348,9 @@ class CLI(LightningCLI):
         evaluation.drop_later_results(trainer)
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
-        if trainer.is_global_zero:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set later
+            print("trainer.fast_dev_run: everything ran, and nothing is kept", file=sys.stderr)
+        elif trainer.is_global_zero:
             print(printable_lines(report(Path(trainer.default_root_dir))))
             for line in how_to_continue(trainer, self.resumed_at):
                 print(line, file=sys.stderr)

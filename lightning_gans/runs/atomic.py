@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +75,8 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         yield temporary
         _sync(temporary)
+        if path.is_dir() and not path.is_symlink():
+            set_aside(path, "expected a file, found a folder")
         temporary.replace(path)
         _sync(path.parent)
     except BaseException as error:
@@ -91,6 +95,27 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode())
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Rename a file or folder to a name that is free, and say so in a warning.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "metrics.csv"
+    >>> _ = file.write_text("?")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     set_aside(file, "it is damaged").name
+    'metrics.damaged.csv'
+    """
+    for number in itertools.count(1):
+        mark = ".damaged" if number == 1 else f".damaged-{number}"
+        kept = path.with_name(f"{path.stem}{mark}{path.suffix}")
+        if not os.path.lexists(kept):
+            break
+    path.rename(kept)
+    warnings.warn(f"{path}: {reason}; it is kept as {kept.name}", stacklevel=2)
+    return kept
 
 
 def remove_leftovers(run: Path) -> None:

@@ -7,38 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import os
-import warnings
 from pathlib import Path
 
-from lightning_gans.runs.atomic import write_text
+from lightning_gans.runs.atomic import set_aside, write_text
 from lightning_gans.runs.folder import FOLDER, PICTURES
 
 # what a run writes, by whether it is a folder
 FOLDERS = (FOLDER, PICTURES, "wandb", "tensorboard")
 FILES = ("metrics.csv", "config.yaml", "report.md", "curves.png", "run.json", "wandb.json")
-
-
-def set_aside(path: Path, reason: str) -> Path:
-    """Rename a file or folder to a name that is free, and say so in a warning.
-
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "metrics.csv"
-    >>> _ = file.write_text("?")
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")
-    ...     set_aside(file, "it is damaged").name
-    'metrics.damaged.csv'
-    """
-    for number in itertools.count(1):
-        mark = ".damaged" if number == 1 else f".damaged-{number}"
-        kept = path.with_name(f"{path.stem}{mark}{path.suffix}")
-        if not os.path.lexists(kept):
-            break
-    path.rename(kept)
-    warnings.warn(f"{path}: {reason}; it is kept as {kept.name}", stacklevel=2)
-    return kept
 
 
 def clear_way(run: Path) -> None:
@@ -66,22 +43,18 @@ def salvage_rows(file: Path) -> None:
     content = file.read_bytes()
     if not content:
         return
-    try:
-        lines = content.decode("utf-8").splitlines(keepends=True)
-        names, rows, bad = parse(lines)
-    except UnicodeDecodeError:
-        lines = content.decode("utf-8", errors="replace").splitlines(keepends=True)
-        names, rows, bad = parse(lines)
-        bad = max(bad, 1)
-    if names and not bad:
+    text = content.decode("utf-8-sig", errors="replace")
+    names, rows, bad = parse(text.splitlines(keepends=True))
+    # a spreadsheet may have added a mark of the byte order
+    if names and not bad and text.encode() == content:
         return
     set_aside(file, f"damaged; {len(rows)} rows of it are used")
     if names:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, names)
+        written = io.StringIO(newline="")
+        writer = csv.DictWriter(written, names)
         writer.writeheader()
         writer.writerows(rows)
-        write_text(file, text.getvalue())
+        write_text(file, written.getvalue())
 
 
 def parse(lines: list[str]) -> tuple[list[str], list[dict[str, str]], int]:

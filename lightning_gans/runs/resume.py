@@ -6,6 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
+from lightning_gans.runs.damaged import salvage_rows
 from lightning_gans.runs.folder import PICTURES, checkpoints, step_of
 from lightning_gans.runs.metrics_csv import FILE, drop_rows_after
 
@@ -24,6 +25,7 @@ def drop_results_after(run: Path, step: int, measured_at: int | None) -> None:
         measured_at: the iterations at the last evaluation before the checkpoint was saved; if they
             differ from ``step``, an evaluation at that step is dropped too.
     """
+    salvage_rows(run / FILE)
     drop_rows_after(run / FILE, step, measured=measured_at == step)
     later = [path for path in checkpoints(run, "best") if step_of(path) > step]
     for path in (run / PICTURES).glob("*-step=*.png"):

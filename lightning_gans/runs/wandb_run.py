@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_gans.runs.atomic import write_text
-from lightning_gans.runs.damaged import set_aside
+from lightning_gans.runs.atomic import set_aside, write_text
 from lightning_gans.runs.layout import CONFIG, ROOT
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping, subsection
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,8 @@ def test_files_that_somebody_put_into_a_run_disturb_nobody(run: Path) -> None:
     for name in ("last-step=12 (copy).ckpt", "last-step=3.ckpt.bak", "last-step=٣.ckpt"):
         shutil.copy(saved, saved.with_name(name))
     (run / "checkpoints" / "last-step=90.ckpt").mkdir()
+    (run / "checkpoints" / "last-step=4.ckpt").mkdir()
+    (run / "checkpoints" / "last-step=4.ckpt" / "inside").touch()
     for folder in (Path("runs"), run, run / "checkpoints", run / "images", run / "wandb"):
         folder.mkdir(exist_ok=True)
         for name in (".DS_Store", "notes (2).txt", "samples-step=9 (copy).png"):
@@ -168,7 +171,8 @@ def test_files_that_somebody_put_into_a_run_disturb_nobody(run: Path) -> None:
     main(["train", "ckpt_path=last", "trainer.max_steps=4"])
     assert steps(run) == [1, 2, 3, 4]
     main(["validate", f"ckpt={run}"])
-    shutil.rmtree(run / "checkpoints" / "last-step=90.ckpt")
+    assert (run / "checkpoints" / "last-step=4.ckpt").is_file()
+    assert (run / "checkpoints" / "last-step=4.damaged.ckpt" / "inside").is_file()
     found = lightning_gans.load(saved).state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert (run / "checkpoints" / "last-step=12 (copy).ckpt").is_file()
@@ -184,6 +188,7 @@ def test_files_that_somebody_put_into_a_run_disturb_nobody(run: Path) -> None:
         b"generator/adversarial,step\n1,1\n\x00\x00\x00\n0.5,2\n",
         b"generator/adversarial,generator/adversarial\n1,1\n",
         b'generator/adversarial,step\n1,1\n"0.5,2\n0.4,3\n',
+        b"\xef\xbb\xbfgenerator/adversarial,step\r\n1,1\r\n",
     ],
 )
 def test_a_damaged_log_is_kept_and_the_run_goes_on(
@@ -198,7 +203,7 @@ def test_a_damaged_log_is_kept_and_the_run_goes_on(
     else:
         assert not kept.exists()
     found = rows(run) if (run / "metrics.csv").is_file() else []
-    whole = {b"\n1,1\n\x00": [1, 2], b'\n1,1\n"': [1, 3]}
+    whole = {b"\n1,1\n\x00": [1, 2], b'\n1,1\n"': [1, 3], b"\xbf": [1]}
     expected = next((s for mark, s in whole.items() if mark in damage), [])
     assert [int(row["step"]) for row in found] == expected
 
@@ -296,29 +301,30 @@ def test_two_trainings_of_one_job_without_srun_have_folders_of_their_own_and_res
         assert yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] == seed
 
 
-def joined(rank: int, processes: int, slurm: bool) -> list[str]:
-    """Two processes of one training, which were started from outside."""
-    if slurm:
+def joined(rank: int, processes: int, launcher: str) -> None:
+    """One of two processes of one training, which were started from outside."""
+    devices = ["trainer.devices=2"]
+    if launcher == "slurm":
         for name, value in (("PROCID", rank), ("LOCALID", rank), ("NODEID", 0), ("NTASKS", 2)):
             os.environ[f"SLURM_{name}"] = str(value)
         os.environ |= {"SLURM_JOB_ID": "44", "SLURM_STEP_ID": "1", "SLURM_JOB_NAME": "train"}
         os.environ |= {"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1"}
-    main([*GAN, "trainer.max_steps=3", f"trainer.devices={processes}", "checkpoint.every=1"])
-    more = ["ckpt_path=last", "trainer.max_steps=5", f"trainer.devices={processes}"]
-    main(["train", *more])
-    return [str(path) for path in Path("runs").glob("*/*/*")]
+    if launcher == "nodes":
+        os.environ |= {"NODE_RANK": str(rank), "LOCAL_RANK": "0"}
+        devices = ["trainer.devices=1", "trainer.num_nodes=2"]
+    main([*GAN, *devices, "trainer.max_steps=3", "checkpoint.every=1"])
+    main(["train", "ckpt_path=last", "trainer.max_steps=5"])
+    main(["validate", "ckpt_path=last"])
 
 
-@pytest.mark.parametrize("slurm", [False, True])
+@pytest.mark.parametrize("launcher", ["devices", "nodes", "slurm"])
 def test_processes_that_train_together_share_the_folder_of_the_first(
-    slurm: bool, tmp_path: Path
+    launcher: str, tmp_path: Path
 ) -> None:
-    def work(rank: int, processes: int) -> list[str]:
-        return joined(rank, processes, slurm)
-
-    several(2, work, tmp_path / "results")
-    run = only(Path("runs/gan/gaussians"))
-    assert run.name == "slurm-44.1" if slurm else run.name.startswith("20")
+    several(2, partial(joined, launcher=launcher), tmp_path / "results")
+    run, validated = sorted(Path("runs/gan/gaussians").iterdir())
+    assert validated.name.endswith("_validate")
+    assert run.name == "slurm-44.1" if launcher == "slurm" else run.name.startswith("20")
     assert steps(run) == [1, 2, 3, 4, 5]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         "last-step=4.ckpt",
