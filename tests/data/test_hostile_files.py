@@ -34,7 +34,7 @@ from lightning_gans.data.images import (
     open_image,
     read_pixels,
 )
-from lightning_gans.ood.batches import read
+from lightning_gans.data.reading import read
 from lightning_gans.ood.folder_images import prepared
 
 
