@@ -17,6 +17,7 @@ from lightning_gans.metrics.latent import LatentLoss, active_dimensions, latent_
 from lightning_gans.metrics.precision_recall import PrecisionRecall
 from lightning_gans.metrics.quantize import from_uint8, to_uint8
 from lightning_gans.metrics.real_statistics import RealStatistics
+from lightning_gans.metrics.two_sample import TooFewSamples
 
 __all__ = [
     "PSNR",
@@ -33,6 +34,7 @@ __all__ = [
     "Purity",
     "RealStatistics",
     "SubsetKernelDistance",
+    "TooFewSamples",
     "active_dimensions",
     "fingerprint",
     "from_uint8",

@@ -12,7 +12,7 @@ from lightning_gans.metrics.moments import (
     merge_moments,
     with_vectors,
 )
-from lightning_gans.metrics.two_sample import TwoSampleMetric, check_features
+from lightning_gans.metrics.two_sample import TooFewSamples, TwoSampleMetric, check_features
 from lightning_gans.metrics.work_sharing import Team
 from lightning_gans.ranges import Width, checked
 
@@ -72,11 +72,11 @@ class FrechetDistance(TwoSampleMetric):
         """The distance, float64 scalar, not negative.
 
         Raises:
-            ValueError: if either sample has fewer than two vectors.
+            TooFewSamples: if either sample has fewer than two vectors.
         """
         counts = count_of(self.real), count_of(self.fake)
         if min(counts) < 2:
-            raise ValueError(
+            raise TooFewSamples(
                 f"the Fréchet distance needs 2 real and 2 fake samples, got {counts[0]} real"
                 f" and {counts[1]} fake"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from lightning_gans.validation import check_tensor
 
 _RANGE = (-1.0, 1.0)  # inputs are clamped to it, so the data range is 2
 _LEAST_ERROR = 1e-10
-_WINDOW = 11
 
 
 class PSNR(Average):
@@ -54,6 +54,7 @@ class SSIM(Average):
     """
 
     higher_is_better = True
+    window: ClassVar[int] = 11  # pixels on a side
 
     def update(self, images: Tensor, reconstructions: Tensor) -> None:
         """Add pairs (N, C, H, W) in [-1, 1]; values outside are clamped.
@@ -63,9 +64,9 @@ class SSIM(Average):
                 value is NaN, or a side is shorter than 11 pixels.
         """
         images, reconstructions = _pair(images, reconstructions)
-        if min(images.shape[2:]) < _WINDOW:
+        if min(images.shape[2:]) < self.window:
             raise ValueError(
-                f"SSIM needs images of at least {_WINDOW}x{_WINDOW} pixels, got"
+                f"SSIM needs images of at least {self.window}x{self.window} pixels, got"
                 f" {images.shape[2]}x{images.shape[3]}"
             )
         if not len(images):
@@ -78,14 +79,14 @@ class SSIM(Average):
                 images,
                 gaussian_kernel=True,
                 sigma=1.5,
-                kernel_size=_WINDOW,
+                kernel_size=self.window,
                 reduction="none",
                 data_range=_RANGE,
                 k1=0.01,
                 k2=0.03,
                 return_full_image=True,
             )
-        edge = _WINDOW // 2  # the border of the maps is computed from reflected pixels
+        edge = self.window // 2  # the border of the maps is computed from reflected pixels
         each = maps[:, :, edge:-edge, edge:-edge].mean(dim=(1, 2, 3))
         self.add(each)
 

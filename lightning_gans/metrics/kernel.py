@@ -16,6 +16,7 @@ from lightning_gans.metrics.tiles import (
     tiles_between,
     tiles_within,
 )
+from lightning_gans.metrics.two_sample import TooFewSamples
 from lightning_gans.metrics.work_sharing import Team
 from lightning_gans.ranges import PositiveInt, Range, Seed, checked
 
@@ -48,12 +49,13 @@ class KernelDistance(PairwiseMetric):
         """The distance, float64 scalar.
 
         Raises:
-            ValueError: if either sample has fewer than two vectors, or their widths differ.
+            TooFewSamples: if either sample has fewer than two vectors.
+            ValueError: if their widths differ.
         """
         real, fake, team = self.samples()
         n, m = len(real), len(fake)
         if min(n, m) < 2:
-            raise ValueError(
+            raise TooFewSamples(
                 f"the kernel distance needs 2 real and 2 fake samples, got {n} real and {m} fake"
             )
         between = _sum_between(real, fake, team) / (n * m)
@@ -112,11 +114,12 @@ class SubsetKernelDistance(PairwiseMetric):
         """Mean and standard deviation over the subsets.
 
         Raises:
-            ValueError: if either sample has fewer vectors than a subset, or their widths differ.
+            TooFewSamples: if either sample has fewer vectors than a subset.
+            ValueError: if their widths differ.
         """
         real, fake, team = self.samples()
         if min(len(real), len(fake)) < self.size:
-            raise ValueError(
+            raise TooFewSamples(
                 f"subsets of {self.size} need as many samples, got {len(real)} real and"
                 f" {len(fake)} fake; choose a smaller size"
             )

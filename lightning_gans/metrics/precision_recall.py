@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_gans.metrics.pairwise import PairwiseMetric
 from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
+from lightning_gans.metrics.two_sample import TooFewSamples
 from lightning_gans.metrics.work_sharing import Team
 from lightning_gans.ranges import PositiveInt, checked
 
@@ -59,22 +60,25 @@ class PrecisionRecall(PairwiseMetric):
     def compute(self) -> dict[str, Tensor]:
         """``precision``, ``recall``, ``density`` and ``coverage``, float64 scalars.
 
+        The last two are left out if there are no more real vectors than ``density_k``.
+
         Raises:
-            ValueError: if a sample has no more vectors than its k, or the widths of the two
-                differ.
+            TooFewSamples: if a sample has no more vectors than ``k``.
+            ValueError: if the widths of the two differ.
         """
         real, fake, team = self.samples()
-        most = max(self.k, self.density_k)
-        if len(real) <= most or len(fake) <= self.k:
-            raise ValueError(
-                f"precision and recall with k={self.k} and density with k={self.density_k} need at"
-                f" least {self.k + 1} fake and {most + 1} real samples, got {len(real)} real and"
-                f" {len(fake)} fake"
+        if min(len(real), len(fake)) <= self.k:
+            raise TooFewSamples(
+                f"precision and recall with k={self.k} need at least {self.k + 1} real and fake "
+                f"samples, got {len(real)} real and {len(fake)} fake"
             )
+        dense = len(real) > self.density_k
+        density_k = self.density_k if dense else self.k
+        most = max(self.k, density_k)
         # distances come from products, which lose the fewest digits around a common centre
         real.origin = fake.origin = (real.mean() + fake.mean()) / 2
         near = _nearest(real, most, team)
-        real_radii, dense_radii = near[:, self.k - 1, None], near[:, self.density_k - 1, None]
+        real_radii, dense_radii = near[:, self.k - 1, None], near[:, density_k - 1, None]
         fake_radii = _nearest(fake, self.k, team)[:, self.k - 1]
 
         on_real = real_radii.new_zeros(len(fake), dtype=torch.int64)
@@ -91,12 +95,13 @@ class PrecisionRecall(PairwiseMetric):
             balls += inside.sum()
         counts = team.sum(torch.cat([on_real, on_fake, covered, balls]))
         on_real, on_fake, covered, balls = torch.split(counts, [len(fake), len(real), len(real), 1])
-        return {
+        values = {
             "precision": (on_real > 0).double().mean(),
             "recall": (on_fake > 0).double().mean(),
             "density": balls[0].double() / (self.density_k * len(fake)),
             "coverage": (covered > 0).double().mean(),
         }
+        return values if dense else {name: values[name] for name in ("precision", "recall")}
 
 
 def _nearest(sample: Sample, k: int, team: Team) -> Tensor:

@@ -7,8 +7,13 @@ from typing import ClassVar, Literal, NoReturn
 
 from torch import Tensor
 
+from lightning_gans.errors import InputError
 from lightning_gans.metrics.float64_states import Float64Metric
 from lightning_gans.validation import check_tensor
+
+
+class TooFewSamples(InputError):
+    """A metric needs more samples than it was given."""
 
 
 class TwoSampleMetric(Float64Metric, ABC):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from lightning_gans.data import DataModule
 from lightning_gans.models import GAN, Encodes, Generates, Model
 from tests.support.features import Pixels
 from tests.support.models import tiny_dlsgan
+from tests.support.rounds import one_by_one
 from tests.support.training import data, points, trainer
 
 
@@ -112,3 +115,35 @@ def test_a_model_is_not_asked_for_what_it_cannot_do() -> None:
         _ = batch.reconstructions
     with pytest.raises(TypeError, match="GAN does not generate"):
         _ = batch.fakes
+
+
+@pytest.mark.parametrize(
+    ("count", "found", "warning"),
+    [
+        (1, set(), r"FID \(.* got 1 real and 1 fake\); KID \(.*\); precision and recall \(.*k=3"),
+        (3, {"fid", "kid"}, r"precision and recall with k=3 need at least 4 .* got 3 real"),
+        (4, {"fid", "kid", "precision", "recall"}, r"density .* need at least 6 real samples\)$"),
+        (6, {"fid", "kid", "precision", "recall", "density", "coverage"}, None),
+    ],
+)
+def test_a_held_out_set_smaller_than_a_metric_needs_is_measured_as_far_as_it_goes(
+    count: int, found: set[str], warning: str | None, tmp_path: Path
+) -> None:
+    """As with fast_dev_run and a batch of 4, where training ended before its first iteration."""
+    model = tiny_dlsgan()
+    images = torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    runner = trainer(tmp_path, Evaluation(Pixels(), k=3))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            runner.validate(model, one_by_one([(images, torch.zeros(count).long())]), verbose=False)
+    values = runner.callback_metrics
+    assert {name.partition("/")[0] for name in values if name.endswith("/pixels")} == found
+    assert all(bool(value.isfinite()) for value in values.values())
+    assert {"psnr/real", "psnr/fake", "latent/loss"} <= values.keys()
+    assert "ssim/real" not in values  # images of 4 x 4 are smaller than its window
+    lines = [str(warning.message) for warning in said]
+    assert sum("ssim is not measured" in line for line in lines) == 1
+    few = [line for line in lines if line.startswith("not measured on so few images")]
+    assert len(few) == (warning is not None)  # once, not at every evaluation
+    assert warning is None or re.search(warning, few[0])

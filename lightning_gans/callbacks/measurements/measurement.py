@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_gans.callbacks.measurements.batch import EvaluationBatch
@@ -34,6 +35,14 @@ class Measurement(ABC):
 
         Evaluation(measurements=[Brightness()])
     """
+
+    said: str | None = None  # the last warning
+
+    def warn_once(self, line: str) -> None:
+        """Give a warning, unless the evaluation before has given it."""
+        if line != self.said:
+            rank_zero_warn(line)
+        self.said = line
 
     @abstractmethod
     def applies_to(self, model: Model, data: DataModule | None) -> bool:

@@ -16,7 +16,8 @@ from lightning_gans.models import Generates, Model, Reconstructs
 class ReconstructionQuality(Measurement):
     """``psnr`` and ``ssim`` of validation images (``psnr/real``) and of fakes (``psnr/fake``).
 
-    Of models of images that reconstruct; of fakes if they also generate.
+    Of models of images that reconstruct; of fakes if they also generate. Images that are smaller
+    than the window of SSIM have none.
     """
 
     def applies_to(self, model: Model, data: DataModule | None) -> bool:
@@ -25,7 +26,14 @@ class ReconstructionQuality(Measurement):
     def start(self, model: Model, data: DataModule | None, complete: bool) -> None:
         self.sides = ("fake", "real") if isinstance(model, Generates) else ("real",)
         self.psnr = {side: PSNR().to(model.device) for side in self.sides}
-        self.ssim = {side: SSIM().to(model.device) for side in self.sides}
+        height, width = model.image_shape[1:]
+        fits = min(height, width) >= SSIM.window
+        self.ssim = {side: SSIM().to(model.device) for side in self.sides if fits}
+        if not fits:
+            self.warn_once(
+                f"ssim is not measured: it needs images of at least {SSIM.window}x{SSIM.window} "
+                f"pixels, and these have {height}x{width}"
+            )
 
     def update(self, batch: EvaluationBatch) -> None:
         for side in self.sides:
@@ -35,11 +43,13 @@ class ReconstructionQuality(Measurement):
                 else (batch.fakes, batch.fake_reconstructions)
             )
             self.psnr[side].update(*pair)
-            self.ssim[side].update(*pair)
+            if side in self.ssim:
+                self.ssim[side].update(*pair)
 
     def results(self) -> Mapping[str, Tensor]:
         values = {}
         for side in self.sides:
             values[f"psnr/{side}"] = self.psnr[side].compute()
-            values[f"ssim/{side}"] = self.ssim[side].compute()
+            if side in self.ssim:
+                values[f"ssim/{side}"] = self.ssim[side].compute()
         return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import cast
 
 import torch
@@ -20,6 +20,7 @@ from lightning_gans.metrics import (
     KernelDistance,
     PrecisionRecall,
     RealStatistics,
+    TooFewSamples,
 )
 from lightning_gans.models import Generates, Model
 from lightning_gans.ranges import PositiveInt, checked
@@ -29,7 +30,8 @@ class SampleQuality(Measurement):
     """``fid``, ``kid``, ``precision``, ``recall``, ``density`` and ``coverage``, in one pass.
 
     The name of the features follows each name, as in ``fid/inception``. Of models that generate
-    images. Statistics of the real images are computed once and kept in files.
+    images. Statistics of the real images are computed once and kept in files. What needs more
+    images than there are is left out, and a warning names it.
 
     Args:
         features: the extractor; None measures nothing.
@@ -109,5 +111,21 @@ class SampleQuality(Measurement):
         assert self.features is not None
         if self.to_keep and self.kept is not None:
             self.kept.save(*self.metrics)
-        values = {"fid": self.fid.compute(), "kid": self.kid.compute(), **self.manifolds.compute()}
+        values: dict[str, Tensor] = {}
+        reasons: list[str] = []
+        measures: dict[str, Callable[[], Mapping[str, Tensor]]] = {
+            "FID": lambda: {"fid": self.fid.compute()},
+            "KID": lambda: {"kid": self.kid.compute()},
+            "precision and recall": self.manifolds.compute,
+        }
+        for name, measure in measures.items():
+            try:
+                values.update(measure())
+            except TooFewSamples as error:
+                reasons.append(f"{name} ({error})")
+        if "precision" in values and "density" not in values:
+            most = self.manifolds.density_k
+            reasons.append(f"density and coverage (they need at least {most + 1} real samples)")
+        if reasons:
+            self.warn_once(f"not measured on so few images: {'; '.join(reasons)}")
         return {f"{name}/{self.features.name}": value for name, value in values.items()}
