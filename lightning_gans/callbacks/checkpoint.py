@@ -26,7 +26,7 @@ from lightning_gans.models.base.alternating import NonFiniteLoss
 from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
 from lightning_gans.runs.atomic import Unwritable, remove_leftovers
 from lightning_gans.runs.checkpoint_io import CheckpointFiles
-from lightning_gans.runs.claim import FolderInUse, hold, release
+from lightning_gans.runs.claim import FolderInUse, Training, hold, release, write_record
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.scheduler import requeue
 
@@ -175,6 +175,8 @@ class Checkpoint(stock.Checkpoint):
                 f"{run / FOLDER} holds the checkpoints of another run; give the Trainer a "
                 "default_root_dir of its own, or ckpt_path to resume that run"
             )
+        if self.held is not None:
+            write_record(run, Training())
         # those of a run that resumes in another folder are not its own
         self.written = {k: [n for n in names if n in here] for k, names in self.written.items()}
         if not self.written.get("best"):
@@ -264,7 +266,9 @@ class Checkpoint(stock.Checkpoint):
         self.save(trainer, "last")
         self.training = False  # nothing is newer than what was just saved
         if trainer.is_global_zero:
-            rank_zero_info(f"job {requeue()} is saved, and back in the queue to resume")
+            rank_zero_info(
+                f"job {requeue(Path(trainer.default_root_dir))} is saved, and back in the queue to resume"
+            )
         raise Requeued(128 + int(caught))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

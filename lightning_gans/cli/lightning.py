@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -376,8 +377,8 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
             )
     elif any(isinstance(c, Timer) and (c.time_remaining() or 1) <= 0 for c in trainer.callbacks):  # type: ignore[attr-defined]
         yield (
-            f"trainer.max_time has ended the run after {iterations} iterations; ckpt_path=last "
-            "resumes it for as long again"
+            f"trainer.max_time has ended the run after {iterations} iterations; "
+            f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"
         )
 
 
@@ -466,4 +467,5 @@ def how_to_resume(folder: str | None) -> str:
     # the folder of a debug run, which has no record, is removed
     kept = folder and read_record(Path(folder)) is not None
     found = checkpoints(Path(folder), "last") if folder and kept else []
-    return printable(f"; ckpt={folder} resumes from {found[-1].name}") if found else ""
+    option = shlex.quote(f"ckpt={folder}")
+    return printable(f"; {option} resumes from {found[-1].name}") if found else ""

@@ -146,7 +146,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     check_seed(settings)
     check_one_model(names, files, groups)
     check_groups(names, groups)
-    named = run_names(files, names, groups)
+    named = run_names(files, settings, names, groups)
     called = {"data": DEFAULTS["data"], **named}
     chosen_by_names = chooses_run(settings)
     fingerprint = hash_of(subcommand, argv)
@@ -473,7 +473,9 @@ def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]
     return [f"{key}={next(filter(None, reversed(classes)), 'lightning_gans.optimizers.AdamW')}"]
 
 
-def run_names(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -> dict[str, str]:
+def run_names(
+    files: Iterable[Path], settings: Iterable[str], names: Mapping[str, str], groups: Groups
+) -> dict[str, str]:
     """The names of the model and the data that are named, or set by config files."""
     called: dict[str, str] = {}
     all_files = list(files)
@@ -486,6 +488,8 @@ def run_names(files: Iterable[Path], names: Mapping[str, str], groups: Groups) -
             if group in read_config(file):
                 called[group] = own.get(group, file.stem)
     called.update((group, names[group]) for group in ("model", "data") if group in names)
+    if any(setting.startswith("--model=") for setting in settings):
+        called.setdefault("model", "model")  # a class has no file that its runs could be called by
     return called
 
 

@@ -25,6 +25,7 @@ from lightning_gans.runs.claim import (
     FolderInUse,
     Training,
     check_unused,
+    discard_unused,
     hold,
     is_follower,
     make_folder,
@@ -183,9 +184,13 @@ def new_run(names: Mapping[str, str], subcommand: str, training: Training | None
                 make_folder(run)
                 break
     if training is not None:
-        hold(run)
-        check_unused(run)
-        start(run, training)
+        try:
+            hold(run)
+            check_unused(run)
+            start(run, training)
+        except OSError:
+            discard_unused(run)
+            raise
     return run
 
 
@@ -219,11 +224,14 @@ def requeued(names: Mapping[str, str], command: str) -> Path | None:
     Raises:
         FolderInUse: if other processes hold all of its folders, and do not end.
     """
-    job = scheduler.job_step()
-    if job is None or VARIABLE in os.environ or not scheduler.restarted():
+    job, chosen = scheduler.job_step(), os.environ.get(VARIABLE)
+    # the processes that the first one starts are told by announced_checkpoint
+    if job is None or not scheduler.restarted() or (chosen and is_follower()):
         return None
     deadline = time.monotonic() + WAIT
-    while found := trainings_of(job, names, command):
+    while found := [Path(chosen)] if chosen else trainings_of(job, names, command):
+        if newest(found[0]) is None:
+            return None
         for run in found:
             if is_follower():  # the first process holds it for all
                 return newest(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from lightning_gans.errors import UserError
 
@@ -42,8 +43,11 @@ def restarted() -> bool:
     return bool(os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"))
 
 
-def requeue() -> str:
+def requeue(run: Path) -> str:
     """Put this job back into the queue; SLURM then ends it.
+
+    Args:
+        run: the folder of the run, for messages.
 
     Returns:
         The id of the job.
@@ -66,5 +70,5 @@ def requeue() -> str:
         reason = " ".join(done.stderr.split()) or f"scontrol ended with status {done.returncode}"
     raise RequeueFailed(
         f"the run is saved, but job {name} could not be requeued: {reason}; submit it again with "
-        "ckpt_path=last"
+        f"ckpt_path={run}"
     )

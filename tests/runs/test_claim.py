@@ -243,3 +243,30 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert record.pid == os.getpid()
     content = json.loads((tmp_path / RECORD).read_text())
     assert content["name"] == tmp_path.name
+
+
+def test_two_python_programs_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    from lightning_gans.callbacks import Checkpoint
+    from tests.support.training import data, points, trainer
+
+    with another_process(tmp_path) as pid, pytest.raises(FolderInUse, match=f"by process {pid}"):
+        trainer(tmp_path, Checkpoint(), max_steps=1).fit(points(), data())
+    assert not (tmp_path / "checkpoints").exists()
+    trainer(tmp_path, Checkpoint(), max_steps=1).fit(points(), data())
+    record = read_record(tmp_path)
+    assert record is not None
+    assert record.pid == os.getpid()
+    with another_process(tmp_path):  # it was let go when training ended
+        pass
+
+
+def test_a_disk_that_fills_while_the_folder_is_made_leaves_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise Unwritable(tmp_path / "run.json", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)))
+
+    monkeypatch.setattr("lightning_gans.runs.claim.write_text", refuse)
+    with pytest.raises(Unwritable, match=r"run.json could not be written: .*quota is used up"):
+        new_run(NAMES, "fit", Training())
+    assert not list((tmp_path / "runs").glob("*/*/*"))

@@ -223,3 +223,14 @@ def test_a_requeued_run_of_version_0_2_0_or_with_another_command_resumes_the_onl
     made = checkpoint(Path("runs/gan/mnist/slurm-9/checkpoints/last-step=5.ckpt"))
     checkpoint(Path("runs/gan/mnist/slurm-91/checkpoints/last-step=9.ckpt"))
     assert requeued({"model": "gan", "data": "mnist"}, "any") == made
+
+
+def test_a_requeued_run_in_a_folder_that_a_person_chose_resumes_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "runs/fold3")
+    assert requeued({"model": "gan", "data": "mnist"}, "any") is None
+    made = checkpoint(Path("runs/fold3/checkpoints/last-step=5.ckpt"))
+    assert requeued({"model": "gan", "data": "mnist"}, "any") == made
