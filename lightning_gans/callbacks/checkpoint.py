@@ -266,9 +266,8 @@ class Checkpoint(stock.Checkpoint):
         self.save(trainer, "last")
         self.training = False  # nothing is newer than what was just saved
         if trainer.is_global_zero:
-            rank_zero_info(
-                f"job {requeue(Path(trainer.default_root_dir))} is saved, and back in the queue to resume"
-            )
+            job = requeue(Path(trainer.default_root_dir))
+            rank_zero_info(f"job {job} is saved, and back in the queue to resume")
         raise Requeued(128 + int(caught))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
