@@ -218,7 +218,7 @@ def verdicts(points: Sequence[Sample]) -> list[Verdict]:
 
 
 def table(found: Sequence[Verdict], iterations: int, stops: int) -> str:
-    """The table in Markdown, with a sentence on what was run."""
+    """The table and the curves in Markdown, with a sentence on what was run."""
     lines = [
         f"{iterations:,} iterations with 40 evaluations and {stops} stops, in one process; medians "
         f"of {WINDOWS} windows, without the first {WARM_UP:.0%}. No row of the metrics was lost.",
@@ -226,6 +226,8 @@ def table(found: Sequence[Verdict], iterations: int, stops: int) -> str:
         "| what | median | deviation of a window | allowed |",
         "|---|---|---|---|",
         *(f"| {v.what} | {v.median} | {v.deviation} | {v.allowed} |" for v in found),
+        "",
+        *(f"![{name}](images/soak_{name}.png)" for name in ("memory", "time", "handles")),
     ]
     return "\n".join(lines)
 
