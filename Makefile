@@ -1,7 +1,7 @@
 # Each target creates .venv with pip if needed, and reuses it.  PYTHON=python3.12 selects a Python.
 PYTHON ?= python3
 # for the oldest and the newest versions of all dependencies
-OLDEST_PYTHON ?= python3.10
+OLDEST_PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 BIN := .venv/bin
 

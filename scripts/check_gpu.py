@@ -17,7 +17,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="lightning")
     report = Report(options.out)
     device = torch.cuda.get_device_name() if options.device.startswith("cuda") else "CPU"
-    day = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
     print("| check | value | verdict |\n|---|---|---|")
     report.add("device, torch, date", f"{device}, {torch.__version__}, {day}")
     parts: dict[str, Callable[[Report, str], None]] = {

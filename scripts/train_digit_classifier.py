@@ -122,7 +122,7 @@ def provenance(args: argparse.Namespace, weights: bytes, test_accuracy: float) -
             f" --seed {args.seed}"
         ),
         "seed": args.seed,
-        "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "versions": (
             f"python {platform.python_version()}, torch {torch.__version__},"
             f" torchvision {torchvision.__version__}, safetensors {safetensors.__version__}"

@@ -7,12 +7,11 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sized
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
-from typing_extensions import Self
 
 from lightning_gans.data.images import Crop
 from lightning_gans.data.loader import Loader

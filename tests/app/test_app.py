@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import pytest
 import torch
-from typing_extensions import Self
 
 from lightning_gans.app.page import edited, picture, prepare, serve
 from lightning_gans.cli import main

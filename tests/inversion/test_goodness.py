@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy import integrate, stats
 from torch import Tensor
 from torch.distributions import Laplace
 from torch.distributions import Normal as TorchNormal
@@ -336,7 +336,7 @@ def test_the_figure(prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     # bars of genuine draws follow the line, but for those across a jump of the density
     apartness = [abs(height - np.interp(middle, x, density)) for middle, height in bars]
     assert np.sort(apartness)[:-3].max() < 0.15
-    assert np.trapezoid(density, x) == pytest.approx(1, abs=0.02)
+    assert integrate.trapezoid(density, x) == pytest.approx(1, abs=0.02)
     points, line = quantiles.lines
     below, above = (np.asarray(v) for v in line.get_data())
     np.testing.assert_array_equal(below, above)
