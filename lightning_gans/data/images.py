@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import struct
 import tempfile
 import threading
@@ -249,7 +250,9 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     """Why an image could not be decoded, in a few words without the file's name."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return reason(error).replace(f" {str(path)!r}", "").removeprefix(f"{printable(path)} is ")
+    # Pillow names the opened file, which has no name of its own
+    text = re.sub(r" <_io\.\w+ [^>]*>", "", reason(error))
+    return text.removeprefix(f"{printable(path)} is ")
 
 
 class ImageFiles(Dataset[Batch]):

@@ -1,48 +1,117 @@
-"""What the page does with images and latents, and which models it refuses."""
+"""What the page does with images and latents, whose they are, and what it refuses."""
 
 from __future__ import annotations
 
+import copy
+import json
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import ModuleType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import distributions
 
-from lightning_gans.app.page import edited, picture, prepare, serve
+from lightning_gans.app import page
+from lightning_gans.app.page import (
+    Preparation,
+    draw,
+    edited,
+    encode,
+    leading,
+    picture,
+    positions,
+    prepare,
+    reach,
+    serve,
+)
 from lightning_gans.cli import main
-from lightning_gans.errors import UserError
+from lightning_gans.data import Folder
+from lightning_gans.data.images import LARGE, ImageFiles
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.models import CAGAN, GAN, Classifier
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
-from lightning_gans.priors import DynamicScale
+from lightning_gans.ood.folder_images import prepared
+from lightning_gans.priors import DynamicScale, Independent, Normal, Uniform
 from tests.support.models import tiny_dlsgan
-from tests.support.rounds import LATENT
+from tests.support.rounds import LATENT, SHAPE, TinyDiscriminator, TinyGenerator
 
 
-def test_pictures_and_images_are_each_others_inverse() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    x = prepare(pixels, (3, 8, 8))
+def saved(folder: Path, size: tuple[int, int] = (8, 8), name: str = "a.png") -> str:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / name)
+    return str(folder / name)
+
+
+def test_pictures_and_images_are_each_others_inverse(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    x = prepare(path, (3, 8, 8), Preparation())
     assert x.shape == (1, 3, 8, 8)
-    np.testing.assert_array_equal(picture(x), pixels)
+    np.testing.assert_array_equal(picture(x), np.array(Image.open(path)))
 
 
-def test_a_grey_model_gets_a_grey_image_of_its_size() -> None:
-    pixels = np.full((20, 30, 3), 255, np.uint8)
-    x = prepare(pixels, (1, 4, 4))
+def test_a_grey_model_gets_a_grey_image_of_its_size(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), "white").save(tmp_path / "a.png")
+    x = prepare(str(tmp_path / "a.png"), (1, 4, 4), Preparation())
     torch.testing.assert_close(x, torch.ones(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("crop", ["center", "none", (3, 0, 5, 2)])
+def test_an_upload_is_prepared_as_in_training_and_scoring(crop: Any, tmp_path: Path) -> None:
+    path = saved(tmp_path, (40, 20))
+    data = Folder(str(tmp_path), 16, crop=crop, validation=0)
+    data.setup()
+    found = prepare(path, (3, 16, 16), Preparation(data.crop, data.padding))[0]
+    assert isinstance(data.train_set, ImageFiles)
+    assert torch.equal(found, data.train_set[0][0])
+    assert torch.equal(found, prepared(tmp_path, ["a.png"], (3, 16, 16), data.describe())[0][0])
+
+
+def test_a_digit_is_padded_as_in_training(tmp_path: Path) -> None:
+    path = saved(tmp_path, (28, 28))
+    x = prepare(path, (1, 32, 32), Preparation(padding=2))
+    assert (x[0, 0, :2] == -1).all()
+    assert (x[0, 0, 2:-2, 2:-2] != -1).any()
+
+
+def test_an_upload_of_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("1", (13_300, 13_300)).save(tmp_path / "a.png")
+    monkeypatch.setattr(page, "PreparedImages", None)
+    with pytest.raises(InputError, match=r"13,300 x 13,300 pixels; give one of at most 40 mega"):
+        prepare(str(tmp_path / "a.png"), (3, 8, 8), Preparation())
+    assert LARGE == 40_000_000
+
+
+@pytest.mark.parametrize("name", ["empty.png", "cut.png", "text.svg", "gone.png"])
+def test_an_upload_that_is_no_image_is_one_line(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, (40, 40))
+    content = {"empty.png": b"", "cut.png": Path(path).read_bytes()[:900], "text.svg": b"<svg/>"}
+    if name in content:
+        (tmp_path / name).write_bytes(content[name])
+    with pytest.raises(InputError, match=r"^this image cannot be read: ") as caught:
+        prepare(str(tmp_path / name), (3, 8, 8), Preparation())
+    assert str(tmp_path) not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_sliders_edit_the_elements_of_the_largest_scale() -> None:
     model = tiny_dlsgan()
     assert isinstance(model.prior, DynamicScale)
     model.prior.v.copy_(torch.tensor([0.1, 0.9, 0.5]))
-    z = torch.zeros(1, LATENT)
+    assert leading(model) == [1, 2, 0]
+    latent = [0.0] * LATENT
     expected = picture(model.decode(torch.tensor([[0.0, 2.0, -1.0]])))
-    np.testing.assert_array_equal(edited(model, z, (2.0, -1.0)), expected)
-    assert z.abs().sum() == 0
+    np.testing.assert_array_equal(edited(model, latent, (2.0, -1.0)), expected)
+    assert latent == [0.0] * LATENT
 
 
 def test_a_class_conditional_image_is_in_the_category_that_is_set() -> None:
@@ -53,16 +122,54 @@ def test_a_class_conditional_image_is_in_the_category_that_is_set() -> None:
         generator=partial(MLPGenerator, width=8, depth=1),
         discriminator=partial(MLPDiscriminator, width=8, depth=1),
     )
-    z = torch.randn(1, LATENT)
+    latent = draw(model)
     c = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]])
-    values = tuple(z[0, model.prior.scale().argsort(descending=True)].tolist())
-    np.testing.assert_array_equal(edited(model, z, values, (2, 1)), picture(model.decode(z, c)))
+    values = tuple(p.value for p in positions(model, latent))
+    expected = picture(model.decode(torch.tensor([latent]), c))
+    np.testing.assert_array_equal(edited(model, latent, values, (2, 1)), expected)
+
+
+def model_with(prior: Any, dim: int = 4) -> GAN:
+    return GAN(
+        SHAPE, latent_dim=dim, generator=TinyGenerator, discriminator=TinyDiscriminator, prior=prior
+    )
+
+
+def test_every_draw_is_between_the_ends_of_its_sliders() -> None:
+    laplace = distributions.Laplace(torch.tensor(0.0), torch.tensor(1.0))
+    several = distributions.Normal(torch.tensor([0.0, 9.0, -9.0, 0.0]), torch.ones(4))
+    parts: list[Any] = [
+        Normal,
+        Uniform,
+        partial(Independent, distribution=laplace),
+        partial(Independent, distribution=several),
+    ]
+    torch.manual_seed(0)
+    for prior in parts:
+        model = model_with(prior)
+        low, high = (torch.tensor(end) for end in reach(model))
+        drawn = model.prior.sample(20_000)
+        # a share of 1e-6 is none of 20,000
+        assert not ((drawn < low) | (drawn > high)).any()
+        assert (high - low).max() < 100
+    assert reach(model_with(Normal))[1][0] == pytest.approx(5.2, abs=0.2)
+
+
+def test_an_image_that_is_coded_beyond_all_draws_is_not_clipped() -> None:
+    model = model_with(Normal)
+    latent = [0.0, 17.0, -40.0, 1.0]
+    found = positions(model, latent)
+    assert [p.value for p in found] == latent
+    assert found[1].high == 17
+    assert found[2].low == -40
+    assert found[1].low == pytest.approx(-5.2, abs=0.2)
 
 
 class Widget:
     """Stands in for all of gradio: accepts any call, keeps what its page was launched with."""
 
     launched: ClassVar[dict[str, object]] = {}
+    events: ClassVar[dict[str, Callable[..., Any]]] = {}
 
     def __init__(self, *args: object, **options: object) -> None:
         self.options = options
@@ -74,26 +181,110 @@ class Widget:
         pass
 
     def event(self, function: Callable[..., object], *args: object) -> Self:
+        Widget.events[function.__name__] = function
         return self
 
-    change = click = release = load = then = event
+    upload = click = release = load = then = event
 
     def launch(self, **options: object) -> None:
         Widget.launched = options
 
 
+class PageError(Exception):
+    """Stands in for an error that gradio shows in the page."""
+
+    def __init__(self, message: str, print_exception: bool = True) -> None:
+        super().__init__(message)
+
+
 @pytest.fixture
 def gradio(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("gradio")
-    for name in ("Blocks", "Row", "Column", "Image", "Button", "Slider"):
+    for name in ("Blocks", "Row", "Column", "File", "Image", "Button", "Slider", "State"):
         setattr(module, name, Widget)
+    module.Error = PageError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gradio", module)
+    Widget.events.clear()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @pytest.mark.usefixtures("gradio")
 def test_the_page_is_served_to_this_machine_alone() -> None:
-    serve(tiny_dlsgan(), 7000)
-    assert Widget.launched == {"server_name": "127.0.0.1", "server_port": 7000}
+    port = free_port()
+    serve(tiny_dlsgan(), port)
+    assert Widget.launched["server_name"] == "127.0.0.1"
+    assert Widget.launched["server_port"] == port
+    assert Widget.launched["share"] is False
+
+
+@pytest.mark.usefixtures("gradio")
+def test_an_upload_of_one_browser_is_not_seen_by_another(tmp_path: Path) -> None:
+    model = tiny_dlsgan()
+    serve(model, free_port())
+    a, *_, picture_of_a = Widget.events["new"](0.0)
+    before = copy.deepcopy(a)
+    b, *_, picture_of_b, seen = Widget.events["upload"](saved(tmp_path), None)
+    x = prepare(saved(tmp_path), model.image_shape, Preparation())
+    assert b == encode(model, x)
+    np.testing.assert_array_equal(seen, picture(x))
+    assert a == before
+    values = [a[i] for i in leading(model)]
+    np.testing.assert_array_equal(Widget.events["show"](a, *values), picture_of_a)
+    np.testing.assert_array_equal(
+        Widget.events["show"](b, *(b[i] for i in leading(model))), picture_of_b
+    )
+    assert (picture_of_a != picture_of_b).any()
+
+
+@pytest.mark.usefixtures("gradio")
+def test_what_is_wrong_with_an_upload_is_shown_in_the_page(tmp_path: Path) -> None:
+    serve(tiny_dlsgan(), free_port())
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(PageError, match="this image cannot be read"):
+        Widget.events["upload"](str(tmp_path / "a.png"), None)
+    with pytest.raises(PageError, match="finite"):
+        Widget.events["show"]([0.0] * LATENT, *[float("nan")] * LATENT)
+
+
+@pytest.mark.usefixtures("gradio")
+def test_a_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        words = f"port={port} is in use by another program; choose another, such as {port + 1}"
+        with pytest.raises(UserError, match=words):
+            serve(tiny_dlsgan(), port)
+        with pytest.raises(SystemExit) as caught:
+            main(["app", "nowhere", f"port={port}"])
+        assert caught.value.code == 1
+        assert capsys.readouterr().err == f"error: {words}\n"
+
+
+def test_a_model_knows_how_its_images_were_prepared(tmp_path: Path) -> None:
+    from lightning_gans.workflows.app import preparation
+
+    run = tmp_path / "runs" / "dlsgan" / "folder" / "now"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last-step=1.ckpt").touch()
+    section = {"class_path": "lightning_gans.data.Folder"}
+    arguments = {"root": "nowhere", "resolution": 16, "crop": [1, 2, 3, 4]}
+    config = {"data": {**section, "init_args": arguments}}
+    checkpoint = str(run / "checkpoints" / "last-step=1.ckpt")
+    assert preparation(checkpoint) == Preparation()
+    (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    assert preparation(checkpoint) == Preparation((1, 2, 3, 4), 0)
+    (run / "config.yaml").write_text("data: {class_path: lightning_gans.data.MNIST5k}", "utf-8")
+    assert preparation(checkpoint) == Preparation("center", 2)
+    (run / "config.yaml").write_text("[", encoding="utf-8")
+    with pytest.warns(UserWarning, match="images are not cropped as in training"):
+        assert preparation(checkpoint) == Preparation()
 
 
 @pytest.mark.usefixtures("gradio")
@@ -112,6 +303,6 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_a_missing_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["app", "nowhere"])
+        main(["app", "nowhere", f"port={free_port()}"])
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: no checkpoint at nowhere")

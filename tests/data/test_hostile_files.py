@@ -418,7 +418,7 @@ def test_a_file_without_pixels_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"P5 0 4 255\n")
     (tmp_path / "b.png").write_bytes(b"GIF89a" + bytes(7) + b";")
     found = check_readable.check_readable(tmp_path, ["a.png", "b.png"])
-    assert all(isinstance(size, str) for size in found), found
+    assert found == ["cannot identify image file"] * 2
 
 
 def test_images_in_a_folder_with_a_hostile_name_are_used(tmp_path: Path) -> None:
