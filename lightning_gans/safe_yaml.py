@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,30 @@ class _LoaderWithoutAliases(_Loader):
     aliases = False
 
 
-# dates are read as strings, as jsonargparse reads them
+# scalars are read as jsonargparse reads them: dates are strings, and 1e-3 is a number
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, expression) for tag, expression in pairs if not tag.endswith(":timestamp")]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_value(text: str) -> Any:
+    """A typed value as plain data; the text itself if it is not YAML.
+
+    >>> parse_value("1e-3"), parse_value("null"), parse_value("2024-01-01"), parse_value("[1, 2]")
+    (0.001, None, '2024-01-01', [1, 2])
+    """
+    if len(text) > MAX_BYTES:
+        return text
+    try:
+        return yaml.load(text, _LoaderWithoutAliases) if text.strip() else text
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        return text
 
 
 def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:

@@ -180,11 +180,43 @@ def signature(module: str, name: str) -> Signature | None:
             return Signature(home, *summary_of(doc), fields_of(home, node, doc))
         (function,) = init
     assert isinstance(function, ast.FunctionDef)
+    parameters = parameters_in(home, node, function)
+    returns = ast.unparse(function.returns) if function.returns else ""
+    return Signature(home, *summary_of(doc), parameters, returns)
+
+
+def constructor_parameters(module: str, name: str) -> dict[str, Parameter] | None:
+    """All parameters of a constructor or function; None if they cannot all be read.
+
+    An inherited constructor is that of the first base in this package that has one.
+    """
+    found = find_definition(module, name)
+    if found is None:
+        return None
+    home, node = found
+    if isinstance(node, ast.FunctionDef):
+        return None if node.args.kwarg is not None else parameters_in(home, node, node)
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            forwarded = inner.args.kwarg
+            if forwarded is not None and not forwarded_parameters(home, inner, forwarded.arg):
+                return None
+            return parameters_in(home, node, inner)
+    if any("dataclass" in ast.unparse(mark) for mark in node.decorator_list):
+        return fields_of(home, node, plain_text(ast.get_docstring(node) or ""))
+    bases = (constructor_parameters(home, ast.unparse(base)) for base in node.bases)
+    return next((parameters for parameters in bases if parameters is not None), None)
+
+
+def parameters_in(
+    home: str, node: ast.FunctionDef | ast.ClassDef, function: ast.FunctionDef
+) -> dict[str, Parameter]:
+    """The parameters of a function, described in the docstring of a node."""
+    doc = plain_text(ast.get_docstring(node) or "")
     parameters = {p.name: p for p in own_parameters(home, function, doc)}
     if function.args.kwarg is not None:
         parameters |= forwarded_parameters(home, function, function.args.kwarg.arg)
-    returns = ast.unparse(function.returns) if function.returns else ""
-    return Signature(home, *summary_of(doc), parameters, returns)
+    return parameters
 
 
 def own_parameters(module: str, function: ast.FunctionDef, doc: str) -> Iterator[Parameter]:

@@ -9,6 +9,8 @@ imported.
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,17 +25,20 @@ from lightning_gans.cli.grammar import (
     split_key_values,
     suggestion,
 )
+from lightning_gans.cli.options import Settings, check_options
 from lightning_gans.errors import UsageError
+from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import is_follower
 from lightning_gans.runs.folder import CheckpointMissing, find
 from lightning_gans.runs.layout import (
     CONFIG,
+    VARIABLE,
     announced_checkpoint,
     find_checkpoint,
     names_of,
     requeued,
 )
-from lightning_gans.safe_yaml import UnreadableConfig, read_mapping, subsection
+from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
 
@@ -57,6 +62,8 @@ GROUPS = {
 DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
 # the group whose default file always applies first
 BASE = "trainer"
+# what all processes of a job have in common
+JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
 SYNONYMS = {
     "optimizer": "model.optimizer",
@@ -143,9 +150,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
             unknown.append(bare)
     if unknown:
         raise unknown_option(unknown[0], names, files, groups)
-    check_seed(settings)
-    check_one_model(names, files, groups)
-    check_groups(names, groups)
+    check_names(names, files, groups)
     named = run_names(files, settings, names, groups)
     called = {"data": DEFAULTS["data"], **named}
     chosen_by_names = chooses_run(settings)
@@ -165,7 +170,9 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         chosen = choose_files(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
+    settings = with_seed(settings, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
+    check_settings(chosen + files, content, derived + settings)
     settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
@@ -178,6 +185,31 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
 def hash_of(subcommand: str, argv: Sequence[str]) -> str:
     """A hash of a command line, in which the order of the arguments does not count."""
     return sha256(json.dumps([subcommand, sorted(argv)]).encode()).hexdigest()
+
+
+def check_settings(
+    files: Sequence[Path],
+    content: Sequence[Mapping[str, Any]],
+    settings: Sequence[str],
+) -> None:
+    """Check the options and values of config files and of the command line.
+
+    Raises:
+        UsageError: for an unknown option, or a value that is not of its type.
+    """
+    if any(option in ("--help", "-h") for option in settings):
+        return
+    found = Settings()
+    for file, sections in zip(files, content, strict=True):
+        found.read(sections, file)
+    found.type_in(settings)
+    if "trainer.default_root_dir" in found.typed:
+        raise UsageError(
+            "trainer.default_root_dir is not used: a run has a folder of its own in ./runs; run "
+            f"the command in another folder, or set {VARIABLE} to the folder of this run"
+        )
+    synonyms = {short: full for short, full in SYNONYMS.items() if short != "ckpt"}
+    check_options(found, synonyms)
 
 
 def with_current_path(option: str) -> str:
@@ -270,17 +302,59 @@ def options_below(key: str, content: Any) -> Iterator[str]:
         yield from options_below(f"{key}.{name}", value)
 
 
-def check_seed(settings: Iterable[str]) -> None:
-    """Refuse an invalid seed: without one, a run cannot be repeated."""
+def with_seed(settings: Sequence[str], content: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The settings, with a drawn seed if it is true; the config of the run then tells which.
+
+    A resumed run keeps its seed.
+
+    Raises:
+        UsageError: for an invalid seed: without one, a run cannot be repeated.
+    """
+    key = "--seed_everything="
+    others = [option for option in settings if not option.startswith(key)]
+    typed = [option.removeprefix(key) for option in settings if option.startswith(key)]
+    read = [sections["seed_everything"] for sections in content if "seed_everything" in sections]
+    if not typed and not read:
+        return others
+    given = [*read, *typed][-1]
+    seed = parse_value(given) if isinstance(given, str) else given
+    if seed is True:
+        return [*others, f"{key}{seed_of_resumed_run(others) or drawn_seed()}"]
+    if not fits(seed, Seed):
+        raise UsageError(
+            f"seed_everything: expected {describe(Seed)}, or true to draw one, got {shown(given)}"
+        )
+    return [*others, f"{key}{seed}"] if typed else others
+
+
+def seed_of_resumed_run(settings: Iterable[str]) -> str | None:
+    """The seed in the config of the run that is resumed; None for a new run."""
     for option in settings:
-        key, _, value = option.partition("=")
-        if key == "--seed_everything" and value not in ("true", "True"):
-            digits = value.isascii() and value.isdigit() and len(value) < 20
-            if not digits or int(value) >= 2**32:
-                raise UsageError(
-                    f"seed_everything={value}: expected a whole number ≥ 0 and below 2^32, or true "
-                    "to draw one"
-                )
+        if option.startswith("--ckpt_path="):
+            config = Path(option.partition("=")[2]).parent.parent / CONFIG
+            seed = read_mapping(config).get("seed_everything") if config.is_file() else None
+            return str(seed) if fits(seed, Seed) else None
+    return None
+
+
+def drawn_seed() -> int:
+    """A seed of this run, the same in all of its processes."""
+    if "LOCAL_RANK" in os.environ and (first := os.environ.get("PL_GLOBAL_SEED", "")).isdigit():
+        return int(first)  # of the process that started this one
+    shared = [f"{name}={os.environ[name]}" for name in JOB_VARIABLES if name in os.environ]
+    if not shared:
+        return secrets.randbelow(2**32)
+    return int.from_bytes(sha256(" ".join(shared).encode()).digest()[:4], "big")
+
+
+def check_names(names: Mapping[str, str], files: Iterable[Path], groups: Groups) -> None:
+    """Refuse groups that do not fit each other or the config files.
+
+    Raises:
+        UsageError: with what to leave out, or the section that is missing.
+    """
+    check_one_model(names, files, groups)
+    check_groups(names, groups)
 
 
 def check_groups(names: Mapping[str, str], groups: Groups) -> None:
