@@ -6,18 +6,24 @@ module fails with a message of one line, so that no check is skipped silently.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import logging
+import operator
 import sys
+import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import queues
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 import jsonargparse
 import torch
 from jsonargparse import _typehints, _util
 from lightning.fabric.loggers import tensorboard as fabric_tensorboard
+from lightning.fabric.utilities import rank_zero as rank_zero_fabric
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -25,6 +31,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 # without them a resumed run could not continue with the right iteration
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.utilities import rank_zero as rank_zero_pytorch
 from torch import Tensor, distributions
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -251,6 +258,47 @@ def wandb_arguments(logger: WandbLogger) -> dict[str, Any]:
 def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:
     """The dotted names of all options of a parser; needed for "did you mean" suggestions."""
     return [action.dest for action in parser._actions]
+
+
+def whole_numbers_first(parser: jsonargparse.ArgumentParser) -> None:
+    """Let options that take whole numbers or fractions read ``1`` as a whole number.
+
+    Python gives equal unions the order of the first one; without this, ``limit_val_batches=1``
+    would be 1.0, which is all batches, as another annotation has the fraction first.
+    """
+    for action in parser._actions:
+        hint = vars(action).get("_typehint")
+        parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
+        if int in parts and float in parts and bool not in parts:
+            others = [part for part in parts if part is not int]
+            action._typehint = functools.reduce(operator.or_, [int, *others])  # type: ignore[attr-defined]
+
+
+# messages of other packages that tell a user of this one nothing; each is meant for other code
+CHATTER = (
+    # the hook is the model's on purpose: data modules do not know of it
+    r".*overridden `on_before_batch_transfer` in `LightningModule`",
+    # the sampler finds its position from the number of iterations, which Lightning cannot know
+    r".*your dataloader is not resumable",
+    # Lightning's own use of torch
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+TIPS = ("💡 Tip: ", "TPU available: False")
+
+
+def silence_chatter() -> None:
+    """Leave out advertisements and warnings about the code of other packages, each by its text."""
+    for message in CHATTER:
+        warnings.filterwarnings("ignore", message)
+    for logger in (rank_zero_pytorch.__name__, rank_zero_fabric.__name__):
+        found = logging.getLogger(logger)
+        if no_tip not in found.filters:
+            found.addFilter(no_tip)
+
+
+def no_tip(record: logging.LogRecord) -> bool:
+    """Whether a record of Lightning's log is more than an advertisement."""
+    return not record.getMessage().startswith(TIPS)
 
 
 @contextmanager

@@ -82,6 +82,8 @@ NonNegativeInt = Annotated[int, Range(0)]
 Width = Annotated[int, Range(1, 65_536)]
 # of a head of a discriminator; 0 for none
 HeadWidth = Annotated[int, Range(0, 65_536)]
+# of a label: with one category there is nothing to tell apart
+CategoryCount = Annotated[int, Range(2, 65_536)]
 SmallCount = Annotated[int, Range(1, 1_000)]
 # pixels along the side of an image
 Side = Annotated[int, Range(1, 8_192)]

@@ -30,7 +30,16 @@ FUNCTIONS = ["inversion.recover"]
 COMMANDS = ["app", "invert", "ood_score", "ood_table"]
 # these are built by the package itself, from numbers that it has counted
 INTERNAL = {
-    *("EpochShuffle", "Share", "ImageFiles", "CroppedImages", "Sample", "Parts", "Typicality"),
+    *(
+        "EpochShuffle",
+        "Share",
+        "ImageFiles",
+        "CroppedImages",
+        "Sample",
+        "ImageParts",
+        "Typicality",
+        "PreparedImages",
+    ),
     *("RealStatistics", "ForwardPasses", "Scorer", "AllRestartsDiverged"),
 }
 

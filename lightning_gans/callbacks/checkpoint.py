@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import inspect
 import math
 import time
 from contextlib import ExitStack
@@ -21,13 +23,14 @@ from lightning_gans.callbacks.ema import EMA
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.signals import REQUEUE, STOP, Signals, Stopped, in_loader
 from lightning_gans.distributed.collectives import all_gather_object, all_reduce_max
-from lightning_gans.errors import InputError
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.base.alternating import NonFiniteLoss
 from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
 from lightning_gans.runs.atomic import Unwritable, remove_leftovers
 from lightning_gans.runs.checkpoint_io import CheckpointFiles
 from lightning_gans.runs.claim import FolderInUse, Training, hold, release, write_record
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
+from lightning_gans.runs.metrics_csv import SAMPLES
 from lightning_gans.runs.scheduler import requeue
 
 # how many files of each kind are kept
@@ -273,6 +276,7 @@ class Checkpoint(stock.Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save a new best; an evaluation after the end of training is added to what was saved."""
         if trainer.sanity_checking:
+            self._check_monitor(trainer)
             return
         value, before = self.monitored(trainer), self.best
         record = value is not None and self.is_record(value)
@@ -313,6 +317,25 @@ class Checkpoint(stock.Checkpoint):
         if self.best is None:
             return not math.isnan(value)
         return value < self.best if self.mode == "min" else value > self.best
+
+    def _check_monitor(self, trainer: Trainer) -> None:
+        """Refuse a metric that the first evaluation, before the first iteration, has not measured.
+
+        The default is not refused, because which metrics there are depends on the model.
+
+        Raises:
+            UserError: with those that were measured.
+        """
+        measured = sorted({*trainer.callback_metrics} - {"step", SAMPLES})
+        default = inspect.signature(Checkpoint).parameters["monitor"].default
+        if self.monitor == default or not measured or self.monitored(trainer) is not None:
+            return
+        close = difflib.get_close_matches(self.monitor, [*measured, default], n=1)
+        raise UserError(
+            f"checkpoint.monitor={self.monitor} is not measured"
+            + (f" (did you mean '{close[0]}'?)" if close else "")
+            + f"; for this model and data there are {', '.join(measured)}"
+        )
 
     def monitored(self, trainer: Trainer) -> float | None:
         """The newest value of the metric; None if it is not measured."""

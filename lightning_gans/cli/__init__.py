@@ -6,13 +6,15 @@ No other part of the package reads command lines.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning_gans import __version__
 from lightning_gans.cli import train, workflow
-from lightning_gans.cli.grammar import CONFIGS, Groups, suggestion
+from lightning_gans.cli.errors import out_of_memory
+from lightning_gans.cli.grammar import CONFIGS, Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.text import console
@@ -44,11 +46,12 @@ def main(
         with console():
             print(usage(known))
         return
-    with console(), one_line_errors(), run_scope():
+    with console(), one_line_errors(), run_scope(), drawing_off_screen():
         command, arguments = split_command(arguments, command)
         if command not in train.COMMANDS:
             # another run may be the newest when the command is repeated
             arguments = workflow.find_newest(arguments)
+        check_spelling(arguments)
         typed = [*command.split(), *arguments]
         arguments, trusted = split_trust(arguments)
         with trusting(trusted), keep_typed(typed):
@@ -89,10 +92,31 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         print(train.usage(groups))
         return 0
     parsed = train.parse_command(command, argv, groups)
+    for note in parsed.notes:
+        print(f"note: {note}", file=sys.stderr)
     from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
 
     run_lightning(parsed)
     return 0
+
+
+@contextmanager
+def drawing_off_screen() -> Iterator[None]:
+    """Let a command import matplotlib, whatever screen ``MPLBACKEND`` names.
+
+    A notebook's kernel passes its own to the programs that it starts, which cannot import it. A
+    program that has imported matplotlib keeps its choice.
+    """
+    variable = "MPLBACKEND"
+    chosen = os.environ.get(variable)
+    if chosen is None or "matplotlib" in sys.modules:
+        yield
+        return
+    os.environ[variable] = "agg"
+    try:
+        yield
+    finally:
+        os.environ[variable] = chosen
 
 
 @contextmanager
@@ -108,6 +132,12 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(2)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        found = out_of_memory(error)
+        if found is None:
+            raise
+        print(f"error: {found}", file=sys.stderr)
         sys.exit(1)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)

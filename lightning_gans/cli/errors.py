@@ -132,11 +132,24 @@ def refusals() -> Iterator[None]:
             raise
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from error  # raised by the data when their shape was read
-        if (user_error := in_own_code(error)) is not None:
+        if (user_error := out_of_memory(error) or in_own_code(error)) is not None:
             raise user_error from error
         if not isinstance(error, ValueError):
             raise
         raise one_line(str(error), []) from error
+
+
+def out_of_memory(error: BaseException) -> UserError | None:
+    """An error of one line for one that says that memory is short; None for another error."""
+    text = " ".join(str(error).split())
+    cuda = type(error).__name__ == "OutOfMemoryError"
+    cpu = isinstance(error, RuntimeError) and "memory" in text and "alloc" in text
+    if not (isinstance(error, MemoryError) or cuda or cpu):
+        return None
+    return UserError(
+        "there is not enough memory; choose a smaller data.batch_size, or smaller networks "
+        f"({text:.200})"
+    )
 
 
 def in_own_code(error: BaseException) -> UserError | None:
@@ -150,6 +163,12 @@ def in_own_code(error: BaseException) -> UserError | None:
         seen.add(id(following))
         frames = traceback.extract_tb(following.__traceback__)
         ours = [i for i, frame in enumerate(frames) if not is_user_file(frame.filename)]
+        if isinstance(following, SyntaxError) and is_user_file(following.filename or ""):
+            line = f": {following.text.strip()}" if following.text else ""
+            return UserError(
+                f"{following.filename}, line {following.lineno}: {type(following).__name__}: "
+                f"{following.msg}{line}"
+            )
         deeper = [f for f in frames[ours[0] if ours else 0 :] if is_user_file(f.filename)]
         if deeper and not isinstance(following, UserError):
             place = deeper[-1]

@@ -8,12 +8,14 @@ at once.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
 from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.text import printable
 
 PACKAGE = Path(__file__).parent.parent
 # inside the installed package, or next to it in a checkout
@@ -21,6 +23,9 @@ CONFIGS = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir()
 )
 
+# what editors make of "-" and of quotation marks
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"
+QUOTES = "\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 # options without a value
 SWITCHES = ("--help", "-h", "--print_config", "--version")
 
@@ -52,10 +57,58 @@ def split_key_values(
             yield argument, None
 
 
+def check_spelling(argv: Iterable[str]) -> None:
+    """Refuse what an editor, a chat or another shell makes of ``key=value``.
+
+    Raises:
+        UsageError: with the argument, and how it is written.
+    """
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        if not key or (not value and key.endswith((":", " "))):
+            raise UsageError(f"'{argument}' has no key: write key=value without spaces around '='")
+        if key[0] in DASHES:
+            plain = argument.lstrip(DASHES)
+            raise UsageError(
+                f"'{argument}' begins with a typographic dash: write {plain} or --{plain}"
+            )
+        for text in (key, value):
+            if (text and text[0] in QUOTES) or (
+                len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+            ):
+                bare = argument.replace(text, text.strip(f"{QUOTES}'\""))
+                raise UsageError(
+                    f"the quotes in {argument} are part of what was typed: write {bare}, or "
+                    "quotes that your shell removes"
+                )
+        if not equals and re.fullmatch(r"[A-Za-z_][\w.]*:[^/\\\s]\S*", key) and "." in key + ".":
+            name, _, rest = key.partition(":")
+            if rest and not Path(argument).exists():
+                raise UsageError(f"expected key=value, got '{argument}': write {name}={rest}")
+
+
+class Repeated:
+    """Keys that were typed with two values, as in a script with options of its own."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def add(self, key: str, value: str) -> None:
+        """Add a key and its value, the last of which counts."""
+        before = self.values.get(key, value)
+        if before != value:
+            self.notes.append(printable(f"{key} is given twice; {value} counts, not {before}"))
+        self.values[key] = value
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` if a known name is similar, or a dotted name ends in it."""
     names = list(known)
-    similar = difflib.get_close_matches(name, names, n=1)
+    by_lower = {known_name.lower(): known_name for known_name in reversed(names)}
+    similar = [n for n in names if n == name] or [
+        by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=1)
+    ]
     dotted = [other for other in names if other.endswith(f".{name}")]
     best = next(iter(similar + dotted), None)
     return f" (did you mean '{best}'?)" if best else ""
@@ -95,6 +148,13 @@ class Groups:
             UsageError: if there is no such file, with the existing ones, or if it is not YAML.
         """
         if name.endswith((".yaml", ".yml")):
+            stem = Path(name).stem
+            if (
+                name == Path(name).name
+                and stem in self.names(group)
+                and not is_file(typed_path(name))
+            ):
+                raise UsageError(f"there is no config file {name} here; write {group}={stem}")
             return existing_config(name)
         if name and Path(name).name == name:
             for folder in self.folders:

@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -40,11 +39,14 @@ from lightning_gans.callbacks.signals import Stopped, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
 from lightning_gans.compat import (
+    AllocationLimit,
     hide_from,
     no_subconfigs,
     option_names,
     set_root_dir,
+    silence_chatter,
     wandb_arguments,
+    whole_numbers_first,
 )
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
@@ -73,7 +75,7 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.report import report
+from lightning_gans.runs.report import number, report
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
@@ -154,6 +156,7 @@ class CLI(LightningCLI):
         self.command, self.leftovers = command, leftovers
         self.typed: set[str] = set()  # all strings that the user typed
         self.wandb_projects: list[str | None] = []  # as typed for each logger
+        self.verbose = False  # whether validate and test print their results
         self.resumed_at: int | None = None  # iterations of the checkpoint to resume from
         # abbreviated options are errors
         kwargs: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
@@ -190,6 +193,8 @@ class CLI(LightningCLI):
             UsageError: for an unknown option or a value of the wrong type.
         """
         assert isinstance(args, Sequence)
+        for each in (parser, *self._subcommand_parsers.values()):
+            whole_numbers_first(each)
         try:
             self.config = self.parse_guarded(parser, [str(arg) for arg in args])
         except argparse.ArgumentError as error:
@@ -219,6 +224,9 @@ class CLI(LightningCLI):
         if config.get("weights_only") is False:
             raise UsageError("weights_only=false: checkpoints are only ever read as data")
         config.weights_only = True
+        self.verbose = bool(config.get("verbose"))
+        if self.verbose:  # the results are printed here, rounded
+            config.verbose = False
         if trainer.strategy == "auto" and is_multi_process(trainer.devices, trainer.num_nodes):
             # Lightning's DDP would wait for the gradients of the other players
             trainer.strategy = GANDDP.strategy_name
@@ -324,12 +332,27 @@ class CLI(LightningCLI):
             UsageError: with the message of the constructor.
         """
         file = self.command.run_config
-        with refusals(), guarded(self.typed, str(file)) if file else contextlib.nullcontext():
+        # the networks of a typing error must not fill the memory before they are refused
+        limit = AllocationLimit(elements=memory() // 4, calls=sys.maxsize)
+        safe = guarded(self.typed, str(file)) if file else contextlib.nullcontext()
+        with refusals(), safe, limit:
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the callback that writes predictions."""
-        trainer = super().instantiate_trainer(**kwargs)
+        """Make the Trainer; add the callback that writes predictions.
+
+        Raises:
+            UserError: with the Trainer's own message, if it refuses an option.
+        """
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        # Lightning refuses options with errors of any kind, or by an assertion
+        except Exception as error:
+            if isinstance(error, (UserError, MisconfigurationException)):
+                raise
+            own = in_own_code(error)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise own or UserError(f"the Trainer refuses its options: {reason:.400}") from error
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         resumed = self.resumed_run(ckpt_path)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -341,6 +364,16 @@ class CLI(LightningCLI):
         if self.command.subcommand == "predict":
             callbacks.append(Predictions())
         return trainer
+
+    def print_results(self) -> None:
+        """Print what was measured, rounded as in a report."""
+        if self.verbose and self.trainer.is_global_zero:
+            metrics = {n: float(v) for n, v in self.trainer.callback_metrics.items() if n != "step"}
+            print("\n".join(["| measure | value |", "|---|---:|"]))
+            for name, value in sorted(metrics.items()):
+                print(f"| {printable(name)} | {number(value)} |")
+
+    after_validate = after_test = print_results
 
     def after_fit(self) -> None:
         """Evaluate the last iteration unless that was done; then write and print the report."""
@@ -380,6 +413,16 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
             f"trainer.max_time has ended the run after {iterations} iterations; "
             f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"
         )
+
+
+def memory() -> int:
+    """The bytes of main memory, or of the largest GPU if that has more."""
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else sys.maxsize
+    sizes = [pages * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else pages]
+    if torch.cuda.is_available():
+        found = range(torch.cuda.device_count())
+        sizes += [torch.cuda.get_device_properties(n).total_memory for n in found]
+    return max(sizes)
 
 
 def is_debug(config: Namespace) -> bool:
@@ -422,8 +465,7 @@ def while_restoring(error: BaseException) -> bool:
 def run(command: Command) -> None:
     """Run a command; a signal ends it with the status by which shells name the signal."""
     already_set = os.environ.get(VARIABLE)
-    # the sampler finds its position from the number of iterations, which Lightning cannot know
-    warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
+    silence_chatter()  # again: a command may run after others have changed the filters
     leftovers = contextlib.ExitStack()
     ended = False
     try:

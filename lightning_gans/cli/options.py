@@ -188,18 +188,23 @@ def parameters_of(path: str) -> Mapping[str, Parameter] | None:
     return constructor_parameters(module, name)
 
 
-def check_options(settings: Settings, synonyms: Mapping[str, str]) -> None:
+def check_options(
+    settings: Settings, synonyms: Mapping[str, str], run_config: Path | None = None
+) -> None:
     """Refuse options that do not exist, and values that are not of their types.
 
     Args:
         settings: of the command line.
         synonyms: the keys that stand for others, for messages.
+        run_config: the config of a resumed run, whose options may be of an earlier version.
 
     Raises:
         UsageError: with the option, what was expected and what was given.
     """
-    for key in sorted(settings.typed, key=lambda key: key.count(".")):
-        check_key(key, settings, synonyms)
+    own = [key for key, (_, file) in settings.values.items() if file != run_config or not file]
+    for key in sorted(own, key=lambda key: key.count(".")):
+        file = settings.values[key][1]
+        check_key(key, settings, synonyms, f" (in {file})" if file else "")
     for key, (value, file) in settings.values.items():
         parameter = parameter_of(key, settings)
         if parameter is None:
@@ -241,8 +246,8 @@ def hint_of_option(key: str, parameter: Parameter) -> Any:
     return TRAINER.get(name, parameter.hint) if section == "trainer" else parameter.hint
 
 
-def check_key(key: str, settings: Settings, synonyms: Mapping[str, str]) -> None:
-    """Refuse a typed option that its class does not have.
+def check_key(key: str, settings: Settings, synonyms: Mapping[str, str], where: str) -> None:
+    """Refuse an option that its class does not have.
 
     Raises:
         UsageError: with the options that there are.
@@ -261,7 +266,7 @@ def check_key(key: str, settings: Settings, synonyms: Mapping[str, str]) -> None
         return
     raise UsageError(
         f"there is no option '{shortest(key, synonyms)}'{suggestion(name, parameters)}; the "
-        f"options of {path.rpartition('.')[2]} are {', '.join(sorted(parameters))}"
+        f"options of {path.rpartition('.')[2]} are {', '.join(sorted(parameters))}{where}"
     )
 
 
@@ -303,7 +308,12 @@ def advice(value: object, hint: Any) -> str:
     text = str(value).strip()
     if text.lower() in ("none", "nil") and fits(None, hint):
         return "; write null"
-    for replaced in (text.replace(",", "."), text.replace(",", ""), f"[{text.strip('()')}]"):
+    for replaced in (
+        text.rstrip(",;"),
+        text.replace(",", "."),
+        text.replace(",", ""),
+        f"[{text.strip('()')}]",
+    ):
         if isinstance(value, str) and fits(parse_value(replaced), hint):
             return f"; write {replaced}"
     return ""

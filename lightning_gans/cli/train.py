@@ -21,11 +21,12 @@ from typing import Any
 from lightning_gans.cli.grammar import (
     SWITCHES,
     Groups,
+    Repeated,
     existing_config,
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import Settings, check_options
+from lightning_gans.cli.options import SECTIONS, Settings, check_options
 from lightning_gans.errors import UsageError
 from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import is_follower
@@ -103,6 +104,7 @@ class Command:
             untrusted; None if no run is resumed.
         derived: those of ``options`` that the config files imply; the user did not type them.
         fingerprint: a hash of the arguments, by which a requeued job finds its run.
+        notes: what to tell the user before the command runs.
     """
 
     subcommand: str
@@ -111,6 +113,7 @@ class Command:
     run_config: Path | None = None
     derived: tuple[str, ...] = ()
     fingerprint: str = field(default="", compare=False)
+    notes: tuple[str, ...] = ()
 
 
 def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
@@ -125,31 +128,8 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         UsageError: for an unknown group, name, option or file, with the known ones.
     """
     subcommand = COMMANDS[command]
-    names: dict[str, str] = {}
-    files: list[Path] = []
-    settings: list[str] = []
-    unknown: list[str] = []
-    for key, value in split_key_values(argv):
-        bare = key.removeprefix("--")
-        if key.partition("=")[0] in SWITCHES:
-            settings.append(key)
-        elif value is None:
-            raise UsageError(
-                f"expected group=name, key=value or --key=value, got '{key}'"
-                f"{suggestion(key, COMMANDS)}; the command comes first"
-            )
-        elif key in ("--config", "-c"):
-            files.append(existing_config(value))
-        elif key in GROUPS:
-            names[key] = value
-        elif bare in GROUPS and value in groups.names(bare):
-            names[bare] = value  # --model dlsgan is model=dlsgan
-        elif is_option(bare):
-            settings.append(f"--{full_option_name(bare)}={value}")
-        else:
-            unknown.append(bare)
-    if unknown:
-        raise unknown_option(unknown[0], names, files, groups)
+    repeated = Repeated()
+    names, files, settings = read_arguments(argv, groups, repeated)
     check_names(names, files, groups)
     named = run_names(files, settings, names, groups)
     called = {"data": DEFAULTS["data"], **named}
@@ -172,14 +152,78 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
     settings = with_seed(settings, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
-    check_settings(chosen + files, content, derived + settings)
+    check_settings(chosen + files, content, derived + settings, config)
     settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
     configs = in_order(chosen, files, names, groups)
     options = [f"--config={file if file == config else current_config(file)}" for file in configs]
     options += map(with_current_path, settings)
-    return Command(subcommand, tuple(options), called, config, tuple(derived), fingerprint)
+    return Command(
+        subcommand,
+        tuple(options),
+        called,
+        config,
+        tuple(derived),
+        fingerprint,
+        tuple(repeated.notes),
+    )
+
+
+def read_arguments(
+    argv: Sequence[str], groups: Groups, repeated: Repeated
+) -> tuple[dict[str, str], list[Path], list[str]]:
+    """The names of groups, the config files and the options that were typed.
+
+    Raises:
+        UsageError: for an unknown group, option or file, with the known ones.
+    """
+    names: dict[str, str] = {}
+    files: list[Path] = []
+    settings: list[str] = []
+    unknown: list[str] = []
+    for key, value in split_key_values(argv):
+        bare = key.removeprefix("--")
+        if value is not None:
+            check_value(bare, value, repeated)
+        if key.partition("=")[0] in SWITCHES:
+            settings.append(key)
+        elif value is None:
+            raise UsageError(
+                f"expected group=name, key=value or --key=value, got '{key}'"
+                f"{suggestion(key, COMMANDS)}; the command comes first"
+            )
+        elif key in ("--config", "-c"):
+            files.append(existing_config(value))
+        elif key in GROUPS:
+            names[key] = value
+        elif bare in GROUPS and value in groups.names(bare):
+            names[bare] = value  # --model dlsgan is model=dlsgan
+        elif is_option(bare):
+            settings.append(f"--{full_option_name(bare)}={value}")
+        else:
+            unknown.append(bare)
+    if unknown:
+        raise unknown_option(unknown[0], names, files, groups)
+    return names, files, settings
+
+
+def check_value(key: str, value: str, repeated: Repeated) -> None:
+    """Note a key with two values, and refuse an option without one.
+
+    Args:
+        key: as it was typed, without dashes.
+        value: as it was typed.
+        repeated: keys that were typed before.
+
+    Raises:
+        UsageError: with the key.
+    """
+    if key in ("config", "-c") or key.endswith("+"):
+        return
+    repeated.add(full_option_name(key), value)
+    if not value and "." in key:
+        raise UsageError(f"{key}= has no value: write {key}=VALUE, or {key}=null")
 
 
 def hash_of(subcommand: str, argv: Sequence[str]) -> str:
@@ -191,8 +235,11 @@ def check_settings(
     files: Sequence[Path],
     content: Sequence[Mapping[str, Any]],
     settings: Sequence[str],
+    run_config: Path | None,
 ) -> None:
     """Check the options and values of config files and of the command line.
+
+    A run's own config may have options of an earlier version, which are dealt with elsewhere.
 
     Raises:
         UsageError: for an unknown option, or a value that is not of its type.
@@ -202,6 +249,12 @@ def check_settings(
     found = Settings()
     for file, sections in zip(files, content, strict=True):
         found.read(sections, file)
+        unknown = sorted(sections.keys() - {*SECTIONS, *TopLevelOptions.__annotations__})
+        if unknown and file != run_config:
+            raise UsageError(
+                f"{file} has an unknown section '{unknown[0]}'"
+                f"{suggestion(unknown[0], SECTIONS)}; sections are {', '.join(SECTIONS)}"
+            )
     found.type_in(settings)
     if "trainer.default_root_dir" in found.typed:
         raise UsageError(
@@ -209,7 +262,7 @@ def check_settings(
             f"the command in another folder, or set {VARIABLE} to the folder of this run"
         )
     synonyms = {short: full for short, full in SYNONYMS.items() if short != "ckpt"}
-    check_options(found, synonyms)
+    check_options(found, synonyms, run_config)
 
 
 def with_current_path(option: str) -> str:

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 from lightning_gans.cli.grammar import (
     SWITCHES,
     Groups,
+    Repeated,
     existing_config,
     split_key_values,
     suggestion,
 )
+from lightning_gans.cli.options import problem
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
@@ -64,12 +66,14 @@ class Request:
         sections: for each parameter that a config file sets, its content as JSON.
         values: for each option, dotted or not, the last typed value, or all if it is repeatable.
         switches: options without a value.
+        repeated: keys that were typed twice.
     """
 
     presets: list[Path] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     switches: list[str] = field(default_factory=list)
+    repeated: Repeated = field(default_factory=Repeated)
 
 
 def workflows() -> dict[str, Signature]:
@@ -112,6 +116,8 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     if missing:
         text = known.parameters[missing[0]].text
         raise UsageError(f"no {missing[0]} is named; give {missing[0]}=VALUE: {text}")
+    for note in request.repeated.notes:
+        print(f"note: {note}", file=sys.stderr)
     return call(command, known, request)
 
 
@@ -151,11 +157,13 @@ def parse_request(
         elif parameters[head].repeatable:
             request.values.setdefault(key, []).append(typed)
         else:
+            request.repeated.add(key, typed)
             request.values[key] = [typed if dot else class_path_value(parameters[head], typed)]
     if "data_changes" in parameters and "data" not in request.sections:
         # without data=, dotted keys change the data of the run
         request.values = {data_change_key(k): v for k, v in request.values.items()}
     check_parts(request, parameters)
+    check_types(request, parameters)
     return request
 
 
@@ -210,6 +218,24 @@ def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:
         named = head in request.values or head in request.sections or request.presets
         if dot and known and not named:
             raise UsageError(f"{key} needs {head}=NAME as well; NAME is one of {', '.join(known)}")
+
+
+def check_types(request: Request, parameters: Mapping[str, Parameter]) -> None:
+    """Refuse values that are not of their types, typed or in a file of settings.
+
+    Raises:
+        UsageError: with the option, what was expected and what was given.
+    """
+    given: list[tuple[str, object, Path | None]] = [
+        (key, value, None) for key, values in request.values.items() for value in values
+    ]
+    for file in request.presets:
+        given += [(key, value, file) for key, value in read_mapping(file, aliases=True).items()]
+    for key, value, where in given:
+        hint = parameters[key].hint if key in parameters and not parameters[key].repeatable else str
+        complaint = problem(value, hint)
+        if complaint is not None:
+            raise UsageError(f"{key}: {complaint}" + (f" (in {where})" if where else ""))
 
 
 def data_change_key(key: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -24,11 +22,11 @@ from lightning_gans.networks import (
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Normal, PriorFactory
 from lightning_gans.ranges import (
+    CategoryCount,
     Decay,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    Range,
     SmallCount,
     Width,
 )
@@ -81,7 +79,7 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
         self,
         image_shape: tuple[Width, ...],
         latent_dim: Width = 256,
-        num_categories: Annotated[int, Range(2, 65_536)] = 16,
+        num_categories: CategoryCount = 16,
         num_labels: SmallCount = 1,
         generator: ConditionalGeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,

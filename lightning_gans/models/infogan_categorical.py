@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -22,10 +22,10 @@ from lightning_gans.networks import (
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import Categorical, Categories, CategoriesFactory, Normal, PriorFactory
 from lightning_gans.ranges import (
+    CategoryCount,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    Range,
     SmallCount,
     Width,
 )
@@ -70,7 +70,7 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         self,
         image_shape: tuple[Width, ...],
         latent_dim: Width = 256,
-        num_categories: Annotated[int, Range(2, 65_536)] = 4,
+        num_categories: CategoryCount = 4,
         num_labels: SmallCount = 1,
         generator: ConditionalGeneratorFactory | None = None,
         discriminator: DiscriminatorFactory | None = None,

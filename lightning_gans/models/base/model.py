@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from abc import ABC
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.compat import silence_chatter
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import check_labels
@@ -39,8 +39,7 @@ from lightning_gans.validation import as_input, check_images
 
 Batch = tuple[Tensor, Tensor]
 
-# Lightning warns that it calls this hook of the model and not that of the data, which have none
-warnings.filterwarnings("ignore", ".*overridden `on_before_batch_transfer` in `LightningModule`")
+silence_chatter()
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
 
