@@ -110,12 +110,12 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
         config = yaml.load(content.decode("utf-8"), loader)
     except UnicodeDecodeError:
         raise UnreadableConfig(f"{file} is not YAML: it is not UTF-8 text") from None
-    # constructors of scalars raise ValueError, for example for the date 2000-13-01
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableConfig(f"{file} is not YAML: {reason:.300}") from None
     except RecursionError:
         raise UnreadableConfig(f"{file} cannot be read: it is nested too deeply") from None
+    # constructors of scalars raise anything: ValueError for 2000-13-01, IndexError for !!int alone
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableConfig(f"{file} is not YAML: {reason:.300}") from None
     if config is None:
         return {}
     if not isinstance(config, dict):
