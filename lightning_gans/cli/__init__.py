@@ -142,6 +142,9 @@ def one_line_errors() -> Iterator[None]:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_status)
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        sys.exit(130)
 
 
 def usage(groups: Groups) -> str:

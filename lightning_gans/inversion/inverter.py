@@ -183,14 +183,15 @@ class Inverter(LightningModule):
         """Handle signals that Lightning has just begun to handle."""
         self.parts.signals.install()
 
-    def predict_step(self, batch: Part, batch_idx: int) -> None:
-        """Recover and keep a part, if that was not done before."""
+    def predict_step(self, batch: Part, batch_idx: int) -> int:
+        """Recover and keep a part, if that was not done before; returns how many images it has."""
         if self.parts.is_stopping:
-            return
+            return 0
         self.parts.part_in_hand(
             part_name(batch.first), lambda: self._recovered(batch), lambda found: fits(found, batch)
         )
         self.parts.tell_to_stop()
+        return len(batch.x)
 
     def _recovered(self, batch: Part) -> Content:
         """What is kept of a part; without the images that diverged, or could not be read."""

@@ -56,6 +56,7 @@ from lightning_gans.text import escape, printable, printable_lines
 from lightning_gans.workflows.conditions import conditions
 from lightning_gans.workflows.image_classifier import image_classifier
 from lightning_gans.workflows.image_folder import image_folder
+from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 
 RESULT, NAMES = "recovery.safetensors", "images.txt"
@@ -243,7 +244,7 @@ def predict(trainer: Trainer, inverter: Inverter, images: ImageParts, signals: S
     """
     shares = Shares(images, lambda: inverter.parts.is_stopping)
     try:
-        with signals.deferred():
+        with signals.deferred(), enough_memory("choose a smaller codes_at_once, or restarts"):
             trainer.predict(inverter, shares, return_predictions=False)
     except MisconfigurationException as error:
         raise UserError(reason(error)) from error
@@ -252,6 +253,7 @@ def predict(trainer: Trainer, inverter: Inverter, images: ImageParts, signals: S
         if signals.caught is not None:
             raise Stopped(signals.caught) from None
         raise
+    # another process may have got the signal
     if trainer.is_global_zero and (told := inverter.parts.reset_stop()) is not None:
         raise Stopped(told)
 

@@ -49,6 +49,7 @@ from lightning_gans.runs.parts import Content, Parts, finished_parts, new_result
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.image_folder import image_folder
+from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
@@ -161,6 +162,7 @@ def ood_score(
     with (
         new_results(place, "ood_score", out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,
+        enough_memory("choose a smaller batch_size"),
     ):
         score_held_out = partial(score_by_parts, parts=parts)
         compute = partial(

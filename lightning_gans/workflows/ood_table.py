@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lightning_gans.ood.calibration import checksum
 from lightning_gans.ood.datasets import OODData
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
+from lightning_gans.ood.scores import SCORES
 from lightning_gans.ood.table import Facts, draw, report, write_csv
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
@@ -29,6 +31,7 @@ from lightning_gans.runs.layout import ROOT, family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
+from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 
 TABLE, REPORT, PICTURE = "table.csv", "table.md", "auroc.png"
@@ -124,6 +127,7 @@ def ood_table(
     with (
         new_results(place, "table", out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,
+        enough_memory("choose a smaller batch_size"),
     ):
         found, missing = score_folds(models, data, n, share, batch_size, parts)
         log("intervals")
@@ -241,12 +245,13 @@ def load_scorers(
     Raises:
         UserError: if a checkpoint is missing, or a model has none of the requested scores.
     """
+    requested = None if scores is None else parse_names(scores)
     scorers: dict[str, Scorer] = {}
     for pattern in checkpoints:
         path = pattern if fold is None else pattern.replace(FOLD, str(fold))
         scorer = Scorer(load(path, parse_device(device)))
-        if scores is not None:
-            available = [name for name in scores.split(",") if name in scorer.available]
+        if requested is not None:
+            available = [name for name in requested if name in scorer.available]
             if not available:
                 raise UsageError(
                     f"scores={scores}: {type(scorer.model).__name__} has none of them; it has "
@@ -257,6 +262,25 @@ def load_scorers(
         count = sum(other.partition(" ")[0] == name for other in scorers)
         scorers[f"{name} ({count + 1})" if count else name] = scorer
     return scorers
+
+
+def parse_names(scores: str) -> list[str]:
+    """The names of scores, of which each model may have others.
+
+    Raises:
+        UsageError: for a name that is given twice, or that is no score's.
+    """
+    # a comma in brackets is part of a name, as in energy(t=1,p=0.9)
+    names = [name.strip() for name in re.split(r",(?![^(]*\))", scores)]
+    known = [score.name for score in SCORES]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"scores={scores}: there is no score '{name}'; scores are {', '.join(known)}"
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"scores={scores}: {name} is given twice")
+    return names
 
 
 def model_name(pattern: str, path: str, family: str) -> str:

@@ -8,6 +8,8 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_gans.cli import main
+from lightning_gans.cli import CONFIGS, main
 from lightning_gans.errors import Stopped
 from lightning_gans.inversion import Recovery
 from lightning_gans.inversion.descent import Descent
@@ -432,6 +434,47 @@ def test_a_second_ctrl_c_does_not_wait_for_the_part_in_hand(
     status, _, line = run([*INVERT, "out=x"], capsys)
     assert status == 130
     assert "stopped by SIGINT; 2 finished parts are in x/parts; to go on: " in line
+
+
+def test_memory_that_does_not_suffice_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, line = run([*INVERT, "restarts=10000000000", "out=x"], capsys)
+    assert status == 1
+    assert line.startswith(
+        "error: there is not enough memory; choose a smaller codes_at_once, or restarts: "
+    )
+    assert not Path("x").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_one_goes_on(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM reaches only the first process, which tells the other."""
+    words = [*INVERT[:5], "steps=400", "restarts=2", "codes_at_once=4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lightning_gans", *words, "out=x", "devices=2"],
+        env={**os.environ, "PYTHONPATH": str(CONFIGS.parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while len(list(Path("x/parts").glob("*.safetensors"))) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 143, told
+    line = told.strip().splitlines()[-1]
+    assert "finished parts are in x/parts; to go on: " in line
+    finished = len(list(Path("x/parts").glob("*.safetensors")))
+    assert 2 <= finished < 10
+    one = [word for word in taken_up(line) if word != "devices=2"]
+    assert run(one, capsys)[0] == 0
+    assert run([*words, "out=whole"], capsys)[0] == 0
+    assert same(Path("x"), Path("whole"))
 
 
 def test_a_picture_that_vanishes_is_left_out_of_an_inversion_and_taken_up_when_it_is_back(

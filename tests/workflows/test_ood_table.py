@@ -335,6 +335,13 @@ def test_mistakes_end_in_one_line(
         (["table", model, *data, "n=5"], 2, "n=5: expected at least 10"),
         (["table", model, *data, "near=2"], 2, "near: expected number from 0 to 1, got 2"),
         (["table", model, *data, "scores=softmax"], 2, "DLSGAN has none of them; it has nll"),
+        (["table", model, *data, "scores=nll,nnl"], 2, "there is no score 'nnl'; scores are nll"),
+        (["table", model, *data, "scores=nll,nll"], 2, "nll is given twice"),
+        (
+            ["table", model, *data, "scores=energy(t=1,p=0.9),softmax"],
+            2,
+            "DLSGAN has none of them; it has nll",
+        ),
         (["table", model, *data, "bootstrp=3"], 2, "no option 'bootstrp' (did you mean"),
         (["table", model, *data, "auroc=rough"], 2, "auroc"),
         (["table", model, *data, "folds=7"], 2, "{fold} in a path is the number of the fold"),
