@@ -59,7 +59,7 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
         axes.set_xlabel("iterations", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int = 4) -> None:
@@ -76,7 +76,7 @@ def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int 
         axes.set_title(title, fontsize=9)
         axes.set(xlim=(-2.5, 3.5), ylim=(-3.5, 2.5), aspect="equal")
         axes.tick_params(labelsize=7)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> None:
@@ -108,7 +108,7 @@ def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> N
     quantiles.set_xlabel("quantile of the prior")
     quantiles.set_ylabel("quantile of the codes")
     figure.suptitle(title)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def quantile_pairs(codes: Tensor, prior: Prior, most: int = 2000) -> tuple[Tensor, Tensor]:

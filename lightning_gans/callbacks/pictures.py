@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -19,6 +21,7 @@ from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
 from lightning_gans.ranges import Range, SmallCount, checked
 from lightning_gans.rng import stream
+from lightning_gans.runs.atomic import Unwritable, replacing
 from lightning_gans.runs.folder import PICTURES
 
 
@@ -171,11 +174,22 @@ def grid(x: Tensor, columns: int) -> Tensor:
 
 
 def save(trainer: Trainer, name: str, picture: Tensor, step: int) -> None:
-    """Write a picture into the run's folder, and log it where a logger shows pictures."""
-    folder = Path(trainer.default_root_dir) / PICTURES
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a picture into the run's folder, and log it where a logger shows pictures.
+
+    In training, a picture that cannot be written is only a warning.
+
+    Raises:
+        Unwritable: outside of training, if the operating system does not let the file be written.
+    """
+    path = Path(trainer.default_root_dir) / PICTURES / f"{name}-step={step}.png"
     image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-    image.save(folder / f"{name}-step={step}.png")
+    try:
+        with replacing(path) as temporary:
+            image.save(temporary, format="PNG")
+    except Unwritable as error:
+        if trainer.state.fn != TrainerFn.FITTING:
+            raise
+        rank_zero_warn(f"{error}; training goes on without it")
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(f"images/{name}", [image], step=step)

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+
+from lightning_gans.runs.atomic import Unwritable, replacing
 
 
 class Predictions(Callback):
@@ -41,9 +44,17 @@ class Predictions(Callback):
             self.parts.setdefault(name, []).append(value.cpu())
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file."""
+        """Write the file.
+
+        Raises:
+            Unwritable: if the operating system does not let it be written.
+        """
         rank = f"-{trainer.global_rank}" if trainer.global_rank else ""
         path = Path(trainer.default_root_dir) / f"predictions{rank}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: torch.cat(values) for name, values in self.parts.items()}, path)
+        whole = {name: torch.cat(values) for name, values in self.parts.items()}
+        with replacing(path) as temporary:
+            try:
+                save_file(whole, temporary)
+            except SafetensorError as error:
+                raise Unwritable(path, error) from error
         rank_zero_info(f"predictions: {path}")

@@ -22,6 +22,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import callbacks as stock
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import (
     ArgsType,
@@ -344,6 +345,10 @@ class CLI(LightningCLI):
         Raises:
             UserError: with the Trainer's own message, if it refuses an option.
         """
+        saves = self.config[self.command.subcommand].trainer.enable_checkpointing
+        if saves is False:
+            # Lightning would refuse the callback of this command line, which nobody has asked for
+            kwargs["enable_checkpointing"] = True
         try:
             trainer = super().instantiate_trainer(**kwargs)
         # Lightning refuses options with errors of any kind, or by an assertion
@@ -353,6 +358,14 @@ class CLI(LightningCLI):
             own = in_own_code(error)
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise own or UserError(f"the Trainer refuses its options: {reason:.400}") from error
+        if saves is False:
+            kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
+            if any(isinstance(callback, stock.Checkpoint) for callback in kept):
+                raise UsageError(
+                    "trainer.enable_checkpointing=false: trainer.callbacks names one that saves "
+                    "checkpoints; leave out one of the two"
+                )
+            trainer.callbacks = kept  # type: ignore[attr-defined]
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         resumed = self.resumed_run(ckpt_path)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -462,6 +475,15 @@ def while_restoring(error: BaseException) -> bool:
     return any(Path(frame.filename).stem == "checkpoint_connector" for frame in frames)
 
 
+def in_stock_callback(error: BaseException) -> bool:
+    """Whether a callback of Lightning's raised an error, such as EarlyStopping without its metric.
+
+    Its callbacks are added only by a user.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).parent == Path(stock.__file__).parent
+
+
 def run(command: Command) -> None:
     """Run a command; a signal ends it with the status by which shells name the signal."""
     already_set = os.environ.get(VARIABLE)
@@ -476,6 +498,8 @@ def run(command: Command) -> None:
         raise UserError(" ".join(str(error).split())) from error
     # Lightning and torch raise anything on a damaged state; all other errors are raised again
     except Exception as error:
+        if in_stock_callback(error) and not isinstance(error, UserError):
+            raise UserError(" ".join(f"trainer.callbacks: {error}".split())) from error
         if isinstance(error, UserError) or not while_restoring(error):
             raise
         (option,) = (s for s in command.options if s.startswith("--ckpt_path="))

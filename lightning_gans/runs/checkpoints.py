@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.compat import plain_name
 from lightning_gans.errors import UserError
 from lightning_gans.runs.checkpoint_format import AVERAGES, averages, content_error
 from lightning_gans.runs.folder import CheckpointMissing, damage, find
@@ -48,6 +49,10 @@ def read(file: Path) -> dict[str, Any]:
     if isinstance(described, dict) and "_class_path" not in described:
         raise UnreadableCheckpoint(f"{file} holds no model of lightning_gans")
     check_content(checkpoint, str(file))
+    for weights in (checkpoint["state_dict"], averages(checkpoint)):
+        # an earlier version saved the weights of compiled networks under names of torch's
+        for name in [name for name in weights if name != plain_name(name)]:
+            weights[plain_name(name)] = weights.pop(name)
     return checkpoint
 
 

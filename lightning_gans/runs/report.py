@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_gans.plots import curves
+from lightning_gans.runs.atomic import replacing, write_text
 from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
 from lightning_gans.text import printable
@@ -41,7 +42,8 @@ def report(run: Path) -> str:
     lines = [f"# {printable(run)}", "", *table(log), ""]
     if log.series:
         shown = {name: points for name, points in log.series.items() if name not in COUNTS}
-        curves(shown, run / "curves.png")
+        with replacing(run / "curves.png") as path:
+            curves(shown, path)
     for kind, files in (
         ("pictures", [run / "curves.png", *newest_pictures(run / PICTURES)]),
         ("checkpoints", [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]),
@@ -49,7 +51,7 @@ def report(run: Path) -> str:
     ):
         lines += [f"{kind}:", *(f"- {printable(file)}" for file in files if file.is_file()), ""]
     text = "\n".join(lines)
-    (run / "report.md").write_text(text, encoding="utf-8")
+    write_text(run / "report.md", text)
     return text
 
 

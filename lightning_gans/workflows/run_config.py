@@ -50,6 +50,7 @@ LOGGER_ARGUMENTS = {
     *("save_dir", "name", "version", "prefix", "sub_dir", "log_graph", "default_hp_metric"),
     *("id", "project", "group", "tags", "notes", "job_type", "offline", "anonymous"),
     *("log_model", "dir", "experiment", "entity", "checkpoint_name", "add_file_policy"),
+    *("comment", "filename_suffix", "purge_step", "max_queue", "flush_secs"),  # of TensorBoard
 }
 # those that must keep their defaults
 LOGGER_FIXED = {"log_model", "dir", "experiment", "checkpoint_name", "anonymous"}

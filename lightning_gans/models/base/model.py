@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch import LightningDataModule, callbacks
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightning_gans.compat import silence_chatter
+from lightning_gans.compat import plain_name, silence_chatter
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import check_labels
@@ -40,6 +40,16 @@ from lightning_gans.validation import as_input, check_images
 Batch = tuple[Tensor, Tensor]
 
 silence_chatter()
+
+# callbacks of Lightning that rely on automatic optimisation, and what to do instead
+UNSUITED: dict[type[Callback], str] = {
+    callbacks.LearningRateFinder: "choose optimizer.lr",
+    callbacks.BatchSizeFinder: "choose data.batch_size",
+    callbacks.GradientAccumulationScheduler: "choose data.batch_size",
+    callbacks.StochasticWeightAveraging: "ema.decay and ema.every average the weights",
+    # its average would replace the weights, of which it has seen none or only the first
+    callbacks.WeightAveraging: "ema.decay and ema.every average the weights",
+}
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
 
@@ -79,6 +89,9 @@ class Model(AlternatingTurns, Capability, ABC):
         super().__init__(*optimizers)
         self.categories = None  # here: a class attribute would hide the module of this name
         self._saved: dict[str, Any] = {}
+        # the weights of a compiled network have the names of the network
+        self.register_state_dict_post_hook(_name_plainly)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_name_as_in_model)  # type: ignore[no-untyped-call]
 
     def save_hyperparameters(self, *args: Any, **kwargs: Any) -> None:
         """Keep the constructor's arguments for checkpoints, and check them against their types.
@@ -118,13 +131,21 @@ class Model(AlternatingTurns, Capability, ABC):
             raise error from None
 
     def setup(self, stage: str) -> None:
-        """Refuse precisions and strategies that do not work with penalties and turns.
+        """Refuse what does not work with penalties and turns.
 
         Raises:
-            UserError: for float16, whose range gradient penalties exceed, and for several processes
-                with a strategy other than ``gan_ddp``.
+            UserError: for float16, whose range gradient penalties exceed, for several processes
+                with a strategy other than ``gan_ddp``, and for callbacks that rely on automatic
+                optimisation.
         """
         check_precision(self.trainer.precision)
+        for callback in self.trainer.callbacks if stage == "fit" else ():  # type: ignore[attr-defined]
+            for kind, instead in UNSUITED.items():
+                if isinstance(callback, kind):
+                    raise UserError(
+                        f"the callback {kind.__name__} does not work with players that take "
+                        f"turns, which optimise by hand; {instead}"
+                    )
         strategy = self.trainer.strategy
         if stage == "fit" and self.trainer.world_size > 1 and not isinstance(strategy, GANDDP):
             raise UserError(
@@ -253,3 +274,22 @@ class Model(AlternatingTurns, Capability, ABC):
         if isinstance(self, Generates):
             return {"sample": self.generate(len(x), self.random)}
         return {}
+
+
+def _name_plainly(module: nn.Module, weights: dict[str, Any], prefix: str, _: object) -> None:
+    """Give the weights of compiled networks their plain names, in the same order."""
+    if any(name != plain_name(name) for name in weights):
+        plain = {plain_name(name): value for name, value in weights.items()}
+        weights.clear()
+        weights.update(plain)
+
+
+def _name_as_in_model(module: nn.Module, weights: dict[str, Any], prefix: str, *_: object) -> None:
+    """Give weights the names by which a model has them, some of whose networks may be compiled."""
+    own = [name for name, _ in module.named_parameters()] + [n for n, _ in module.named_buffers()]
+    names = {plain_name(name): name for name in own}
+    found = dict(weights)
+    if any(names.get(plain_name(name), name) != name for name in found):
+        weights.clear()
+        for name, value in found.items():
+            weights[names.get(plain_name(name), name)] = value
