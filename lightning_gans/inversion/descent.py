@@ -154,8 +154,6 @@ def recover(
     if condition is not None and (not isinstance(condition, Tensor) or len(condition) != len(x)):
         given = len(condition) if isinstance(condition, Tensor) else type(condition).__name__
         raise InputError(f"expected {len(x)} conditions, as many as images, got {given}")
-    if codes_at_once < 1:
-        raise InputError(f"expected codes_at_once of at least 1, got {codes_at_once}")
     size = max(1, codes_at_once // restarts)
     parts: list[Recovery] = []
     diverged: list[int] = []
@@ -197,14 +195,6 @@ class Descent:
     patience: int | None
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("restarts", 1), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"expected {name} of at least {least}, got {value}")
-        if not self.lr > 0:
-            raise InputError(f"expected lr > 0, got {self.lr}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"expected betas in [0, 1), got {self.betas}")
         if self.weight == "typical":
             named = self.regularizer
             if not isinstance(named, Wasserstein) or named.order != 1 or named.draws is not None:
@@ -214,8 +204,6 @@ class Descent:
                 )
             if self.constraint is not None:
                 raise InputError('weight="typical" is itself a constraint and cannot take another')
-        elif not self.weight >= 0:
-            raise InputError(f'expected weight >= 0 or "typical", got {self.weight}')
         if not isinstance(self.prior, Prior):
             raise InputError(
                 f"expected a prior of lightning_gans.priors, got a {type(self.prior).__name__}; "

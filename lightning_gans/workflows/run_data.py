@@ -6,6 +6,7 @@ import argparse
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -55,8 +56,18 @@ def run_data(ckpt: str, changes: Mapping[str, Any] | None = None) -> DataModule 
             data: DataModule = parser.instantiate(changed).data
         except (argparse.ArgumentError, ValueError) as error:
             shown = ", ".join(f"data.{key}={value}" for key, value in typed.items()) or str(file)
-            raise UsageError(f"{shown}: {' '.join(str(error).split())}") from error
+            raise UsageError(f"{shown}: {constructors_own(str(error))}") from error
     return data
+
+
+def constructors_own(message: str) -> str:
+    r"""What a constructor says, from what jsonargparse makes of it, on one line.
+
+    >>> constructors_own("Errors:\n  - fold is 9\n  - Expected a <class 'NoneType'>")
+    'fold is 9'
+    """
+    listed = re.findall(r"^ *- ((?!Expected a ).*)$", message, re.MULTILINE)
+    return " ".join("; ".join(listed or [message]).split())
 
 
 def run_config_of(ckpt: str) -> Path | None:

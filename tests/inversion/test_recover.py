@@ -353,20 +353,20 @@ def test_a_typical_ball_holds_every_code() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"steps": 0}, "steps of at least 1, got 0"),
-        ({"restarts": 0}, "restarts of at least 1, got 0"),
-        ({"lr": 0.0}, "lr > 0"),
-        ({"lr": math.nan}, "lr > 0"),
-        ({"weight": -1.0}, "weight >= 0"),
-        ({"patience": 0}, "patience of at least 1"),
-        ({"codes_at_once": 0}, "codes_at_once of at least 1"),
-        ({"betas": (0.9, 1.0)}, r"betas in \[0, 1\)"),
+        ({"steps": 0}, "steps: expected whole number ≥ 1, got 0"),
+        ({"restarts": 0}, "restarts: expected whole number ≥ 1"),
+        ({"lr": 0.0}, "lr: expected number > 0"),
+        ({"lr": math.nan}, "lr: expected number > 0"),
+        ({"weight": -1.0}, "weight: expected number ≥ 0 or typical"),
+        ({"patience": 0}, "patience: expected whole number ≥ 1"),
+        ({"codes_at_once": 0}, "codes_at_once: expected whole number ≥ 1"),
+        ({"betas": (0.9, 1.0)}, "betas: expected list of 2 numbers ≥ 0 and < 1"),
         ({"regularizer": "wasserstein"}, "expected a Regularizer, got a str"),
         ({"constraint": BoundaryResampling()}, "BoundaryResampling"),
     ],
 )
 def test_wrong_numbers(arguments: dict[str, float], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(ValueError, match=words):
         recover(Plain(), targets(), normal(), **arguments)  # type: ignore[arg-type]
 
 

@@ -469,7 +469,7 @@ def test_scores_by_clipped_features_remember_the_thresholds(
         (["ckpt=dlsgan", "images=others", "data=mnist5k"], "images of shape (1, 16, 16)", 1),
         (["ckpt=dlsgan", "images=others", "data.rot=x"], "no option 'data.rot'", 2),
         (["ckpt=dlsgan", "images=others", "data.root=empty"], "data=NAME data.root=FOLDER", 1),
-        (["ckpt=dlsgan", "images=others", "data.resolution=0"], "at least 1, got 0", 2),
+        (["ckpt=dlsgan", "images=others", "data.resolution=0"], "data.resolution=0: resolution", 2),
         (["ckpt=dlsgan", "images=others", "out=full"], "out=full already has a scores.csv", 2),
         (["ckpt=dlsgan", "images=others", "device=tpus"], "device=tpus: expected auto", 2),
         (["ckpt=dlsgan", "--images"], "--images has no value", 2),

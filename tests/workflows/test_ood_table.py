@@ -333,7 +333,7 @@ def test_mistakes_end_in_one_line(
         (["table", f"ckpt={other}", *data], 1, "expected images of shape (1, 16, 16), as other"),
         (["table", model, "data=mnist5k"], 2, "data=mnist5k has no OOD sets"),
         (["table", model, *data, "n=5"], 2, "n=5: expected at least 10"),
-        (["table", model, *data, "near=2"], 2, "near: expected number from 0 to 1, got 2"),
+        (["table", model, *data, "near=2"], 2, "near: expected number from 0 to 1 or null, got 2"),
         (["table", model, *data, "scores=softmax"], 2, "DLSGAN has none of them; it has nll"),
         (["table", model, *data, "scores=nll,nnl"], 2, "there is no score 'nnl'; scores are nll"),
         (["table", model, *data, "scores=nll,nll"], 2, "nll is given twice"),
