@@ -57,7 +57,7 @@ from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
 from lightning_gans.runs import wandb_run
 from lightning_gans.runs.atomic import set_aside, write_text
-from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
+from lightning_gans.runs.checkpoints import UnreadableCheckpoint, check_parts, read
 from lightning_gans.runs.claim import (
     discard_unused,
     hold,
@@ -312,6 +312,8 @@ class CLI(LightningCLI):
             content = read(path)
             check_weights(self.model, content["state_dict"], path)
             check_resumable(self.model, content, path)
+            if self.command.subcommand == "fit":
+                check_parts(content, str(path))
             self.resumed_at = int(content.get("global_step", 0))
 
     before_validate = before_test = before_predict = check_checkpoint

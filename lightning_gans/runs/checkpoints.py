@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "UnreadableCheckpoint",
     "averaged",
     "check_fits",
+    "check_parts",
     "find",
     "read",
 ]
@@ -65,6 +67,36 @@ def check_content(checkpoint: dict[str, Any], origin: str = "the checkpoint") ->
     reason = content_error(checkpoint)
     if reason is not None:
         raise UnreadableCheckpoint(f"{origin} is not a valid checkpoint: {reason}")
+
+
+# what training needs besides the weights
+PARTS = (
+    *("global_step", "epoch", "loops", "optimizer_states", "lr_schedulers", "callbacks"),
+    *("random", "pytorch-lightning_version"),
+)
+# where Lightning keeps the number of iterations
+_STEPS = "epoch_loop.manual_optimization.optim_step_progress"
+
+
+def check_parts(checkpoint: Mapping[str, Any], origin: str) -> None:
+    """Check that training can resume from a checkpoint with valid content.
+
+    Raises:
+        UnreadableCheckpoint: if a part is missing, or the numbers of iterations differ.
+    """
+    missing = [part for part in PARTS if part not in checkpoint]
+    if missing:
+        raise UnreadableCheckpoint(
+            f"{origin} lacks {', '.join(missing)}, without which training cannot resume; resume "
+            "from another checkpoint of the run (this one's model can still be loaded)"
+        )
+    counts = checkpoint["loops"]["fit_loop"].get(_STEPS, {})
+    counted = counts.get("total", {}).get("completed") if isinstance(counts, dict) else None
+    if counted != checkpoint["global_step"]:
+        raise UnreadableCheckpoint(
+            f"{origin} is damaged: it is of {checkpoint['global_step']} iterations, and its loops "
+            f"count {counted}; resume from another checkpoint of the run"
+        )
 
 
 def averaged(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule, callbacks
 from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from lightning_gans.compat import plain_name, silence_chatter
@@ -34,7 +35,7 @@ from lightning_gans.models.base.rng_state import restore_rng, rng_state
 from lightning_gans.priors import Categories
 from lightning_gans.ranges import annotations_of, check_values
 from lightning_gans.runs.checkpoint_format import stamp
-from lightning_gans.runs.checkpoints import check_content
+from lightning_gans.runs.checkpoints import check_content, check_parts
 from lightning_gans.validation import as_input, check_images
 
 Batch = tuple[Tensor, Tensor]
@@ -160,10 +161,17 @@ class Model(AlternatingTurns, Capability, ABC):
             UnreadableCheckpoint: if the state of an optimizer is of another model or optimizer.
         """
         if "optimizer_states" in self._saved:
-            check_optimizer_states(self.trainer.optimizers, self._saved.pop("optimizer_states"))
+            states = self._saved.pop("optimizer_states")
+            check_optimizer_states(self.trainer.optimizers, states, self._origin())
         self.random = restore_rng(
-            self._saved, self.device, self.global_rank, self.trainer.world_size
+            self._saved, self.device, self.global_rank, self.trainer.world_size, self._origin()
         )
+
+    def _origin(self) -> str:
+        """The path of the checkpoint that is restored, for messages."""
+        with suppress(RuntimeError):  # a model that is loaded without a Trainer
+            return str(self.trainer.ckpt_path or "the checkpoint")
+        return "the checkpoint"
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Check a batch while it is still on the CPU; images of float64 or half become float32.
@@ -240,9 +248,13 @@ class Model(AlternatingTurns, Capability, ABC):
         What a Trainer's ``max_time`` has counted is dropped: it counts from each start.
 
         Raises:
-            UnreadableCheckpoint: for invalid content, or weights with a wrong checksum.
+            UnreadableCheckpoint: for invalid content, weights with a wrong checksum, or parts that
+                training needs and that are missing.
         """
-        check_content(checkpoint)
+        check_content(checkpoint, self._origin())
+        with suppress(RuntimeError):
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                check_parts(checkpoint, self._origin())
         keys = ("random", "global_step", "optimizer_states")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
         checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)

@@ -16,25 +16,30 @@ from lightning_gans.trust import shortened
 
 
 def check_optimizer_states(
-    optimizers: Sequence[Optimizer], states: Sequence[Mapping[str, Any]]
+    optimizers: Sequence[Optimizer], states: Sequence[Mapping[str, Any]], origin: str
 ) -> None:
     """Check that saved states fit optimizers.
 
     A fused step with averages of another shape than the parameter's would write to memory that is
     not its own.
 
+    Args:
+        optimizers: of the model.
+        states: from the checkpoint.
+        origin: the checkpoint's path, for messages.
+
     Raises:
         UnreadableCheckpoint: naming the first difference.
     """
     if len(states) != len(optimizers):
         raise UnreadableCheckpoint(
-            f"the checkpoint has {len(states)} optimizer states, the model has {len(optimizers)} "
+            f"{origin} has {len(states)} optimizer states, the model has {len(optimizers)} "
             "optimizers"
         )
     for number, (optimizer, state) in enumerate(zip(optimizers, states, strict=True)):
         reason = state_error(optimizer, state)
         if reason is not None:
-            raise UnreadableCheckpoint(f"the checkpoint: state of optimizer {number}: {reason}")
+            raise UnreadableCheckpoint(f"{origin}: state of optimizer {number}: {reason}")
 
 
 def state_error(optimizer: Optimizer, state: Mapping[str, Any]) -> str | None:

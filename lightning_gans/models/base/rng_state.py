@@ -29,7 +29,7 @@ def rng_state(random: torch.Generator) -> list[dict[str, Any]]:
 
 
 def restore_rng(
-    saved: Mapping[str, Any], device: torch.device, rank: int, processes: int
+    saved: Mapping[str, Any], device: torch.device, rank: int, processes: int, origin: str = ""
 ) -> torch.Generator:
     """A process's random generator for training; torch's global generators are set as well.
 
@@ -42,6 +42,7 @@ def restore_rng(
         device: of the generator.
         rank: of this process.
         processes: the number of processes that train the model.
+        origin: the checkpoint's path, for messages.
 
     Raises:
         UnreadableCheckpoint: if a state is not that of a generator.
@@ -55,9 +56,9 @@ def restore_rng(
             if "cuda" in states[rank]:
                 torch.cuda.set_rng_state(states[rank]["cuda"].cpu(), device)
         except (KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            reason, file = " ".join(str(error).split()), origin or "the checkpoint"
             raise UnreadableCheckpoint(
-                f"the checkpoint: its random generators cannot be restored: {reason:.200}"
+                f"{file}: its random generators cannot be restored: {reason:.200}"
             ) from error
         return random
     if iterations:
