@@ -89,7 +89,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         return workflow.run(command, argv, groups)
     if command == "train" and {"-h", "--help"} & set(argv):
         # the help of fit, which is the same command, is Lightning's own: slow, with every option
-        print(train.usage(groups))
+        print(train.full_usage(groups, argv))
         return 0
     parsed = train.parse_command(command, argv, groups)
     for note in parsed.notes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -81,6 +82,10 @@ TRAINER: Mapping[str, Any] = {
 # times such as 00:12:00:00, or as a mapping, which only the Trainer's own reader knows
 TIMES = {"max_time", "val_check_interval"}
 TIME = re.compile(r"\d+:\d+:\d+:\d+")
+# constants as YAML writes them
+WRITTEN = {"None": "null", "True": "true", "False": "false"}
+# arguments of a model that the data set
+LINKED = {"image_shape", "classes"}
 OWN_FORMAT = {"devices", *TIMES}
 MOST_DEVICES = 1_024  # processes of one machine
 
@@ -341,3 +346,40 @@ def trainer_problem(name: str, value: object) -> str | None:
             return f"expected days:hours:minutes:seconds such as 00:12:00:00, got {shown(value)}"
         return problem(value, TRAINER[name]) if name in TRAINER else None
     return None
+
+
+def option_help(head: str, text: str) -> list[str]:
+    """The lines of help for one option."""
+    lines = textwrap.wrap(text, 66)
+    head = f"  {head}"
+    if len(head) > 28:
+        return [head, *(" " * 30 + line for line in lines)]
+    return [f"{head:<30}{line}" if i == 0 else " " * 30 + line for i, line in enumerate(lines)]
+
+
+def help_of(
+    prefix: str, path: str, names: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The lines of help for the options of a class.
+
+    Args:
+        prefix: of its options, such as ``ema``.
+        path: its import path.
+        names: the options to list; by default all that are numbers, truth values, texts or choices.
+        defaults: values that config files set.
+    """
+    lines = []
+    for name, parameter in (parameters_of(path) or {}).items():
+        hint = TRAINER.get(name, parameter.hint) if prefix == "trainer" else parameter.hint
+        if name not in names if names else name in LINKED or "Unknown" in describe(hint):
+            continue
+        default = parameter.default or ""
+        if name in (defaults or {}):
+            default = str((defaults or {})[name])
+        default = {"None": "null", "True": "true", "False": "false"}.get(default, default).strip(
+            "'"
+        )
+        first = re.split(r"(?<=[.;]) (?=[A-Za-z])", parameter.text, maxsplit=1)[0].rstrip(".;")
+        kind = "" if is_unknown(hint) or accepts_text(hint) else f" ({describe(hint)})"
+        lines += option_help(f"{prefix}.{name}={default}", f"{first}{kind}.")
+    return lines

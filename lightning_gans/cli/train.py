@@ -26,7 +26,7 @@ from lightning_gans.cli.grammar import (
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import SECTIONS, Settings, check_options
+from lightning_gans.cli.options import FIXED, SECTIONS, Settings, check_options, help_of
 from lightning_gans.errors import UsageError
 from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import is_follower
@@ -63,6 +63,12 @@ GROUPS = {
 DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
 # the group whose default file always applies first
 BASE = "trainer"
+# the options of the Trainer that help lists
+COMMON_TRAINER = (
+    *("accelerator", "devices", "num_nodes", "precision", "max_steps", "max_epochs", "max_time"),
+    *("val_check_interval", "limit_val_batches", "log_every_n_steps", "enable_progress_bar"),
+    *("fast_dev_run", "deterministic", "profiler"),
+)
 # what all processes of a job have in common
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
@@ -641,6 +647,33 @@ def usage(groups: Groups) -> str:
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
         "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
         "trust=my.module lets a checkpoint or a run's config name classes of that module",
-        "--print_config prints the merged config; fit --help lists every option",
+        "--print_config prints the merged config; train --help lists the common options, and with",
+        "  model=NAME those of the model; fit --help lists every option",
     ]
+    return "\n".join(lines)
+
+
+def full_usage(groups: Groups, argv: Iterable[str]) -> str:
+    """What ``train --help`` prints: the usage, and the common options as the source has them.
+
+    Args:
+        groups: of config files.
+        argv: the other arguments, which may name a model and data.
+    """
+    lines = [usage(groups)]
+    trainer = subsection(read_config(groups.find(BASE, DEFAULTS[BASE])), "trainer")
+    names = {"data": DEFAULTS["data"]}
+    for key, value in split_key_values(word for word in argv if word not in SWITCHES):
+        if key.removeprefix("--") in ("model", "data") and value:
+            names[key.removeprefix("--")] = value
+    for group, name in sorted(names.items(), reverse=True):
+        section = read_config(groups.find(group, name)).get(group)
+        path = section.get("class_path") if isinstance(section, Mapping) else section
+        if isinstance(path, str):
+            set_to = subsection(section, "init_args")
+            options = help_of(group, current_path(path), defaults=set_to)
+            lines += ["", f"{group}={name}, {path}:", *options]
+    for prefix, path in (("optimizer", "lightning_gans.optimizers.AdamW"), *FIXED.items()):
+        common, set_to = (COMMON_TRAINER, trainer) if prefix == "trainer" else ((), {})
+        lines += ["", f"{path.rpartition('.')[2]}:", *help_of(prefix, path, common, set_to)]
     return "\n".join(lines)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from lightning_gans.cli.grammar import (
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import problem
+from lightning_gans.cli.options import option_help, problem
 from lightning_gans.errors import UsageError
 from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
@@ -373,12 +372,3 @@ def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
         if group not in parameters and keys and keys <= parameters.keys():
             found.append(group)
     return found
-
-
-def option_help(head: str, text: str) -> list[str]:
-    """The lines of help for one option."""
-    lines = textwrap.wrap(text, 66)
-    head = f"  {head}"
-    if len(head) > 28:
-        return [head, *(" " * 30 + line for line in lines)]
-    return [f"{head:<30}{line}" if i == 0 else " " * 30 + line for i, line in enumerate(lines)]
