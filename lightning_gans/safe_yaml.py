@@ -84,7 +84,8 @@ def parse_value(text: str) -> Any:
         return text
     try:
         return yaml.load(text, _LoaderWithoutAliases) if text.strip() else text
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+    # RecursionError of nesting, and what constructors of scalars raise
+    except Exception:
         return text
 
 
@@ -109,13 +110,13 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
         loader = _Loader if aliases else _LoaderWithoutAliases
         config = yaml.load(content.decode("utf-8"), loader)
     except UnicodeDecodeError:
-        raise UnreadableConfig(f"{file} is not YAML: it is not UTF-8 text") from None
+        reason = "it is not UTF-8 text; save it as UTF-8"
+        raise UnreadableConfig(f"{file} is not YAML: {reason}") from None
     except RecursionError:
         raise UnreadableConfig(f"{file} cannot be read: it is nested too deeply") from None
     # constructors of scalars raise anything: ValueError for 2000-13-01, IndexError for !!int alone
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableConfig(f"{file} is not YAML: {reason:.300}") from None
+        raise UnreadableConfig(f"{file} is not YAML: {yaml_reason(error):.300}") from None
     if config is None:
         return {}
     if not isinstance(config, dict):
@@ -123,6 +124,15 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
     if aliases and (not_plain := plain_data_error(config)):
         raise UnreadableConfig(f"{file} holds {not_plain}")
     return config
+
+
+def yaml_reason(error: Exception) -> str:
+    """Why a text is not YAML, in one line, with the line of the text."""
+    mark = getattr(error, "problem_mark", None)
+    if "'\\t' that cannot start any token" in str(error) and mark is not None:
+        return f"line {mark.line + 1} begins with a tab; indent it with spaces"
+    text = " ".join(str(error).replace(' in "<unicode string>",', " in").split())
+    return text or type(error).__name__
 
 
 def subsection(mapping: object, key: str) -> Mapping[str, Any]:

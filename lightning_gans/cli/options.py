@@ -57,6 +57,8 @@ _Batches = NonNegativeInt | ClosedUnitInterval | None
 # the ranges of the Trainer's options, which Lightning checks late, by an assertion, or not at all
 TRAINER: Mapping[str, Any] = {
     "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
+    # Lightning's other strategies wait for the gradients of the other player
+    "strategy": Literal["auto", "gan_ddp"],
     "num_nodes": PositiveInt,
     "fast_dev_run": NonNegativeInt | bool,
     "max_epochs": Annotated[int, Range(-1)] | None,
@@ -193,6 +195,32 @@ def parameters_of(path: str) -> Mapping[str, Parameter] | None:
     return constructor_parameters(module, name)
 
 
+def check_sections(content: Mapping[str, Any], file: Path, others: Iterable[str]) -> None:
+    """Refuse a section that does not exist, or that is no mapping.
+
+    Args:
+        content: of a config file.
+        file: its path.
+        others: the options without a section.
+
+    Raises:
+        UsageError: with the sections that there are.
+    """
+    for key in content:
+        if key not in (*SECTIONS, *others):
+            raise UsageError(
+                f"{file} has an unknown section '{shown(key)}'{suggestion(key, SECTIONS)}; "
+                f"sections are {', '.join(SECTIONS)}"
+            )
+    for key, value in content.items():
+        named = isinstance(value, str) and key not in FIXED  # a class without arguments
+        if key in SECTIONS and not isinstance(value, Mapping) and not named:
+            raise UsageError(
+                f"{file}: expected options, each 'name: value' and indented, below '{key}:', got "
+                f"{'nothing' if value is None else shown(value)}"
+            )
+
+
 def check_options(
     settings: Settings, synonyms: Mapping[str, str], run_config: Path | None = None
 ) -> None:
@@ -290,6 +318,8 @@ def problem(value: object, hint: Any) -> str | None:
         value: as it was typed, or read from a file.
         hint: the type of the option.
     """
+    if isinstance(value, bool) and accepts_text(hint) and not fits(value, hint):
+        return f"expected text, got {str(value).lower()}; put quotes around it"  # off, no, y
     if is_unknown(hint) or accepts_text(hint):
         return None
     read = parse_value(value) if isinstance(value, str) else value

@@ -26,7 +26,7 @@ from lightning_gans.cli.grammar import (
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import FIXED, SECTIONS, Settings, check_options, help_of
+from lightning_gans.cli.options import FIXED, Settings, check_options, check_sections, help_of
 from lightning_gans.errors import UsageError
 from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import is_follower
@@ -156,7 +156,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         chosen = choose_files(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
-    settings = with_seed(settings, content)
+    settings = with_seed(settings, chosen + files, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
     check_settings(chosen + files, content, derived + settings, config)
     settings = derived + settings
@@ -201,6 +201,8 @@ def read_arguments(
             )
         elif key in ("--config", "-c"):
             files.append(existing_config(value))
+            if not read_config(files[-1]):
+                raise UsageError(f"{files[-1]} is empty: it sets nothing")
         elif key in GROUPS:
             names[key] = value
         elif bare in GROUPS and value in groups.names(bare):
@@ -255,12 +257,8 @@ def check_settings(
     found = Settings()
     for file, sections in zip(files, content, strict=True):
         found.read(sections, file)
-        unknown = sorted(sections.keys() - {*SECTIONS, *TopLevelOptions.__annotations__})
-        if unknown and file != run_config:
-            raise UsageError(
-                f"{file} has an unknown section '{unknown[0]}'"
-                f"{suggestion(unknown[0], SECTIONS)}; sections are {', '.join(SECTIONS)}"
-            )
+        if file != run_config:
+            check_sections(sections, file, TopLevelOptions.__annotations__)
     found.type_in(settings)
     if "trainer.default_root_dir" in found.typed:
         raise UsageError(
@@ -361,7 +359,9 @@ def options_below(key: str, content: Any) -> Iterator[str]:
         yield from options_below(f"{key}.{name}", value)
 
 
-def with_seed(settings: Sequence[str], content: Iterable[Mapping[str, Any]]) -> list[str]:
+def with_seed(
+    settings: Sequence[str], files: Sequence[Path], content: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """The settings, with a drawn seed if it is true; the config of the run then tells which.
 
     A resumed run keeps its seed.
@@ -372,16 +372,18 @@ def with_seed(settings: Sequence[str], content: Iterable[Mapping[str, Any]]) -> 
     key = "--seed_everything="
     others = [option for option in settings if not option.startswith(key)]
     typed = [option.removeprefix(key) for option in settings if option.startswith(key)]
-    read = [sections["seed_everything"] for sections in content if "seed_everything" in sections]
+    name = "seed_everything"
+    read = [(c[name], f" (in {f})") for f, c in zip(files, content, strict=True) if name in c]
     if not typed and not read:
         return others
-    given = [*read, *typed][-1]
+    given, where = [*read, *((value, "") for value in typed)][-1]
     seed = parse_value(given) if isinstance(given, str) else given
     if seed is True:
         return [*others, f"{key}{seed_of_resumed_run(others) or drawn_seed()}"]
     if not fits(seed, Seed):
         raise UsageError(
-            f"seed_everything: expected {describe(Seed)}, or true to draw one, got {shown(given)}"
+            f"seed_everything: expected {describe(Seed)}, or true to draw one, got "
+            f"{shown(given)}{where}"
         )
     return [*others, f"{key}{seed}"] if typed else others
 
