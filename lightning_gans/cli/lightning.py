@@ -32,7 +32,7 @@ from lightning.pytorch.cli import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
@@ -398,7 +398,7 @@ class CLI(LightningCLI):
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set later
-            print("trainer.fast_dev_run: everything ran, and nothing is kept", file=sys.stderr)
+            rank_zero_info("trainer.fast_dev_run: everything ran, and nothing is kept")
         elif trainer.is_global_zero:
             print(printable_lines(report(Path(trainer.default_root_dir))))
             for line in how_to_continue(trainer, self.resumed_at):

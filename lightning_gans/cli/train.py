@@ -28,9 +28,10 @@ from lightning_gans.cli.grammar import (
 )
 from lightning_gans.cli.options import FIXED, Settings, check_options, check_sections, help_of
 from lightning_gans.errors import UsageError
+from lightning_gans.paths import is_file, typed_path
 from lightning_gans.ranges import Seed, describe, fits, shown
-from lightning_gans.runs.claim import is_follower
-from lightning_gans.runs.folder import CheckpointMissing, find
+from lightning_gans.runs.claim import hold, is_follower, release
+from lightning_gans.runs.folder import CheckpointMissing, find, newest
 from lightning_gans.runs.layout import (
     CONFIG,
     VARIABLE,
@@ -484,16 +485,51 @@ def resume(
             path = announced
         elif by_kind:
             path = find_checkpoint(ckpt_path, named)
-            if not is_follower():
-                print(printable(f"ckpt_path={ckpt_path}: {path}"), file=sys.stderr)
         else:
-            path = find(Path(ckpt_path).expanduser())
+            path = find(typed_path(ckpt_path))
+        if subcommand == "fit" and ckpt_path != "best" and not tries_code(settings):
+            path = hold_run(path, any_newer=not is_file(typed_path(ckpt_path)))
     except CheckpointMissing as error:
         raise UsageError(f"{error}; 'last' and 'best' find one") from error
+    if by_kind and not is_follower():
+        print(printable(f"ckpt_path={ckpt_path}: {path}"), file=sys.stderr)
     settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
     run = path.parent.parent
     applies = by_kind or "model" not in named
     return settings, run if applies and (run / CONFIG).is_file() else None
+
+
+def hold_run(path: Path, any_newer: bool) -> Path:
+    """Hold the folder of a run that is resumed, before the run could write a newer checkpoint.
+
+    Args:
+        path: a checkpoint.
+        any_newer: whether the run is meant, not this checkpoint of it.
+
+    Returns:
+        The run's newest checkpoint if the run is meant, otherwise the same one.
+
+    Raises:
+        FolderInUse: if another process trains there.
+    """
+    run = path.parent.parent
+    if is_follower() or not (any_newer or newest(run) == path):
+        return path
+    hold(run)
+    found = newest(run)
+    if found == path or (any_newer and found is not None):
+        return found
+    release(run)  # it has become an older checkpoint, from which another run starts
+    return path
+
+
+def tries_code(settings: Iterable[str]) -> bool:
+    """Whether a run only tries the code, and does not write to the folder of another one."""
+    return any(
+        key in ("--trainer.fast_dev_run", "--trainer.overfit_batches")
+        and value.lower() not in ("false", "0", "0.0", "null", "none", "")
+        for key, _, value in (setting.partition("=") for setting in settings)
+    )
 
 
 def check_run_config(run: Path) -> None:
