@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
-from lightning_gans.errors import InputError
+from lightning_gans.errors import InputError, reason
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import BatchSize, Side, Workers, checked
 
@@ -114,15 +115,25 @@ class CelebA(DataModule):
 
     @cached_property
     def _table(self) -> _Table:
-        _, header, *lines = self._lines("list_attr_celeba.txt", at_least=3)
+        count, header, *lines = self._lines("list_attr_celeba.txt", at_least=3)
         attributes = header.split()
         split = sorted(line.split() for line in lines)
+        names = [row[0] for row in split]
+        damage = None
         if any(len(row) != len(attributes) + 1 for row in split):
+            damage = f"expected a name and {len(attributes)} values in each line"
+        elif not {value for row in split for value in row[1:]} <= {"1", "-1", "0"}:
+            damage = "expected values of 1 and -1"
+        elif count.strip() != str(len(lines)):
+            damage = f"its first line is {count.strip():.20}, but it lists {len(lines):,} images"
+        elif len(set(names)) < len(names):
+            damage = f"it lists {next(a for a, b in pairwise(names) if a == b)} twice"
+        if damage is not None:
             raise InputError(
-                f"list_attr_celeba.txt in {self.root.resolve()} is damaged: expected a name and "
-                f"{len(attributes)} values in each line"
+                f"list_attr_celeba.txt in {self.root.resolve()} is damaged: {damage}; "
+                "download it again"
             )
-        return _Table(attributes, [row[0] for row in split], [row[1:] for row in split])
+        return _Table(attributes, names, [row[1:] for row in split])
 
     @cached_property
     def _usable(self) -> list[bool]:
@@ -147,15 +158,26 @@ class CelebA(DataModule):
     def _partition(self) -> Tensor:
         """0 to train, 1 to tune (not used here), 2 to validate; (n,)."""
         if (self.root / "list_eval_partition.txt").is_file():
-            lines = self._lines("list_eval_partition.txt", at_least=1)
-            parts = dict(line.split()[:2] for line in lines)
+            rows = [line.split() for line in self._lines("list_eval_partition.txt", at_least=1)]
+            if any(len(row) != 2 or row[1] not in ("0", "1", "2") for row in rows):
+                raise InputError(
+                    f"list_eval_partition.txt in {self.root.resolve()} is damaged: expected a name "
+                    "and 0, 1 or 2 in each line; download it again"
+                )
+            parts = dict(rows)
             if absent := [name for name in self._table.names if name not in parts]:
                 raise InputError(
                     f"list_eval_partition.txt in {self.root.resolve()} does not name {absent[0]}; "
                     "download it again, or delete it to split by the numbers in the file names"
                 )
             return torch.tensor([int(parts[name]) for name in self._table.names])
-        numbers = torch.tensor([int(Path(name).stem) for name in self._table.names])
+        stems = [Path(name).stem for name in self._table.names]
+        if odd := [stem for stem in stems if not (stem.isascii() and stem.isdigit())]:
+            raise InputError(
+                f"{odd[0]} in list_attr_celeba.txt is no number, which decides the split; put "
+                f"list_eval_partition.txt in {self.root.resolve()}"
+            )
+        numbers = torch.tensor([int(stem[-18:]) for stem in stems])
         return (numbers > _LAST_TRAINING).long() + (numbers > _LAST_TUNING).long()
 
     def _lines(self, name: str, at_least: int) -> list[str]:
@@ -165,7 +187,11 @@ class CelebA(DataModule):
                 f"no {name} in {self.root.resolve()}; put CelebA's img_align_celeba/ and "
                 "list_attr_celeba.txt there, or set data.root to their folder"
             )
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path.resolve()} is damaged: {reason(error)}") from error
+        lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < at_least:
             raise InputError(f"{path.resolve()} is damaged: {len(lines)} lines; download it again")
         return lines

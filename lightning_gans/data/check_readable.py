@@ -59,7 +59,7 @@ def usable(
             raise UnreadableImages(
                 f"{message}; repair or delete them, or leave them out with on_error: skip"
             )
-        rank_zero_warn(f"{message}; they are left out")
+        rank_zero_warn(printable(f"{message}; they are left out"))
     return [name not in reasons for name in names]
 
 

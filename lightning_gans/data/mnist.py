@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import tempfile
 from abc import ABC
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
-from lightning_gans.errors import InputError
+from lightning_gans.errors import InputError, reason
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import BatchSize, NonNegativeInt, Workers, checked
 
@@ -26,6 +25,9 @@ _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "validation": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+
+# of an unpacked file; the largest has 47,040,016
+_MAX_BYTES = 200_000_000
 
 FOLDS = 7
 """Each fold validates on 10,000 of the 70,000 images, as in the thesis."""
@@ -122,6 +124,16 @@ class _IdxImages(DataModule, ABC):
                 f"{images_name} in {self.folder.resolve()} has images of {tuple(images.shape[1:])} "
                 "pixels, expected (28, 28)"
             )
+        if len(images) != len(labels):
+            raise InputError(
+                f"{images_name} in {self.folder.resolve()} has {len(images):,} images, but "
+                f"{labels_name} has {len(labels):,} labels; download them again"
+            )
+        if labels.max() > 9:
+            raise InputError(
+                f"{labels_name} in {self.folder.resolve()} has the label {int(labels.max())}, "
+                "expected 0 to 9; download it again"
+            )
         return TensorImages(pad(images.unsqueeze(1), (self.padding,) * 4), labels)
 
     def _read_file(self, name: str, read: Callable[[str], Tensor]) -> Tensor:
@@ -137,13 +149,16 @@ class _IdxImages(DataModule, ABC):
             # the reader needs a file name, and the data's own folder may be read-only
             with tempfile.TemporaryDirectory() as folder, gzip.open(path) as packed:
                 unpacked = Path(folder, name)
-                with unpacked.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+                content = packed.read(_MAX_BYTES + 1)
+                if len(content) > _MAX_BYTES:
+                    raise InputError(f"it unpacks to more than {_MAX_BYTES:,} bytes")
+                unpacked.write_bytes(content)
                 return read(str(unpacked))
         # a damaged file may raise almost anything in the reader
         except Exception as error:
+            why = reason(error)
             raise InputError(
-                f"{path.resolve()} cannot be read ({error}); if it is damaged, download it again"
+                f"{path.resolve()} cannot be read ({why}); if it is damaged, download it again"
             ) from error
 
 
