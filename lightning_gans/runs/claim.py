@@ -34,7 +34,7 @@ _MAX_BYTES = 10_000
 # seconds since 1970 in the year 5138: a later moment is none
 _LATEST = 1e11
 # what a file system without locks answers
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 # by launcher: above 0 for all but the first of the processes that train together
 _RANKS = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"),
@@ -143,7 +143,7 @@ def hold(run: Path) -> bool:
             return False  # the process that started this one holds it for both
         raise FolderInUse(_in_use(run, record)) from None
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise Unwritable(run / LOCK, error) from error
         warnings.warn(
             f"the file system of {run} has no locks ({error}): start no second training there",

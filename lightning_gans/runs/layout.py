@@ -134,7 +134,8 @@ def results_folder(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unwritable(folder, error) from error
-    if (text := _settings.get()) is not None:
+    # where there are parts, a call that may be refused goes on
+    if (text := _settings.get()) is not None and not (folder / PARTS).is_dir():
         write_text(folder / CONFIG, text)
     return folder
 

@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.paths import typed_path
 from lightning_gans.runs.atomic import PART, Unwritable, write_text
+from lightning_gans.runs.claim import NO_LOCKS
 from lightning_gans.runs.layout import CONFIG, PARTS, family, results_folder, take_up_command
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.runs.tensor_files import DamagedFile, read_tensors, write_tensors
@@ -30,6 +32,7 @@ REQUEST = "request.json"
 SUFFIX = ".safetensors"
 # tells other processes to stop, on other machines too
 STOP_FILE = "stop"
+LOCK = ".lock"
 # the note of a part's file that holds the hash of its request
 _OF_REQUEST = "request"
 
@@ -200,7 +203,7 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the parts, once the results have what is in them."""
-        own = (f"*{SUFFIX}", f"*{PART}", "*.json", STOP_FILE)
+        own = (f"*{SUFFIX}", f"*{PART}", "*.json", STOP_FILE, LOCK)
         with contextlib.suppress(OSError):
             for path in (path for pattern in own for path in self.folder.glob(pattern)):
                 path.unlink(missing_ok=True)
@@ -276,8 +279,7 @@ def finished_parts(
         Unwritable: if a file could not be written; the text says where the finished parts are.
         Stopped: after a signal, likewise.
     """
-    parts = Parts(results, request, log, signals)
-    with parts.signals:
+    with held(results / PARTS), (parts := Parts(results, request, log, signals)).signals:
         try:
             yield parts
         except Stopped as stopped:
@@ -291,6 +293,34 @@ def finished_parts(
             if not parts.count():
                 parts.remove()  # nothing came of it
             raise
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A block in which no other process computes the parts in a folder.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        UserError: if another process does.
+        Unwritable: if the folder cannot be written to.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another process computes the parts in {folder}; wait until it ends, stop it, or "
+            "choose another out=FOLDER"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise Unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def whereabouts(parts: Parts) -> str:

@@ -137,7 +137,9 @@ def invert(
     if out is not None and is_complete(typed_path(out), RESULT):
         raise UsageError(f"out={out} already has a {RESULT}; choose another folder")
     root = None if images is None else image_folder(images)
-    model = load(ckpt)
+    # a training that goes on writes newer ones
+    checkpoint = find(Path(ckpt))
+    model = load(checkpoint)
     if not isinstance(model, Decodes):
         raise UserError(
             f"{ckpt} holds a {type(model).__name__}, which has no generator to invert; "
@@ -190,7 +192,7 @@ def invert(
     request = {
         "command": "invert",
         "version": __version__,
-        "checkpoint": checksum(find(Path(ckpt))),
+        "checkpoint": checksum(checkpoint),
         "images": source.describe() if root is None else str(root.resolve()),
         "n": count if root is None else n,
         "category": category,
@@ -202,7 +204,7 @@ def invert(
         "codes_at_once": codes_at_once,
         **{key: described(value) for key, value in options.items()},
     }
-    place = {"model": family_of(ckpt, type(model).__name__), "data": name}
+    place = {"model": family_of(checkpoint, type(model).__name__), "data": name}
     files: list[Path] = []
     with StopSignals() as signals, ExitStack() as stack:
 

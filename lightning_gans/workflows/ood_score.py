@@ -132,6 +132,7 @@ def ood_score(
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
     if data is not None and data_changes:
         raise UsageError("data and data_changes are both given; change data itself")
+    # once: a training that goes on writes newer ones
     checkpoint, root = find(Path(ckpt)), image_folder(images)
     held_out_data = run_data(ckpt, data_changes) if data is None else data
     if held_out_data is None and data_changes:
@@ -140,7 +141,7 @@ def ood_score(
             "config of its run"
         )
     files = list_images(root)
-    model = load(ckpt, parse_device(device))
+    model = load(checkpoint, parse_device(device))
     names, choice = choose_scores(score, model)
     check_square(model.image_shape)
     if not Scorer(model).is_batch_independent():
@@ -158,7 +159,7 @@ def ood_score(
         "batch_size": batch_size,
         "device": model.device.type,
     }
-    place = {"model": family_of(ckpt, type(model).__name__), "data": root.resolve().name}
+    place = {"model": family_of(checkpoint, type(model).__name__), "data": root.resolve().name}
     with (
         new_results(place, "ood_score", out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,

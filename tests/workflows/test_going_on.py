@@ -321,6 +321,7 @@ def test_parts_of_other_results_are_refused(
         assert line.startswith("error: x/parts has parts of other results: ")
         assert expected in line
         assert line.endswith("choose another out=FOLDER")
+        assert {path: path.read_bytes() for path in before} == before
     draw(place / "more", 1, SIDE)
     shutil.copy(place / "more" / "00.png", place / "scans" / "20.png")
     status, _, line = run(words, capsys)
@@ -644,6 +645,16 @@ def test_a_signal_between_parts_is_obeyed_at_once_and_python_users_are_told(
         f"stopped by SIGTERM; 1 finished part is in {tmp_path}/x/parts; to go on: call it again "
         f"with out='{tmp_path}/x'"
     )
+
+
+def test_a_folder_that_another_process_works_in_is_left_to_it(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with finished_parts(Path("x"), {}):
+        status, _, line = run([*SCORE, "out=x"], capsys)
+    assert status == 1
+    assert line.startswith("error: another process computes the parts in x/parts; wait until ")
+    assert run([*SCORE, "out=x"], capsys)[0] == 0
 
 
 @pytest.fixture
