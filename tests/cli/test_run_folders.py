@@ -17,9 +17,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 import lightning_gans
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
-from lightning_gans.cli.train import Command, parse_command
+from lightning_gans.cli.train import Command, hold_run, parse_command
 from lightning_gans.errors import UserError
-from lightning_gans.runs.claim import read_record
+from lightning_gans.runs.claim import FolderInUse, hold, read_record, release
 from lightning_gans.runs.damaged import salvage_rows
 from tests.support.command_line import MLP, only, rows
 from tests.support.figures import leave_out_figures
@@ -130,6 +130,22 @@ def test_a_run_that_still_trains_is_not_resumed_by_another_process(
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     main(["train", "ckpt_path=last", "trainer.max_steps=5"])
     assert steps(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_run_that_saves_while_it_is_looked_for_is_still_in_use(run: Path) -> None:
+    old = run / "checkpoints" / "last-step=3.ckpt"
+    newer = Path(shutil.copy(old, old.with_name("last-step=5.ckpt")))
+    with another_process(run):
+        with pytest.raises(FolderInUse):
+            hold_run(old, any_newer=True)
+        with pytest.raises(FolderInUse):
+            hold_run(newer, any_newer=False)
+        # an older checkpoint starts another run, and a debug run writes nothing there
+        assert hold_run(old, any_newer=False) == old
+        assert f"--ckpt_path={newer}" in parsed("ckpt_path=last", "trainer.fast_dev_run=1").options
+    assert hold_run(old, any_newer=True) == newer
+    assert not hold(run)  # it is held already
+    release(run)
 
 
 def test_a_debug_run_leaves_nothing_that_could_be_taken_for_work(run: Path) -> None:

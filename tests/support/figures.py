@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 
 
 def leave_out_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let matplotlib write no file; figures that become images in memory are still drawn."""
+    """Let matplotlib write empty files; figures that become images in memory are still drawn."""
     save: Callable[..., None] = Figure.savefig
 
     def chosen(figure: Figure, target: Any, **options: Any) -> None:
-        if not isinstance(target, str | Path):
+        if isinstance(target, str | Path):
+            Path(target).touch()
+        else:
             save(figure, target, **options)
 
     monkeypatch.setattr(Figure, "savefig", chosen)
