@@ -8,7 +8,9 @@ that this package writes are UTF-8.
 from __future__ import annotations
 
 import io
+import os
 import re
+import select
 import sys
 import warnings
 from collections.abc import Iterator
@@ -80,6 +82,11 @@ def console() -> Iterator[None]:
     """In the block, printing never fails for a character, and warnings are :func:`printable`.
 
     A console that lacks a letter (cp1252 on Windows, ASCII under ``LC_ALL=C``) shows its escape.
+
+    Raises:
+        SystemExit: with the status of SIGPIPE if whoever reads the output has gone, as ``head``
+            does.
+        OSError: if what was printed cannot be written.
     """
     for stream in (sys.stdout, sys.stderr):
         # a notebook's streams have no encoding to fail in
@@ -99,5 +106,25 @@ def console() -> Iterator[None]:
     warnings.formatwarning = formatted
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # what is left in the buffer goes nowhere, and is no error at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)
     finally:
         warnings.formatwarning = format_before
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is the standard output that is broken, and not another pipe."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    output = select.poll()
+    try:
+        output.register(sys.stdout.fileno(), 0)  # a pipe without a reader is reported unasked
+    except (AttributeError, ValueError, OSError):  # no standard output, or none of the system
+        return False
+    return any(event & select.POLLERR for _, event in output.poll(0))

@@ -17,7 +17,7 @@ from lightning_gans.cli.errors import out_of_memory
 from lightning_gans.cli.grammar import CONFIGS, Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.runs.layout import keep_typed, run_scope
-from lightning_gans.text import console
+from lightning_gans.text import console, printable
 from lightning_gans.trust import split_trust, trusting
 
 __all__ = ["CONFIGS", "main", "one_line_errors"]
@@ -39,14 +39,14 @@ def main(
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     known = Groups() if groups is None else groups
-    if arguments and arguments[0] == "--version":
-        print(__version__)
-        return
-    if command == "train" and (not arguments or arguments[0] in ("-h", "--help")):
-        with console():
+    status = 0
+    with one_line_errors(), run_scope(), console(), drawing_off_screen():
+        if arguments and arguments[0] == "--version":
+            print(__version__)
+            return
+        if command == "train" and (not arguments or arguments[0] in ("-h", "--help")):
             print(usage(known))
-        return
-    with console(), one_line_errors(), run_scope(), drawing_off_screen():
+            return
         command, arguments = split_command(arguments, command)
         if command not in train.COMMANDS:
             # another run may be the newest when the command is repeated
@@ -93,7 +93,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         return 0
     parsed = train.parse_command(command, argv, groups)
     for note in parsed.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
 
     run_lightning(parsed)

@@ -116,7 +116,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         text = known.parameters[missing[0]].text
         raise UsageError(f"no {missing[0]} is named; give {missing[0]}=VALUE: {text}")
     for note in request.repeated.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     return call(command, known, request)
 
 
