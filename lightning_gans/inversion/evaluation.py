@@ -17,6 +17,7 @@ from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.tables import aligned, percent
 from lightning_gans.plots import against_prior
 from lightning_gans.priors import Prior
+from lightning_gans.runs.atomic import replacing, write_text
 from lightning_gans.text import printable
 from lightning_gans.validation import check_images
 
@@ -170,17 +171,19 @@ def report(
         prior: of the codes.
         labels: (n,), for the accuracy.
         classify: images to class indices, for the accuracy.
+
+    Raises:
+        Unwritable: if the operating system does not let a file be written.
     """
     recovery.save(folder / "recovery.safetensors")
     measures = measure(recovery, x, prior, labels, classify)
     if x.ndim == 4:
         figures.targets_and_reconstructions(x, recovery.images, folder / "reconstructions.png")
-    against_prior(recovery.codes, prior, folder / "prior.png")
+    with replacing(folder / "prior.png") as new:
+        against_prior(recovery.codes, prior, new)
     figures.norms(recovery.codes, prior, folder / "norms.png")
     figures.traces(recovery.trace, folder / "losses.png")
-    (folder / "measures.json").write_text(
-        json.dumps(as_dict(measures), indent=2) + "\n", encoding="utf-8"
-    )
+    write_text(folder / "measures.json", json.dumps(as_dict(measures), indent=2) + "\n")
     lines = [
         f"# {printable(folder)}",
         "",
@@ -191,5 +194,5 @@ def report(
         *(f"- {printable(path)}" for path in sorted(folder.iterdir()) if path.is_file()),
     ]
     text = "\n".join(lines) + "\n"
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    write_text(folder / "report.md", text)
     return text

@@ -19,6 +19,7 @@ from lightning_gans.inversion.diagnostics import norms as norms_of
 from lightning_gans.metrics import to_uint8
 from lightning_gans.priors import Prior
 from lightning_gans.rng import stream
+from lightning_gans.runs.atomic import replacing
 from lightning_gans.validation import check_shape
 
 # draws to which norms are compared
@@ -124,8 +125,8 @@ def targets_and_reconstructions(
     factor = max(1, round(SIDE / min(x.shape[2:])))
     pairs = pairs.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     picture: Tensor = make_grid(pairs, nrow=min(columns, len(pairs)), padding=2, pad_value=255)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+    with replacing(path) as new:
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(new, format="png")
 
 
 def _panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -135,6 +136,6 @@ def _panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _written(figure: Figure, path: Path) -> Figure:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with replacing(path) as new:
+        figure.savefig(new, format="png")
     return figure

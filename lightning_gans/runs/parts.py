@@ -254,7 +254,7 @@ def new_results(
     is_new = out is None or nearest in absent
     try:
         yield folder
-    except UserError:
+    except (UserError, Stopped):
         if is_new and {path.name for path in folder.iterdir()} <= {CONFIG}:
             with contextlib.suppress(OSError):
                 (folder / CONFIG).unlink(missing_ok=True)
@@ -283,9 +283,10 @@ def finished_parts(
         try:
             yield parts
         except Stopped as stopped:
-            raise Stopped(
-                stopped.number, f"stopped by {stopped.number.name}; {whereabouts(parts)}"
-            ) from None
+            text = f"stopped by {stopped.number.name}; {whereabouts(parts)}"
+            if not parts.count():
+                parts.remove()
+            raise Stopped(stopped.number, text) from None
         except Unwritable as error:
             error.args = (f"{error}; {whereabouts(parts)}",)
             raise
@@ -326,6 +327,8 @@ def held(folder: Path) -> Iterator[None]:
 def whereabouts(parts: Parts) -> str:
     """Where finished parts lie, and how to go on from them."""
     count = parts.count()
+    if not count:
+        return "no part was finished"
     what = "1 finished part is" if count == 1 else f"{count:,} finished parts are"
     return f"{what} in {parts.folder}; to go on: {take_up_command(parts.results)}"
 

@@ -300,6 +300,43 @@ def test_a_full_disk_leaves_the_parts_that_were_finished(
     assert Path("x/scores.csv").read_bytes() == Path("whole/scores.csv").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "most_anomalous.png", "recovery", "losses.png"])
+def test_a_disk_that_fills_while_results_are_written_leaves_all_parts(
+    name: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = SCORE if name in ("scores.csv", "most_anomalous.png") else INVERT
+    replace_file = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name.startswith(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return replace_file(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        status, _, line = run([*words, "out=x"], capsys)
+    assert status == 1
+    assert line.startswith(f"error: x/{name}")
+    assert "could not be written: No space left on device" in line
+    assert "5 finished parts are in x/parts; to go on: lightning-gans " in line
+    worked: list[int] = []
+    monkeypatch.setattr(Descent, "run", counting(Descent.run, worked))
+    assert run(taken_up(line), capsys)[0] == 0
+    assert not worked
+    assert not Path("x/parts").exists()
+
+
+def test_a_signal_before_the_first_part_leaves_no_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        ood_score, "held_out_scores", after(1, kill("SIGTERM"), ood_score.held_out_scores)
+    )
+    status, _, line = run(SCORE, capsys)
+    assert (status, line) == (143, "stopped by SIGTERM; no part was finished")
+    assert not Path("runs").exists()
+
+
 def test_parts_of_other_results_are_refused(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
