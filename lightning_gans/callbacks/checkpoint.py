@@ -21,7 +21,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_gans.callbacks.ema import EMA
 from lightning_gans.callbacks.evaluation import Evaluation
-from lightning_gans.callbacks.signals import REQUEUE, STOP, Signals, Stopped, in_loader
+from lightning_gans.callbacks.signals import REQUEUE, STOP, Signals, StoppedBySignal, in_loader
 from lightning_gans.distributed.collectives import all_gather_object, all_reduce_max
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.base.alternating import NonFiniteLoss
@@ -257,7 +257,7 @@ class Checkpoint(stock.Checkpoint):
             number: as ``_caught`` returns it.
 
         Raises:
-            Stopped: for a request to stop.
+            StoppedBySignal: for a request to stop.
             Requeued: if the job was put back into the queue.
             RequeueFailed: if it could not be.
         """
@@ -265,7 +265,7 @@ class Checkpoint(stock.Checkpoint):
             return
         caught = URGENCY[number - 1]
         if caught in STOP:
-            raise Stopped(caught)
+            raise StoppedBySignal(caught)
         self.save(trainer, "last")
         self.training = False  # nothing is newer than what was just saved
         if trainer.is_global_zero:
@@ -356,15 +356,15 @@ class Checkpoint(stock.Checkpoint):
             assert self.error is not None
             raise self.error
         if number and URGENCY[number - 1] in STOP:
-            raise Stopped(URGENCY[number - 1])
+            raise StoppedBySignal(URGENCY[number - 1])
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save, unless other processes that still train would wait forever."""
-        in_all = isinstance(exception, (Stopped, KeyboardInterrupt, NonFiniteLoss)) and not (
-            isinstance(exception, Stopped) and exception.waiting
-        )
+        in_all = isinstance(
+            exception, (StoppedBySignal, KeyboardInterrupt, NonFiniteLoss)
+        ) and not (isinstance(exception, StoppedBySignal) and exception.waiting)
         if self.training and (trainer.world_size == 1 or in_all):
             # invalid input is found before any weight is changed
             consistent = self.between or isinstance(exception, InputError)

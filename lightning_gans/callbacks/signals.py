@@ -32,7 +32,7 @@ REQUEUE = _named("SIGUSR1")
 PATIENCE = 3.0
 
 
-class Stopped(SIGTERMException):
+class StoppedBySignal(SIGTERMException):
     """A signal has ended the run; the exit status is the one by which shells name the signal.
 
     Args:
@@ -85,7 +85,7 @@ class Signals:
             self.reminded = False
             if self.waits(frame):
                 assert self.caught is not None
-                raise Stopped(self.caught, waiting=True)
+                raise StoppedBySignal(self.caught, waiting=True)
             return
         if number == signal.SIGINT and self.caught == signal.SIGINT:
             self.second()
@@ -130,13 +130,13 @@ def stops_at_once() -> Iterator[None]:
     """A request to stop ends the block at once, where nothing has to be saved first.
 
     Raises:
-        Stopped: for a signal of ``STOP`` other than Ctrl-C.
+        StoppedBySignal: for a signal of ``STOP`` other than Ctrl-C.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         if number in _named("SIGHUP"):
             silence_lost_terminals()
-        raise Stopped(number)
+        raise StoppedBySignal(number)
 
     replaced: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():

@@ -36,7 +36,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.callbacks.signals import Stopped, stops_at_once
+from lightning_gans.callbacks.signals import StoppedBySignal, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
 from lightning_gans.compat import (
@@ -509,8 +509,10 @@ def run(command: Command) -> None:
         raise UnreadableCheckpoint(
             f"{option.partition('=')[2]}: its state of training cannot be restored: {reason:.300}"
         ) from error
-    except SIGTERMException as stop:
-        number = stop.number if isinstance(stop, Stopped) else signal.SIGTERM
+    except (SystemExit, KeyboardInterrupt) as stop:
+        number = signal_of(stop)
+        if number is None:
+            raise
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(
                 f"stopped by {number.name}{how_to_resume(os.environ.get(VARIABLE))}",
@@ -528,6 +530,16 @@ def run(command: Command) -> None:
             # a command that failed before it did anything may have written its settings
             discard_unused(Path(folder), *([] if ended else [CONFIG]))
         leftovers.close()
+
+
+def signal_of(stop: BaseException) -> signal.Signals | None:
+    """The signal that has ended a command; None if none has."""
+    if isinstance(stop, StoppedBySignal):
+        return stop.number
+    # Lightning exits with status 1 on a Ctrl-C
+    if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
+        return signal.SIGINT
+    return signal.SIGTERM if isinstance(stop, SIGTERMException) else None
 
 
 def how_to_resume(folder: str | None) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessException
 
 from lightning_gans.callbacks import EMA, Checkpoint
-from lightning_gans.callbacks.signals import Stopped
+from lightning_gans.callbacks.signals import StoppedBySignal
 from lightning_gans.data import Gaussians
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.models import CGPGAN, PVDGAN, Model
@@ -199,7 +199,7 @@ def stopped(rank: int, processes: int, folder: Path, number: int) -> str:
     deadly = [Kill(7, number)] if rank == 1 else []
     try:
         fit(rank, processes, pvdgan, folder, *deadly)
-    except Stopped as end:
+    except StoppedBySignal as end:
         return f"stopped, {end.code}"
     return "went on"
 

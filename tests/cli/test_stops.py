@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import Callback
 
 from lightning_gans.cli import main
 from lightning_gans.runs.atomic import Unwritable
@@ -212,3 +213,42 @@ def test_pictures_and_rows_that_cannot_be_written_for_a_while_do_not_stop_traini
     assert any("samples-step=2.png could not be written" in line for line in lines)
     trained = [row["step"] for row in rows(run_of(tmp_path)) if row["generator/adversarial"]]
     assert trained == ["1", "2", "3", "4", "5", "6"]
+
+
+class Send(Callback):
+    """Sends a signal in the middle of an evaluation or prediction."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def send(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+    def on_validation_batch_end(self, *args: Any) -> None:
+        self.send()
+
+    def on_test_batch_end(self, *args: Any) -> None:
+        self.send()
+
+    def on_predict_batch_end(self, *args: Any) -> None:
+        self.send()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_every_other_command_with_its_status_and_one_line(
+    number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main([*TRAIN, "trainer.max_steps=1"])
+    callback = with_callback(tmp_path, f"{__name__}.Send", number=int(number))
+    before = signal.getsignal(number)
+    for command in ("validate", "test", "predict"):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([command, f"ckpt={run_of(tmp_path)}", f"trust={__name__}", callback])
+        signal.signal(number, before)  # Lightning leaves Ctrl-C ignored, as it is about to exit
+        lines = capfd.readouterr().err.splitlines()
+        assert (command, end.value.code) == (command, 128 + number)
+        assert [line for line in lines if line.startswith("stopped by")] == [
+            f"stopped by {signal.Signals(number).name}"
+        ]
+        assert not any("Traceback" in line for line in lines)

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from lightning_gans.callbacks import EMA, Checkpoint, signals
-from lightning_gans.callbacks.signals import Stopped
+from lightning_gans.callbacks.signals import StoppedBySignal
 from lightning_gans.data import Gaussians, loader
 from lightning_gans.data.loader import UNSENT, Loader, WorkerDied, death
 from lightning_gans.data.tensors import Batch, whole_batch
@@ -88,7 +88,7 @@ def test_a_run_whose_data_hang_is_stopped_saved_and_resumed(
     timer = threading.Timer(4 if workers else 2, os.kill, (os.getpid(), number))
     timer.start()
     start = time.monotonic()
-    with pytest.raises(Stopped) as stop:
+    with pytest.raises(StoppedBySignal) as stop:
         trainer(tmp_path / "cut", EMA(), Checkpoint(), max_steps=12).fit(
             points(), Data(hang, workers)
         )
