@@ -24,7 +24,8 @@ def app(ckpt: str, port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
     The page needs gradio: pip install 'lightning_gans[app]'. Only this machine can open it.
 
     Args:
-        ckpt: a run's folder, or a checkpoint.
+        ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
+            run.
         port: of the page's address, http://127.0.0.1:PORT.
 
     Raises:

@@ -107,7 +107,8 @@ def invert(
     last line then says how to go on from the images that are finished.
 
     Args:
-        ckpt: a run's folder, or a checkpoint.
+        ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
+            run.
         data: the data module whose validation images are inverted.
         images: a folder of images to invert, instead of data.
         n: the number of images, from the first; all by default.

@@ -105,7 +105,8 @@ def ood_score(
     says how to go on from the images that are finished.
 
     Args:
-        ckpt: a run's folder, or a checkpoint.
+        ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
+            run.
         images: the folder of the images.
         data: its validation images are the held-out images; the data of the run by default.
         data_changes: arguments to change in the data of the run, such as data.root=FOLDER.

@@ -80,7 +80,8 @@ def ood_table(
     says how to go on from the sets that are finished.
 
     Args:
-        ckpt: a run's folder, or a checkpoint; give it once for each model.
+        ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
+            run. Give it once for each model.
         data: the ID images and the OOD sets, mnist_ood or celeba_ood.
         n: the maximum number of ID images, and of images of each OOD set.
         near: the share of the OOD image in near images; by default 0.1 for digits, 0.5 for faces.

@@ -333,7 +333,14 @@ def joined(rank: int, processes: int, launcher: str) -> None:
     main(["validate", "ckpt_path=last"])
 
 
-@pytest.mark.parametrize("launcher", ["devices", "nodes", "slurm"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param("devices", marks=pytest.mark.slow),
+        pytest.param("nodes", marks=pytest.mark.slow),
+        "slurm",
+    ],
+)
 def test_processes_that_train_together_share_the_folder_of_the_first(
     launcher: str, tmp_path: Path
 ) -> None:
