@@ -48,6 +48,37 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _STRIP = 4_000_000
 # by how many links a folder may be reached
 _MOST_LINKS = 100
+_PIXELS_IN_FLIGHT = 4 * LARGE
+
+
+class _Pixels:
+    """How many pixels the threads of this process may decode at once; one image always may."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images; a forked process has none of the threads that decode them."""
+        self.taken = 0
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def take(self, pixels: int) -> Iterator[None]:
+        with self.changed:
+            while self.taken and self.taken + pixels > _PIXELS_IN_FLIGHT:
+                self.changed.wait()
+            self.taken += pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.taken -= pixels
+                self.changed.notify_all()
+
+
+_IN_FLIGHT = _Pixels()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_IN_FLIGHT.reset)
 # takes the place of a lock file where there can be none
 _THREADS = threading.Lock()
 _ORIENTATION = 0x0112
@@ -174,11 +205,7 @@ def declared_size(path: str | Path) -> Size:
         ValueError: if it has too many pixels.
     """
     with open_file(path) as content:
-        size = _webp_size(content.read(30))
-        if size is None:
-            content.seek(0)
-            with Image.open(content, formats=FORMATS) as file:
-                size = file.size
+        size = _webp_size(content.read(30)) or _pillow_size(content)
     _is_large(size)
     return size
 
@@ -337,21 +364,31 @@ def _decode_in_turn(
 ) -> _Result:
     with open_file(path) as content:
         # the decoder of WebP takes memory for all pixels as soon as it is opened
-        is_large = _is_large(_webp_size(content.read(30)))
+        size = _webp_size(content.read(30))
         content.seek(0)
-        if not is_large:
+        if size is None:
             with Image.open(content, formats=FORMATS) as file:
                 if not _is_large(file.size):
-                    return _finish(file, file.size, finish)
-            content.seek(0)
+                    with _IN_FLIGHT.take(file.width * file.height):
+                        return _finish(file, file.size, finish)
+        elif not _is_large(size):
+            with _IN_FLIGHT.take(size[0] * size[1]):
+                return _decode_now(content, finish, None)
         with _alone():
-            return _decode_large(content, finish, enough)
+            return _decode_now(content, finish, enough)
 
 
-def _decode_large(
+def _pillow_size(content: BinaryIO) -> Size:
+    content.seek(0)
+    with Image.open(content, formats=FORMATS) as file:
+        return file.size
+
+
+def _decode_now(
     content: BinaryIO, finish: Callable[[Image.Image, Size], _Result], enough: int | None
 ) -> _Result:
     """As :func:`_decode`; a function, at whose end the memory of the pixels is free."""
+    content.seek(0)
     with Image.open(content, formats=FORMATS) as file:
         size = file.size
         if enough is not None:
@@ -369,14 +406,12 @@ def _finish(
     return finish(image, size[::-1] if orientation in _SWAPPED else size)
 
 
-def _is_large(size: Size | None) -> bool:
+def _is_large(size: Size) -> bool:
     """Whether an image is decoded alone.
 
     Raises:
         ValueError: if it has no pixels, or too many.
     """
-    if size is None:
-        return False
     width, height = size
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")

@@ -181,6 +181,23 @@ def test_large_images_are_decoded_one_at_a_time(
     assert max(at_once) > 1
 
 
+def test_the_pixels_that_threads_decode_at_once_are_bounded(
+    tmp_path: Path, at_once: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.png", (20, 20))
+    for most, images_at_once in ((399, 1), (400, 1), (800, 2), (8000, 6)):
+        at_once.clear()
+        monkeypatch.setattr(images, "_PIXELS_IN_FLIGHT", most)
+        with ThreadPoolExecutor(6) as pool:
+            assert [*pool.map(image_size, [tmp_path / "a.png"] * 6)] == [(20, 20)] * 6
+        assert max(at_once) <= images_at_once
+        assert images_at_once == 1 or max(at_once) > 1
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:45])
+    with pytest.raises(OSError, match="truncated"):
+        image_size(tmp_path / "a.png")
+    assert images._IN_FLIGHT.taken == 0
+
+
 def test_a_large_image_waits_for_another_process_and_not_for_a_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
