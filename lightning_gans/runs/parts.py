@@ -71,6 +71,8 @@ class Parts:
         text = json.dumps(request, sort_keys=True, indent=1)
         self._request = hashlib.sha256(text.encode()).hexdigest()
         if not self._is_known(json.loads(text)):
+            for path in self.folder.glob("*.json"):
+                path.unlink()  # lists of a call that finished nothing
             write_text(self.folder / REQUEST, text)
 
     def part(
@@ -231,7 +233,9 @@ class Parts:
         if not self.count():
             return False  # nothing was finished
         if not isinstance(known, dict):
-            raise UsageError(f"{path} is damaged; choose another out=FOLDER, or delete it")
+            raise UsageError(
+                f"{path} is damaged; choose another out=FOLDER, or delete {self.folder}"
+            )
         changed = next(k for k in {**known, **request} if known.get(k) != request.get(k))
         raise UsageError(
             f"{self.folder} has parts of other results: {changed} was "

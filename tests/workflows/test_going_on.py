@@ -391,7 +391,14 @@ def test_a_part_that_was_damaged_or_copied_from_elsewhere(
     shutil.copy("two/parts/a.safetensors", "one/parts")
     with pytest.raises(Exception, match=r"^one/parts/a\.safetensors is a part of other results"):
         Parts(Path("one"), {"seed": 1}).get("a")
-    shutil.rmtree("two")
+    (Path("two/parts") / "request.json").write_text("no JSON")
+    with pytest.raises(Exception, match=r"^two/parts/request\.json is damaged; choose another"):
+        Parts(Path("two"), {"seed": 2})
+    # a call that finished nothing binds nobody
+    one = Parts(Path("three"), {"seed": 3})
+    assert one.listed("images", ["a", "b"]) == ["a", "b"]
+    assert Parts(Path("three"), {"seed": 3}).listed("images", ["b"]) == ["a", "b"]
+    assert Parts(Path("three"), {"seed": 4}).listed("images", ["c"]) == ["c"]
     (Path("one/parts") / "request.json").unlink()
     with pytest.raises(Exception, match="parts of unknown results"):
         Parts(Path("one"), {"seed": 1})
