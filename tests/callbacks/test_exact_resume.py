@@ -19,7 +19,9 @@ from torch.multiprocessing.spawn import ProcessException
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.measurements import EvaluationBatch, Measurement
 from lightning_gans.data import DataModule, Gaussians
+from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.models import Model
+from lightning_gans.runs.claim import LOCK, RECORD
 from lightning_gans.runs.folder import newest, step_of
 from tests.support.processes import several
 from tests.support.training import points, trainer
@@ -71,7 +73,13 @@ class Send(Callback):
 def fit(folder: Path, *callbacks: Callback, **options: Any) -> None:
     """Train as the command line does, from the newest checkpoint if there is one."""
     evaluation = Evaluation(measurements=[Ups()])
-    kinds = [EMA(0.8), evaluation, Pictures(samples=8), *callbacks, Checkpoint(every=4)]
+    kinds = [
+        EMA(0.8, warmup=None),
+        evaluation,
+        Pictures(samples=8),
+        *callbacks,
+        Checkpoint(every=4),
+    ]
     limits = {"max_epochs": -1, "check_val_every_n_epoch": None, "num_sanity_val_steps": -1}
     limits |= {"max_steps": 17, "val_check_interval": 3, "log_every_n_steps": 2}
     runner = trainer(folder, *kinds, **{**limits, **options})
@@ -94,6 +102,8 @@ def left(folder: Path) -> dict[str, object]:
     last, found = newest(folder), dict[str, object]()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = str(path.relative_to(folder))
+        if name in (LOCK, RECORD):
+            continue  # which process trains
         if path.suffix != ".ckpt":
             found[name] = path.read_bytes()
         elif path == last or not path.name.startswith("last"):
@@ -131,7 +141,7 @@ def assert_same(found: dict[str, object], expected: dict[str, object]) -> None:
 SETTINGS: dict[str, dict[str, Any]] = {
     "by iterations": {},
     "longer than an epoch": {"val_check_interval": 7},
-    "a part of an epoch": {"val_check_interval": 0.4, "check_val_every_n_epoch": 1},
+    "part of an epoch": {"val_check_interval": 0.4, "check_val_every_n_epoch": 1},
     "by epochs": {
         "max_steps": -1,
         "max_epochs": 3,
@@ -141,7 +151,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if "an epoch" in name else [])
+        for name in SETTINGS
+    ],
+)
 def test_sigterm_at_every_iteration_in_turn_changes_nothing_that_a_run_leaves(
     setting: str, tmp_path: Path
 ) -> None:
@@ -186,3 +202,65 @@ def test_a_run_that_is_killed_anywhere_leaves_what_an_uninterrupted_one_does(
             shutil.rmtree(tmp_path / "cut")
     fit(tmp_path / "cut")
     assert_same(left(tmp_path / "cut"), left(tmp_path / "whole"))
+
+
+def fit_one_of_two(rank: int, processes: int, folder: Path, send: Send | None = None) -> None:
+    os.environ["PL_GLOBAL_SEED"] = "5"
+    sends = [send] if send is not None and rank == 1 else []
+    with suppress(SystemExit):
+        fit(folder, *sends, strategy=GANDDP(), devices=processes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["iteration", "evaluated"])
+def test_two_processes_of_which_one_is_told_to_stop_resume_exactly(
+    place: str, tmp_path: Path
+) -> None:
+    several(2, partial(fit_one_of_two, folder=tmp_path / "whole"), tmp_path / "a")
+    for iteration in (3, 9):
+        send = Send(iteration, place)
+        work = partial(fit_one_of_two, folder=tmp_path / "cut", send=send)
+        several(2, work, tmp_path / f"b{iteration}")
+        checkpoint = newest(tmp_path / "cut")
+        assert checkpoint is not None
+        assert step_of(checkpoint) == iteration
+    several(2, partial(fit_one_of_two, folder=tmp_path / "cut"), tmp_path / "c")
+    assert_same(left(tmp_path / "cut"), left(tmp_path / "whole"))
+
+
+def test_a_best_checkpoint_of_another_folder_or_one_that_was_deleted_is_not_the_runs(
+    tmp_path: Path,
+) -> None:
+    fit(tmp_path / "run", max_steps=8)
+    (best,) = (tmp_path / "run" / "checkpoints").glob("best-*")
+    assert step_of(best) == 8
+    best.unlink()
+    fit(tmp_path / "run", max_steps=9)  # its value is not as good
+    (best,) = (tmp_path / "run" / "checkpoints").glob("best-*")
+    assert step_of(best) == 9
+
+
+def test_a_second_ctrl_c_in_an_evaluation_keeps_the_models_own_weights(tmp_path: Path) -> None:
+    """Averaged weights are in the model then."""
+    seen: dict[str, torch.Tensor] = {}
+
+    class Impatient(Callback):
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, *args: Any
+        ) -> None:
+            seen.update({n: v.clone() for n, v in pl_module.state_dict().items()})
+
+        def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.global_step:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        fit(tmp_path, Impatient())
+    signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored, about to exit
+    saved = torch.load(tmp_path / "checkpoints" / "last-step=3.ckpt", weights_only=True)
+    average = saved["callbacks"]["EMA"]["average"]
+    for name, value in seen.items():
+        assert torch.equal(saved["state_dict"][name], value), name
+    assert not all(torch.equal(value, seen[name]) for name, value in average.items())
