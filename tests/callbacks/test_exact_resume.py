@@ -142,6 +142,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "by iterations": {},
     "longer than an epoch": {"val_check_interval": 7},
     "part of an epoch": {"val_check_interval": 0.4, "check_val_every_n_epoch": 1},
+    "shortened epoch": {"limit_train_batches": 3},
     "by epochs": {
         "max_steps": -1,
         "max_epochs": 3,
