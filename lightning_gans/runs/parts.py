@@ -21,9 +21,17 @@ from torch import Tensor
 
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.paths import typed_path
+from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import PART, Unwritable, write_text
 from lightning_gans.runs.claim import NO_LOCKS
-from lightning_gans.runs.layout import CONFIG, PARTS, family, results_folder, take_up_command
+from lightning_gans.runs.layout import (
+    CONFIG,
+    PARTS,
+    family,
+    numbered_names,
+    results_folder,
+    take_up_command,
+)
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.runs.tensor_files import DamagedFile, read_tensors, write_tensors
 from lightning_gans.text import printable
@@ -246,12 +254,19 @@ class Parts:
 
 @contextmanager
 def new_results(
-    names: Mapping[str, str], kind: str, out: str | None = None, new: str | None = None
+    names: Mapping[str, str],
+    kind: str,
+    request: Mapping[str, object],
+    out: str | None = None,
+    new: str | None = None,
 ) -> Iterator[Path]:
     """A folder of results, as results_folder() makes it; none is left if the block fails at once.
 
-    The folder is made before the work, so that one that cannot be written to is known at once.
+    The folder is made before the work, so that one that cannot be written to is known at once. A
+    requeued SLURM job, whose command line does not change, goes on in its own folder.
     """
+    if out is None and (unfinished := requeued_results(names, kind, request)) is not None:
+        out = str(unfinished)
     nearest = family(names) if out is None else typed_path(out)
     absent = [path for path in (nearest, *nearest.parents) if not path.exists()]
     folder = results_folder(names, kind, out, new)
@@ -265,6 +280,23 @@ def new_results(
                 for path in dict.fromkeys((folder, *absent)):
                     path.rmdir()
         raise
+
+
+def requeued_results(
+    names: Mapping[str, str], kind: str, request: Mapping[str, object]
+) -> Path | None:
+    """Where this SLURM job left parts of a request before it was requeued; None if nowhere."""
+    job = scheduler.job_step()
+    if job is None or not scheduler.restarted():
+        return None
+    for folder in numbered_names(family(names) / f"{job}_{kind}"):
+        if not folder.is_dir():
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads((folder / PARTS / REQUEST).read_text(encoding="utf-8"))
+            if known == json.loads(json.dumps(request)):
+                return folder
+    return None
 
 
 @contextmanager

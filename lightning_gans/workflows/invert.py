@@ -211,7 +211,9 @@ def invert(
 
         def open_parts(folder: Path | None) -> Parts:
             if folder is None:
-                results = stack.enter_context(new_results(place, "invert", out, new=RESULT))
+                results = stack.enter_context(
+                    new_results(place, "invert", request, out, new=RESULT)
+                )
                 parts = stack.enter_context(finished_parts(results, request, log, signals))
                 parts.reset_stop()
             else:

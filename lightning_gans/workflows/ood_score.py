@@ -162,7 +162,7 @@ def ood_score(
     }
     place = {"model": family_of(checkpoint, type(model).__name__), "data": root.resolve().name}
     with (
-        new_results(place, "ood_score", out, new=TABLE) as folder,
+        new_results(place, "ood_score", request, out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,
         enough_memory("choose a smaller batch_size"),
     ):

@@ -126,7 +126,7 @@ def ood_table(
     }
     place = {"model": "ood", "data": data.name}
     with (
-        new_results(place, "table", out, new=TABLE) as folder,
+        new_results(place, "table", request, out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,
         enough_memory("choose a smaller batch_size"),
     ):

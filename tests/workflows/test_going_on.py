@@ -326,6 +326,27 @@ def test_a_disk_that_fills_while_results_are_written_leaves_all_parts(
     assert not Path("x/parts").exists()
 
 
+def test_a_requeued_job_goes_on_with_its_own_parts(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line of a SLURM job does not change; two commands of a job are told apart."""
+    assert run([*SCORE, "out=whole"], capsys)[0] == 0
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    score = Scorer.__call__
+    for seed, words in enumerate(([*SCORE, "score=nll"], SCORE)):
+        monkeypatch.setattr(Scorer, "__call__", after(8 + 2 * seed, kill("SIGTERM"), score))
+        assert run(words, capsys)[0] == 143
+    monkeypatch.setattr(Scorer, "__call__", score)
+    (family,) = Path("runs").glob("*/scans")
+    names = ["slurm-7_ood_score", "slurm-7_ood_score_2"]
+    assert sorted(path.name for path in family.iterdir()) == names
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert run(SCORE, capsys)[0] == 0
+    assert sorted(path.name for path in family.iterdir()) == names
+    assert (family / names[1] / "scores.csv").read_bytes() == Path("whole/scores.csv").read_bytes()
+    assert (family / names[0] / "parts").is_dir()
+
+
 def test_a_signal_before_the_first_part_leaves_no_folder(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
