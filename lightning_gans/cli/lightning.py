@@ -323,7 +323,10 @@ class CLI(LightningCLI):
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
-            start(Path(self.trainer.default_root_dir), self.training)
+            run = Path(self.trainer.default_root_dir)
+            # whoever resumes it, it is still the run that its job would resume after a requeue
+            record = read_record(run)
+            start(run, self.training if record is None else record.training)
         for logger in self.trainer.loggers if self.resumed_at is not None else ():
             if isinstance(logger, TensorBoardLogger):
                 hide_from(logger, (self.resumed_at or 0) + 1)

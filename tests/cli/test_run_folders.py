@@ -309,6 +309,9 @@ def test_two_trainings_of_one_job_without_srun_have_folders_of_their_own_and_res
         main(argv)
     made = [Path("runs/gan/gaussians/slurm-31"), Path("runs/gan/gaussians/slurm-31_2")]
     assert sorted(Path("runs/gan/gaussians").iterdir()) == made
+    with monkeypatch.context() as elsewhere:  # a person resumes one outside of the job
+        elsewhere.delenv("SLURM_JOB_ID")
+        main([f"ckpt_path={made[1]}", "trainer.max_steps=3"])
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     for argv in reversed(trainings):
         main(argv)
