@@ -57,6 +57,8 @@ _OPENS_PATHS = "_enable_path"
 _STEP_HOOKS = ("_on_before_step", "_on_after_step")
 # without it the rows of the log of a resumed run would be at other iterations
 _LOGGED = "_batches_that_stepped"
+# without them an epoch that was cut short would count as complete
+_EPOCHS, _COUNTS = "epoch_progress", ("ready", "started", "processed", "completed")
 # without it an evaluation by the clock could not be told from one by iterations
 _EVALUATES_BY_CLOCK = "_val_check_time_interval"
 
@@ -95,7 +97,9 @@ def _verify() -> None:
             "lightning_gans does not know; install a version that pyproject.toml allows"
         )
     loops = inspect.getsource(_FitLoop) + inspect.getsource(_TrainingEpochLoop)
-    if not all(name in loops for name in (_LOGGED, _EVALUATES_BY_CLOCK, "reset_restart_stage")):
+    if not all(
+        name in loops for name in (_LOGGED, _EVALUATES_BY_CLOCK, _EPOCHS, "reset_restart_stage")
+    ):
         raise ImportError(
             "this version of lightning resumes training in a way that lightning_gans does not "
             "support; install a version that pyproject.toml allows"
@@ -175,8 +179,22 @@ def continue_after(trainer: Trainer, iterations: int) -> None:
         restarted.reset_restart_stage()
 
 
+def count_epochs(loops: dict[str, Any], epoch: int) -> None:
+    """Let the saved state of the loops count the epochs that are complete.
+
+    Lightning counts one that ``max_steps`` has cut short as complete, and would not continue it.
+
+    Args:
+        loops: a checkpoint's.
+        epoch: the number of complete epochs.
+    """
+    progress = loops["fit_loop"].get(_EPOCHS, {})
+    for counts in progress.values():
+        counts.update(dict.fromkeys(_COUNTS, epoch))
+
+
 def _set(counts: Any, value: int) -> None:
-    for name in ("ready", "started", "processed", "completed"):
+    for name in _COUNTS:
         setattr(counts, name, value)
 
 

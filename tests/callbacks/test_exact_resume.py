@@ -265,3 +265,15 @@ def test_a_second_ctrl_c_in_an_evaluation_keeps_the_models_own_weights(tmp_path:
     for name, value in seen.items():
         assert torch.equal(saved["state_dict"][name], value), name
     assert not all(torch.equal(value, seen[name]) for name, value in average.items())
+
+
+def test_an_epoch_that_max_steps_cut_short_is_completed_on_resume(tmp_path: Path) -> None:
+    epochs = {"max_steps": -1, "max_epochs": 2}
+    fit(tmp_path / "whole", **epochs)
+    fit(tmp_path / "cut", max_steps=2, max_epochs=1)
+    fit(tmp_path / "cut", **{**epochs, "max_epochs": 1})
+    fit(tmp_path / "cut", **epochs)
+    last = newest(tmp_path / "cut")
+    assert last is not None
+    assert last.name == f"last-step={2 * PER_EPOCH}.ckpt"
+    assert (tmp_path / "whole" / "checkpoints" / last.name).is_file()

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from lightning_gans.compat import plain_name, silence_chatter
+from lightning_gans.compat import count_epochs, plain_name, silence_chatter
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import check_labels
@@ -255,6 +255,7 @@ class Model(AlternatingTurns, Capability, ABC):
         with suppress(RuntimeError):
             if self.trainer.state.fn == TrainerFn.FITTING:
                 check_parts(checkpoint, self._origin())
+                count_epochs(checkpoint["loops"], checkpoint["epoch"])
         keys = ("random", "global_step", "optimizer_states")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
         checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)
