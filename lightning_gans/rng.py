@@ -12,10 +12,21 @@ import os
 
 import torch
 
+from lightning_gans.errors import UserError
+from lightning_gans.ranges import Seed, describe, fits
+from lightning_gans.safe_yaml import parse_value
+
 
 def global_seed() -> int:
-    """The seed of this run, as given to ``seed_everything``; 0 by default."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    """The seed of this run, as given to ``seed_everything``; 0 by default.
+
+    Raises:
+        UserError: if the environment holds another value, which Lightning would ignore.
+    """
+    seed = os.environ.get("PL_GLOBAL_SEED", "0")
+    if not fits(parse_value(seed), Seed):
+        raise UserError(f"PL_GLOBAL_SEED={seed}: expected {describe(Seed)}, or no such variable")
+    return int(seed)
 
 
 def stream(

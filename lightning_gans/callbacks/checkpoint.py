@@ -328,7 +328,13 @@ class Checkpoint(stock.Checkpoint):
         """
         measured = sorted({*trainer.callback_metrics} - {"step", SAMPLES})
         default = inspect.signature(Checkpoint).parameters["monitor"].default
-        if self.monitor == default or not measured or self.monitored(trainer) is not None:
+        if self.monitor == default or self.monitored(trainer) is not None:
+            return
+        if not measured:  # a model's config may name what is measured for images only
+            rank_zero_warn(
+                f"checkpoint.monitor={self.monitor} is not measured for this model and data: no "
+                "checkpoint is kept as the best"
+            )
             return
         close = difflib.get_close_matches(self.monitor, [*measured, default], n=1)
         raise UserError(

@@ -140,16 +140,21 @@ def refusals() -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> UserError | None:
-    """An error of one line for one that says that memory is short; None for another error."""
-    text = " ".join(str(error).split())
-    cuda = type(error).__name__ == "OutOfMemoryError"
-    cpu = isinstance(error, RuntimeError) and "memory" in text and "alloc" in text
-    if not (isinstance(error, MemoryError) or cuda or cpu):
-        return None
-    return UserError(
-        "there is not enough memory; choose a smaller data.batch_size, or smaller networks "
-        f"({text:.200})"
-    )
+    """An error of one line for one that says that memory is short, or was caused by one."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        text = " ".join(str(following).split())
+        cuda = type(following).__name__ == "OutOfMemoryError"
+        cpu = isinstance(following, RuntimeError) and "memory" in text and "alloc" in text
+        if isinstance(following, MemoryError) or cuda or cpu:
+            return UserError(
+                "there is not enough memory; choose a smaller data.batch_size, or smaller networks "
+                f"({text:.200})"
+            )
+        following = following.__cause__ or following.__context__
+    return None
 
 
 def in_own_code(error: BaseException) -> UserError | None:

@@ -339,7 +339,8 @@ class CLI(LightningCLI):
         """
         file = self.command.run_config
         # the networks of a typing error must not fill the memory before they are refused
-        limit = AllocationLimit(elements=memory() // 4, calls=sys.maxsize)
+        # (a weight takes 16 bytes: itself, its gradient and the two moments of the optimiser)
+        limit = AllocationLimit(elements=memory() // 16, calls=sys.maxsize)
         safe = guarded(self.typed, str(file)) if file else contextlib.nullcontext()
         with refusals(), safe, limit:
             super().instantiate_classes()
