@@ -238,12 +238,15 @@ def check_options(
     for key in sorted(own, key=lambda key: key.count(".")):
         file = settings.values[key][1]
         check_key(key, settings, synonyms, f" (in {file})" if file else "")
-    for key, (value, file) in settings.values.items():
+    for key, (given, file) in settings.values.items():
+        value: Any = given
         parameter = parameter_of(key, settings)
         if parameter is None:
             continue
         hint = hint_of_option(key, parameter)
         section, _, name = key.partition(".")
+        if file and file == run_config and isinstance(value, float) and value.is_integer():
+            value = int(value)  # runs of 0.1.0 have written whole numbers so
         complaint = trainer_problem(name, value) if section == "trainer" else None
         if complaint is None and not (section == "trainer" and name in OWN_FORMAT):
             complaint = problem(value, hint)
