@@ -177,7 +177,9 @@ def ood_score(
         listed = parts.listed("images", files)
         scorer = Scorer(model, names, calibration.thresholds)
         dataset = prepared(root, listed, model.image_shape, calibration.origin.data)
-        scores, reasons = score_files(scorer, dataset, root, listed, batch_size, parts)
+        # what else the scores of files depend on
+        origin = json.dumps([calibration.origin.data, sorted(calibration.thresholds.items())])
+        scores, reasons = score_files(scorer, dataset, root, listed, batch_size, parts, origin)
         there = [i for i in range(len(listed)) if i not in reasons]
         found = FolderImages(
             listed, {listed[i]: why for i, why in reasons.items()}, Subset(dataset, there)
@@ -260,10 +262,12 @@ def score_files(
     names: Sequence[str],
     batch_size: int,
     parts: Parts,
+    origin: str,
 ) -> tuple[dict[str, Tensor], dict[int, str]]:
     """The scores of files, part by part, and by their numbers why some have none.
 
-    Parts with a file that could not be read, or that changed since, are computed again.
+    Parts with a file that could not be read, or that changed since, are computed again, and so are
+    those of another origin: of other held-out images, as which files are prepared.
     """
     found, reasons = [], dict[int, str]()
     size_of_part = max(batch_size, PART // batch_size * batch_size)
@@ -274,10 +278,10 @@ def score_files(
         def compute(chosen: range = chosen, states: object = states) -> Content:
             scored = score_some(scorer, images, chosen, batch_size)
             notes = {"reasons": json.dumps(scored.reasons), "files": json.dumps(states)}
-            return scored.scores, notes
+            return scored.scores, {**notes, "origin": origin}
 
         def is_final(found: Content, start: int = start, states: Sequence[State] = states) -> bool:
-            return not has_changed(found[1], start, states)
+            return found[1]["origin"] == origin and not has_changed(found[1], start, states)
 
         tensors, notes = parts.part(f"images-{start:09d}", compute, is_final)
         reasons |= {int(i): why for i, why in json.loads(notes["reasons"]).items()}
