@@ -131,8 +131,9 @@ def recover(
         recovery = recover(generator, x, Normal(256), Wasserstein(), weight=0.1)
         recovery.codes, recovery.images, recovery.losses
     """
+    x = as_input(x, None, "target images")
     x = x.clone() if x.is_inference() else x
-    condition = condition.clone() if condition is not None else None
+    condition = condition.clone() if isinstance(condition, Tensor) else condition
     descent = Descent(
         differentiable(generator),
         differentiable(prior),
@@ -148,7 +149,6 @@ def recover(
         keep_moments,
         patience,
     )
-    x = as_input(x, None, "target images")
     if x.ndim < 2 or len(x) < 1:
         raise InputError(f"expected at least 1 target image, got shape {tuple(x.shape)}")
     if condition is not None and (not isinstance(condition, Tensor) or len(condition) != len(x)):
