@@ -229,31 +229,35 @@ def requeued(names: Mapping[str, str], command: str) -> Path | None:
     # the processes that the first one starts are told by announced_checkpoint
     if job is None or not scheduler.restarted() or (chosen and is_follower()):
         return None
+    found = [Path(chosen)] if chosen else trainings_of(job, names, command)
+    saved = [run for run in found if checkpoints(run, "last")]
     deadline = time.monotonic() + WAIT
-    while found := [Path(chosen)] if chosen else trainings_of(job, names, command):
-        if newest(found[0]) is None:
+    while saved:
+        for run in saved:
+            if is_follower() or holds(run):  # the first process holds it for all
+                return newest(run)
+        # another training of this command was stopped before it saved anything: that was this one
+        if any(holds(run) for run in found if run not in saved):
             return None
-        for run in found:
-            if is_follower():  # the first process holds it for all
-                return newest(run)
-            try:
-                hold(run)
-                return newest(run)
-            except FolderInUse:
-                if time.monotonic() > deadline:
-                    raise
+        if time.monotonic() > deadline:
+            hold(saved[0])
         time.sleep(1)
     return None
 
 
+def holds(run: Path) -> bool:
+    """Whether this process can hold a folder, and now does."""
+    try:
+        hold(run)
+    except FolderInUse:
+        return False
+    return True
+
+
 def trainings_of(job: str, names: Mapping[str, str], command: str) -> list[Path]:
-    """The folders with checkpoints that a command of a SLURM job made, in order."""
+    """The folders that a command of a SLURM job made, in order."""
     numbered = re.compile(rf"{re.escape(job)}(_[0-9]{{1,6}})?")
-    found = [
-        run
-        for run in folders(family(names))
-        if numbered.fullmatch(run.name) and checkpoints(run, "last")
-    ]
+    found = [run for run in folders(family(names)) if numbered.fullmatch(run.name)]
     found.sort(key=lambda run: (len(run.name), run.name))
     same = []
     for run in found:

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from lightning_gans.errors import UsageError
-from lightning_gans.runs.claim import RECORD, Training, release_all, this_training
+from lightning_gans.runs.claim import (
+    RECORD,
+    FolderInUse,
+    Training,
+    release_all,
+    this_training,
+)
 from lightning_gans.runs.layout import find_checkpoint, new_run, requeued, runs, start
 from tests.support.run_folders import another_process, checkpoint
 
@@ -192,8 +198,39 @@ def test_each_training_of_a_requeued_job_resumes_its_own(monkeypatch: pytest.Mon
         path = requeued(names, "seed 2")
         assert path is not None
         assert path.parent.parent == list(found)[2]
+    release_all()
     assert requeued(names, "another") is None
     assert len(runs(names)) == 3
+
+
+def test_of_two_requeued_trainings_with_one_command_the_one_without_a_checkpoint_starts_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    names = {"model": "gan", "data": "mnist"}
+    training = this_training("same", alone=True, debug=False)
+    first, _ = new_run(names, "fit", training), new_run(names, "fit", training)
+    made = checkpoint(first / "checkpoints" / "last-step=5.ckpt")
+    release_all()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with another_process(first):
+        assert requeued(names, "same") is None
+    release_all()
+    assert requeued(names, "same") == made
+
+
+def test_a_requeued_training_whose_only_folder_stays_in_use_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setattr("lightning_gans.runs.layout.WAIT", 0.5)
+    names = {"model": "gan", "data": "mnist"}
+    run = new_run(names, "fit", this_training("same", alone=True, debug=False))
+    checkpoint(run / "checkpoints" / "last-step=5.ckpt")
+    release_all()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with another_process(run), pytest.raises(FolderInUse, match=r"slurm-9 is in use by process"):
+        requeued(names, "same")
 
 
 def test_each_task_of_a_step_that_trains_alone_resumes_its_own(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lightning_gans.runs.claim import Training, hold, write_record
+from lightning_gans.runs.claim import Training, hold, read_record, write_record
 
 
 def checkpoint(path: Path) -> Path:
@@ -28,7 +28,8 @@ def another_process(run: Path, loader: bool = False) -> Iterator[int]:
     if pid == 0:
         try:
             hold(run)
-            write_record(run, Training())
+            record = read_record(run)
+            write_record(run, Training() if record is None else record.training)
             if loader and os.fork() == 0:
                 os.close(writing)
                 time.sleep(5)
