@@ -81,8 +81,8 @@ def test_an_interrupt_waits_for_the_iterations_end_and_is_exact(tmp_path: Path) 
 
 
 def test_a_resume_that_is_refused_changes_nothing(tmp_path: Path) -> None:
-    trainer(tmp_path, EMA(), Checkpoint(), max_steps=15).fit(points(), data())
-    path = tmp_path / "checkpoints" / "last-step=15.ckpt"
+    trainer(tmp_path, EMA(), Checkpoint(), max_steps=25).fit(points(), data())
+    path = tmp_path / "checkpoints" / "last-step=25.ckpt"
     content = path.read_bytes()
     with pytest.raises(MisconfigurationException, match="max_epochs"):
         trainer(tmp_path, EMA(), Checkpoint(), max_epochs=1).fit(points(), data(), ckpt_path=path)
