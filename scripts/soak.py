@@ -41,6 +41,7 @@ WINDOWS = 80  # of a run; each is one point of a curve
 WARM_UP = 0.1  # share of the iterations, in which caches fill
 # the greatest deviations from the median of all windows
 MEMORY, TIME = 0.02, 0.10
+THREADS = 1  # one watches each loader in use, of which an evaluation has another
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -200,20 +201,20 @@ def verdicts(points: Sequence[Sample]) -> list[Verdict]:
     for what, unit, values, allowed in (
         ("resident memory", "MB", [p.memory for p in kept], MEMORY),
         ("time of an iteration", "ms", [1000 * p.seconds for p in kept], TIME),
-        ("open files", "", [float(p.files) for p in kept], 0.0),
-        ("threads", "", [float(p.threads) for p in kept], 0.0),
     ):
         middle = statistics.median(values)
         low, high = min(values) / middle - 1, max(values) / middle - 1
-        found.append(
-            Verdict(
-                what,
-                f"{middle:.4g} {unit}".strip(),
-                f"{low:+.1%} to {high:+.1%}",
-                f"±{allowed:.0%}",
-                max(-low, high) <= allowed,
-            )
-        )
+        flat = max(-low, high) <= allowed
+        spread = f"{low:+.1%} to {high:+.1%}"
+        found.append(Verdict(what, f"{middle:.4g} {unit}", spread, f"±{allowed:.0%}", flat))
+    for what, counts, more in (
+        ("open files", [p.files for p in kept], 0),
+        ("threads", [p.threads for p in kept], THREADS),
+    ):
+        usual = int(statistics.median(counts))
+        least, most = min(counts) - usual, max(counts) - usual
+        flat = max(-least, most) <= more
+        found.append(Verdict(what, str(usual), f"{least:+} to {most:+}", f"±{more}", flat))
     return found
 
 

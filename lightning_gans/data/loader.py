@@ -68,13 +68,18 @@ class _Batches(Iterator[Batch]):
     def __init__(self, batches: Iterator[Batch]) -> None:
         self.batches = batches
         self.since: float | None = None  # when the batch was asked for that is waited for
-        threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+        # so that the thread ends at once: thousands would be left of an epoch of milliseconds
+        self.ended = threading.Event()
+        weakref.finalize(self, self.ended.set)
+        watch = threading.Thread(target=_watch, args=(weakref.ref(self), self.ended), daemon=True)
+        watch.start()
 
     def __next__(self) -> Batch:
         self.since = time.monotonic()
         try:
             return next(self.batches)
         except StopIteration:
+            self.ended.set()
             raise
         # a dataset can raise anything
         except Exception as error:
@@ -83,10 +88,10 @@ class _Batches(Iterator[Batch]):
             self.since = None
 
 
-def _watch(reference: weakref.ref[_Batches]) -> None:
+def _watch(reference: weakref.ref[_Batches], ended: threading.Event) -> None:
     """Warn while a batch does not arrive; ends with the iterator."""
     since, limit = None, SLOW
-    while (batches := reference()) is not None:
+    while not ended.is_set() and (batches := reference()) is not None:
         if batches.since != since:
             since, limit = batches.since, SLOW
         if since is not None and time.monotonic() - since >= limit:
@@ -96,7 +101,7 @@ def _watch(reference: weakref.ref[_Batches]) -> None:
             )
             limit *= 2
         del batches
-        time.sleep(min(SLOW / 4, 5.0))
+        ended.wait(min(SLOW / 4, 5.0))
 
 
 def readable(error: Exception, batches: Iterator[Batch]) -> Exception:

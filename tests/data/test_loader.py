@@ -175,3 +175,24 @@ def test_it_is_said_when_no_batch_arrives_for_long(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(loader, "SLOW", 0.2)
     with pytest.warns(UserWarning, match=r"no batch of the data has arrived .* Ctrl-C stops"):
         list(batches(partial(time.sleep, 1.0), 0))
+
+
+def watching() -> int:
+    return sum("_watch" in thread.name for thread in threading.enumerate())
+
+
+def test_a_thousand_short_epochs_leave_no_threads_behind() -> None:
+    data = Gaussians(train=16, validation=8, batch_size=8)
+    data.setup()
+    batches_of_epochs, before = data.train_dataloader(), watching()
+    for epoch in range(1000):
+        batches = iter(batches_of_epochs)
+        next(batches)
+        if epoch % 2:  # the others end within the epoch
+            list(batches)
+    del batches
+    until = time.monotonic() + 5
+    while watching() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert watching() <= before
+    assert time.monotonic() < until - 2, "they end at once"
