@@ -343,7 +343,7 @@ def options_of(files: Iterable[Path]) -> Iterator[str]:
 
 def options_below(key: str, content: Any) -> Iterator[str]:
     """The dotted options at and below a key of a config."""
-    if isinstance(content, str):
+    if isinstance(content, str) and "." in content:
         content = {"class_path": content}
     if not isinstance(content, dict):
         return
