@@ -63,6 +63,11 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name has no stray bytes, which Python reads as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def name_part(text: str) -> str:
     r"""A text as part of the name of a file of ours, with "_" for what a list would escape.
 

@@ -35,7 +35,7 @@ from lightning_gans.runs.claim import (
     write_record,
 )
 from lightning_gans.runs.folder import checkpoints, find, newest
-from lightning_gans.text import name_part
+from lightning_gans.text import is_utf8, name_part
 
 ROOT = "runs"
 CONFIG = "config.yaml"
@@ -125,8 +125,12 @@ def results_folder(
 
     Raises:
         UserError: if the result file exists, for example from the same SLURM job.
+        UsageError: if the name of the folder is not UTF-8.
         Unwritable: if the folder cannot be written to.
     """
+    if out is not None and not is_utf8(out):
+        # safetensors takes no other path
+        raise UsageError(f"out={out}: expected a name in UTF-8; choose another")
     folder = new_run(names, kind) if out is None else typed_path(out)
     if new is not None and is_complete(folder, new):
         raise UserError(f"{folder} already has a {new}; choose another folder with out=FOLDER")

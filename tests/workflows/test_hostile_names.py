@@ -127,6 +127,19 @@ def test_scores_name_files_so_that_they_are_found_again(place: Path) -> None:
     assert {os.fsencode(unescape(row["file"])) for row in rows} == {*NAMES, b"bad\n\xff.png"}
 
 
+@pytest.mark.parametrize("command", [["invert", "steps=1"], ["ood", "score"]])
+def test_a_folder_for_results_whose_name_is_not_utf8_is_refused(
+    command: list[str], place: Path
+) -> None:
+    words = [f"ckpt={run_of(place)}", f"images={images_of(place)}", "out=\udcff"]
+    with ascii_console() as printed, pytest.raises(SystemExit) as caught:
+        main([*command, *words])
+    assert caught.value.code == 2
+    line = printed().splitlines()[-1]
+    assert line == r"error: out=\udcff: expected a name in UTF-8; choose another"
+    assert not Path("\udcff").exists()
+
+
 @pytest.mark.parametrize(
     "word", ["model=ω", "trainer.max_steps=\x1b[31m", "--config=\udcff.yaml", "data.root=\udcff"]
 )
