@@ -122,7 +122,10 @@ def test_a_wrong_name_is_answered_at_once(word: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("ema=null", "there is no group or option 'ema';"), ("resolution=16", "(did you mean 'data.resolution'?)")],
+    [
+        ("ema=null", "there is no group or option 'ema';"),
+        ("resolution=16", "(did you mean 'data.resolution'?)"),
+    ],
 )
 def test_a_wrong_name_beside_data_that_name_a_folder_is_answered(word: str, message: str) -> None:
     assert message in refusal("model=gan", "data=folder", word)
