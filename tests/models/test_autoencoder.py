@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 import lightning_gans
-from lightning_gans.app.page import first_latent
+from lightning_gans.app.page import draw
 from lightning_gans.callbacks import Checkpoint, Evaluation, Pictures
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR
@@ -145,7 +145,7 @@ def test_of_points_no_picture_is_drawn() -> None:
 
 
 def test_the_page_begins_with_zero_for_nothing_can_be_drawn() -> None:
-    assert torch.equal(first_latent(tiny()), torch.zeros(1, LATENT))
+    assert draw(tiny()) == [0.0] * LATENT
 
 
 def test_saves_and_loads(tmp_path: Path) -> None:
