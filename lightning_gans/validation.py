@@ -20,9 +20,12 @@ def check_tensor(values: object, what: str) -> None:
             f"expected {what} as a torch.Tensor, got {type(values).__name__}; "
             "torch.as_tensor makes one"
         )
-    if values.layout != torch.strided or values.is_complex():
+    if values.layout != torch.strided or values.is_complex() or values.is_nested:
         given = values.dtype if values.is_complex() else values.layout
-        raise InputError(f"expected {what} as a dense tensor of real numbers, got {given}")
+        raise InputError(
+            f"expected {what} as a dense tensor of real numbers, got "
+            f"{'a nested one' if values.is_nested else given}"
+        )
 
 
 def as_input(values: object, like: Tensor | None, what: str) -> Tensor:

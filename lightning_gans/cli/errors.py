@@ -63,8 +63,9 @@ def one_line(message: str, options: Iterable[str]) -> UsageError:
     expected = re.findall(r"Expected (?:an? )?(.+?)(?:\. Got value: .*)?$", message, re.MULTILINE)
     expected += re.findall(r"Not of type (\w+)", message)
     kinds = [kind for kind in dict.fromkeys(map(type_label, expected)) if kind != "NoneType"]
-    if value and kinds:
-        received = value[value.lastindex or 0]
+    received = value[value.lastindex or 0] if value else None
+    # a constructor that refused its arguments says so itself
+    if received and kinds and not received.startswith("Namespace("):
         return UsageError(f"{where}: expected {' or '.join(kinds)}, got {received}")
     # between the lines of jsonargparse is the message of the constructor that raised
     noise = r"(Does not validate|Subtypes:|Errors:|Given value|Expected|Parser key|Problem with)"

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
 from lightning_gans.inversion import figures
-from lightning_gans.inversion.goodness import Verdict, goodness_of_fit
+from lightning_gans.inversion.goodness import LEAST, Verdict, goodness_of_fit
 from lightning_gans.inversion.recovery import Recovery
 from lightning_gans.inversion.tables import aligned, percent
 from lightning_gans.plots import against_prior
@@ -36,7 +37,8 @@ class Measures:
         n: the number of images.
         mean: of all elements of all codes.
         variance: of all elements of all codes.
-        pvalue: in [0, 1], of the Kolmogorov-Smirnov test of these elements against the prior.
+        pvalue: in [0, 1], of the Kolmogorov-Smirnov test of these elements against the prior; None
+            if they are too few for a test.
         verdict: of that test at the 5 % level; see :class:`GoodnessOfFit`.
         l1: sum of absolute differences of the pixels of an image in [-1, 1], mean over images.
         l2: sum of squared differences, without the square root; mean over images.
@@ -49,8 +51,8 @@ class Measures:
     n: int
     mean: float
     variance: float
-    pvalue: float
-    verdict: Verdict
+    pvalue: float | None
+    verdict: Verdict | Literal["not tested"]
     l1: float
     l2: float
     accuracy: float | None
@@ -87,13 +89,14 @@ def measure(
         )
     check_images(x, tuple(y.shape[1:]), "target images")
     difference = (y.double() - x.to(y.device).double()).flatten(1)
-    fit = goodness_of_fit(recovery.codes, prior)
+    z = recovery.codes.double()
+    fit = goodness_of_fit(recovery.codes, prior) if z.numel() >= LEAST else None
     return Measures(
         n=n,
-        mean=fit.mean,
-        variance=fit.variance,
-        pvalue=fit.pvalue,
-        verdict=fit.verdict,
+        mean=float(z.mean()),
+        variance=float(z.var(correction=0)),
+        pvalue=None if fit is None else fit.pvalue,
+        verdict="not tested" if fit is None else fit.verdict,
         l1=float(difference.abs().sum(1).mean()),
         l2=float(difference.square().sum(1).mean()),
         accuracy=accuracy(y, labels, classify),
@@ -137,7 +140,7 @@ def markdown(rows: Mapping[str, Measures]) -> str:
                 str(m.n),
                 f"{round(m.mean, 3) + 0.0:.3f}",
                 f"{m.variance:.3f}",
-                percent(m.pvalue),
+                "-" if m.pvalue is None else percent(m.pvalue),
                 m.verdict,
                 f"{m.l1:.3f}",
                 f"{m.l2:.3f}",
@@ -148,6 +151,16 @@ def markdown(rows: Mapping[str, Measures]) -> str:
             for name, m in rows.items()
         ],
     )
+
+
+def fit_to_prior(codes: Tensor, prior: Prior) -> str:
+    """The tests of the codes, in a few lines, or one on why there are none."""
+    if codes.numel() < LEAST:
+        return (
+            f"whether the codes fit the prior is not tested: that needs at least {LEAST} elements, "
+            f"got {codes.numel()}; invert more images"
+        )
+    return str(goodness_of_fit(codes, prior))
 
 
 def report(
@@ -189,7 +202,7 @@ def report(
         "",
         markdown({"recovered": measures}),
         "",
-        str(goodness_of_fit(recovery.codes, prior)),
+        fit_to_prior(recovery.codes, prior),
         "",
         *(f"- {printable(path)}" for path in sorted(folder.iterdir()) if path.is_file()),
     ]

@@ -17,6 +17,8 @@ from lightning_gans.validation import check_shape
 
 Verdict = Literal["rejected", "not rejected", "over-regular"]
 Floats = npt.NDArray[np.float64]
+# fewer elements are not tested
+LEAST = 8
 
 
 class Result(NamedTuple):
@@ -114,7 +116,7 @@ def goodness_of_fit(codes: Tensor, prior: Prior, level: float = 0.05) -> Goodnes
     single index is rejected, or if the pooled p-value is below level / (L + 1).
 
     Args:
-        codes: unscaled latents (n, L) with L = ``prior.dim``, at least 8 elements.
+        codes: unscaled latents (n, L) with L = ``prior.dim``, at least ``LEAST`` elements.
         prior: the hypothesis.
         level: probability of rejecting genuine draws, in (0, ½).
 
@@ -122,8 +124,10 @@ def goodness_of_fit(codes: Tensor, prior: Prior, level: float = 0.05) -> Goodnes
         InputError: for codes of another shape, non-finite or too few, or a level out of range.
     """
     check_shape(codes, (prior.dim,), "codes")
-    if codes.numel() < 8:
-        raise InputError(f"a test needs at least 8 elements, got {codes.numel()}; give more codes")
+    if codes.numel() < LEAST:
+        raise InputError(
+            f"a test needs at least {LEAST} elements, got {codes.numel()}; give more codes"
+        )
     if not 0 < level < 0.5:
         raise InputError(f"expected a level between 0 and 0.5, got {level}")
     z = codes.detach().double()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import typed_path
+from lightning_gans.runs.layout import ROOT
 
 
 def image_folder(images: str) -> Path:
@@ -23,3 +24,22 @@ def image_folder(images: str) -> Path:
             f"images={images}: {root} {what}; give images=FOLDER, where your images are"
         )
     return root
+
+
+def check_apart(root: Path | None, out: str | None) -> None:
+    """Refuse results in the folder of the images: the next call would take their pictures for some.
+
+    Args:
+        root: the folder of the images, if they are in one.
+        out: the folder for the results, as it was typed; None for one in runs.
+
+    Raises:
+        UsageError: if the results would be in ``root``.
+    """
+    place = Path(ROOT) if out is None else typed_path(out)
+    if root is not None and place.resolve().is_relative_to(root.resolve()):
+        advice = "give out=FOLDER" if out is None else "choose another out=FOLDER"
+        raise UsageError(
+            f"the results would be in {place}, and their pictures among the images of {root}; "
+            f"{advice}, outside of that"
+        )

@@ -55,7 +55,7 @@ from lightning_gans.runs.tensor_files import content_hash
 from lightning_gans.text import escape, printable, printable_lines
 from lightning_gans.workflows.conditions import conditions
 from lightning_gans.workflows.image_classifier import image_classifier
-from lightning_gans.workflows.image_folder import image_folder
+from lightning_gans.workflows.image_folder import check_apart, image_folder
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 
@@ -140,6 +140,7 @@ def invert(
     root = None if images is None else image_folder(images)
     # a training that goes on writes newer ones
     checkpoint = find(Path(ckpt))
+    check_apart(root, out)
     model = load(checkpoint)
     if not isinstance(model, Decodes):
         raise UserError(
@@ -365,7 +366,7 @@ def make_trainer(accelerator: str, devices: int, num_nodes: int) -> Trainer:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (ValueError, MisconfigurationException) as error:
+    except (ValueError, ImportError, MisconfigurationException) as error:
         raise UserError(f"accelerator={accelerator}: {' '.join(str(error).split())}") from error
 
 

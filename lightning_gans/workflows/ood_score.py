@@ -48,7 +48,7 @@ from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
-from lightning_gans.workflows.image_folder import image_folder
+from lightning_gans.workflows.image_folder import check_apart, image_folder
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
@@ -135,6 +135,7 @@ def ood_score(
         raise UsageError("data and data_changes are both given; change data itself")
     # once: a training that goes on writes newer ones
     checkpoint, root = find(Path(ckpt)), image_folder(images)
+    check_apart(root, out)
     held_out_data = run_data(ckpt, data_changes) if data is None else data
     if held_out_data is None and data_changes:
         raise UsageError(

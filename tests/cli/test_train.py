@@ -282,6 +282,15 @@ def test_reports_of_many_lines_become_one() -> None:
             Parser key "latent_dim":
               Expected a <class 'int'>. Got value: many"""
     assert str(one_line(message, [])) == "model.latent_dim: expected whole number, got many"
+    message = """Does not validate against any of the Union subtypes
+        Subtypes: [<class 'lightning_gans.models.base.model.Model'>, <class 'NoneType'>]
+        Errors:
+          - image_shape must be (channels, side, side) with a side of 16; got (1, 8, 8): resize
+          - Expected a <class 'NoneType'>
+        Given value type: <class 'jsonargparse._namespace.Namespace'>
+        Given value: Namespace(class_path='lightning_gans.models.DLSGAN')"""
+    text = "image_shape must be (channels, side, side) with a side of 16; got (1, 8, 8): resize"
+    assert str(one_line(message, [])) == text
     message = """Parser key "model":
         - Problem with given class_path 'lightning_gans.models.DLSGAN':
             Option 'latent_dims' is not accepted"""

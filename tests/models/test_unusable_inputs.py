@@ -97,6 +97,7 @@ def test_what_is_no_batch_of_images_is_one_line(name: str) -> None:
         (None, "as a torch.Tensor, got NoneType"),
         (zeros.to_sparse(), "dense tensor of real numbers, got torch.sparse_coo"),
         (zeros.to(torch.complex64), "dense tensor of real numbers, got torch.complex64"),
+        (torch.nested.nested_tensor([zeros[0]]), "dense tensor of real numbers, got a nested"),
         (torch.tensor(0.0), r"got shape \(\)|got \(\)"),
         (zeros[0], r"got \(1, 4, 4\); add a dimension with x\[None\]"),
         (zeros + torch.nan, "NaN or infinite"),

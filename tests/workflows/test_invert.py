@@ -375,6 +375,13 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         ),
         (["ckpt=DLSGAN", "images=PICTURES", "accelerator=gpu"], "No supported gpu", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "accelerator=foo"], "accelerator=foo", 1),
+        (["ckpt=DLSGAN", "images=PICTURES", "accelerator=tpu"], "accelerator=tpu", 1),
+        (
+            ["ckpt=DLSGAN", "images=.", "out=elsewhere/../mine"],
+            "and their pictures among the images of .;",
+            2,
+        ),
+        (["ckpt=DLSGAN", "images=."], "the results would be in runs, and", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "weight=typical"], "give regularizer=Wasserstein", 1),
         (["ckpt=DLSGAN", "images=PICTURES", "weight=typisch"], "weight", 2),
     ],
@@ -421,6 +428,27 @@ def test_parts_are_named_in_any_order_and_spelling() -> None:
     ]
     # a word alone, and both names of a checkpoint
     assert parse(["RUN"]) == parse(["ckpt_path=RUN"]) == parse(["--ckpt", "RUN"]) == ["--ckpt=RUN"]
+
+
+def test_one_image_of_few_latents_is_inverted_though_it_is_too_little_for_a_test(
+    place: Path,
+) -> None:
+    found = invert_images(
+        str(run_of(place, "dlsgan")),
+        images=str(place / "pictures"),
+        n=1,
+        out="one",
+        steps=3,
+        restarts=2,
+        accelerator="cpu",
+    )
+    assert found.exit_status == 0
+    assert "not tested: that needs at least 8 elements, got 6; invert more images" in found.text
+    measures = json.loads(Path("one/measures.json").read_text(encoding="utf-8"))
+    assert (measures["n"], measures["pvalue"], measures["verdict"]) == (1, None, "not tested")
+    code = Recovery.load("one/recovery.safetensors").codes.double().numpy()
+    assert (measures["mean"], measures["variance"]) == pytest.approx((code.mean(), code.var()))
+    assert not Path("one/parts").exists()
 
 
 def test_from_python_it_is_the_same_function(place: Path) -> None:

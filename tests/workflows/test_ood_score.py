@@ -471,6 +471,8 @@ def test_scores_by_clipped_features_remember_the_thresholds(
         (["ckpt=dlsgan", "images=others", "data.root=empty"], "data=NAME data.root=FOLDER", 1),
         (["ckpt=dlsgan", "images=others", "data.resolution=0"], "data.resolution=0: resolution", 2),
         (["ckpt=dlsgan", "images=others", "out=full"], "out=full already has a scores.csv", 2),
+        (["ckpt=dlsgan", "images=others", "out=others/found"], "in others/found, and their", 2),
+        (["ckpt=dlsgan", "images=.", "out=mine"], "choose another out=FOLDER", 2),
         (["ckpt=dlsgan", "images=others", "device=tpus"], "device=tpus: expected auto", 2),
         (["ckpt=dlsgan", "--images"], "--images has no value", 2),
     ],
