@@ -17,6 +17,7 @@ from lightning_gans.cli.errors import out_of_memory
 from lightning_gans.cli.grammar import CONFIGS, Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.runs.layout import keep_typed, run_scope
+from lightning_gans.runs.scheduler import check_launcher
 from lightning_gans.text import console, printable
 from lightning_gans.trust import split_trust, trusting
 
@@ -48,6 +49,7 @@ def main(
             print(usage(known))
             return
         command, arguments = split_command(arguments, command)
+        check_launcher()
         if command not in train.COMMANDS:
             # another run may be the newest when the command is repeated
             arguments = workflow.find_newest(arguments)

@@ -490,6 +490,12 @@ def in_stock_callback(error: BaseException) -> bool:
     return bool(frames) and Path(frames[-1].filename).parent == Path(stock.__file__).parent
 
 
+def in_wandb(error: BaseException) -> bool:
+    """Whether wandb raised an error, such as the one for ``WANDB_MODE=ofline``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).is_relative_to(Path(wandb.__file__).parent) for frame in frames)
+
+
 def run(command: Command) -> None:
     """Run a command; a signal ends it with the status by which shells name the signal."""
     already_set = os.environ.get(VARIABLE)
@@ -506,6 +512,8 @@ def run(command: Command) -> None:
     except Exception as error:
         if in_stock_callback(error) and not isinstance(error, UserError):
             raise UserError(" ".join(f"trainer.callbacks: {error}".split())) from error
+        if in_wandb(error) and not isinstance(error, UserError):
+            raise UserError(" ".join(f"wandb: {error}".split())) from error
         if isinstance(error, UserError) or not while_restoring(error):
             raise
         (option,) = (s for s in command.options if s.startswith("--ckpt_path="))

@@ -133,6 +133,8 @@ def hold(run: Path) -> bool:
     key = run.resolve()
     if key in _held:
         return False
+    if (key / LOCK).is_dir() or (key / LOCK).is_symlink():
+        raise UserError(f"{run / LOCK} is no file, which a run locks; remove it")
     lock = FileLock(key / LOCK, timeout=0)
     try:
         key.mkdir(parents=True, exist_ok=True)
@@ -157,13 +159,27 @@ def hold(run: Path) -> bool:
 
 def _in_use(run: Path, record: Record | None) -> str:
     who = "by another process"
-    if record is not None:
+    # the one that resumes it now writes its record later
+    if record is not None and not (record.host == _host() and has_ended(record.pid)):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
         who = f"by process {record.pid} on {record.host}, since {since}"
     return (
         f"{run} is in use {who}; wait until that training ends, or stop it, or start another run "
         "without ckpt_path"
     )
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no process of this number on this machine."""
+    if os.name == "nt":  # where a signal of 0 would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # it is another user's
+        return False
+    return False
 
 
 def release(run: Path) -> None:

@@ -39,7 +39,8 @@ def find(path: Path) -> Path:
         CheckpointMissing: if there is none, with what was looked for.
     """
     if path.is_file():
-        return path
+        # typed in the folder of checkpoints, a name does not hold the run's folder
+        return path.parent.resolve() / path.name if path.parent.name in ("", "..") else path
     if not path.is_dir():
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
         raise CheckpointMissing(f"no checkpoint at {path}: it {what}")

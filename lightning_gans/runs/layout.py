@@ -175,8 +175,8 @@ def new_run(names: Mapping[str, str], subcommand: str, training: Training | None
     Raises:
         FolderInUse: if the folder is set from outside, and is another run's.
     """
-    if VARIABLE in os.environ:
-        run = Path(os.environ[VARIABLE])
+    if (chosen := chosen_folder()) is not None:
+        run = chosen
         with contextlib.suppress(FileExistsError):
             make_folder(run)
     else:
@@ -206,7 +206,13 @@ def start(run: Path, training: Training) -> None:
 
 def expected_run(names: Mapping[str, str]) -> Path:
     """The folder that another process makes; its name is told when the processes are connected."""
-    return Path(os.environ.get(VARIABLE) or family(names) / "of-the-first-process")
+    return chosen_folder() or family(names) / "of-the-first-process"
+
+
+def chosen_folder() -> Path | None:
+    """The folder that a person, or the process that started this one, chose; None if none did."""
+    chosen = os.environ.get(VARIABLE)
+    return typed_path(chosen) if chosen else None
 
 
 def numbered_names(run: Path) -> Iterator[Path]:
@@ -229,11 +235,11 @@ def requeued(names: Mapping[str, str], command: str) -> Path | None:
     Raises:
         FolderInUse: if other processes hold all of its folders, and do not end.
     """
-    job, chosen = scheduler.job_step(), os.environ.get(VARIABLE)
+    job, chosen = scheduler.job_step(), chosen_folder()
     # the processes that the first one starts are told by announced_checkpoint
     if job is None or not scheduler.restarted() or (chosen and is_follower()):
         return None
-    found = [Path(chosen)] if chosen else trainings_of(job, names, command)
+    found = [chosen] if chosen else trainings_of(job, names, command)
     saved = [run for run in found if checkpoints(run, "last")]
     deadline = time.monotonic() + WAIT
     while saved:
@@ -337,8 +343,8 @@ def find_checkpoint(kind: str, names: Mapping[str, str], option: str = "ckpt_pat
     Raises:
         UsageError: if there is none.
     """
-    current = os.environ.get(VARIABLE)
-    candidates = [Path(current)] if current else sorted(runs(names), key=recency, reverse=True)
+    current = chosen_folder()
+    candidates = [current] if current else sorted(runs(names), key=recency, reverse=True)
     for run in candidates:
         if not checkpoints(run, "last") and not checkpoints(run, kind):
             continue

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lightning_gans.errors import UserError
+from lightning_gans.runs.folder import FOLDER, PICTURES
 
 # in a run's folder, where wandb keeps a folder for each time the run was started
 WANDB = "wandb"
@@ -39,7 +40,9 @@ def check_links(folder: Path) -> None:
             # wandb's links to the newest of its logs may lead to one that was not written yet
             dangling = path.is_symlink() and Path(parent) == folder / WANDB
             gone = not os.path.lexists(path)
-            if not (path.is_file() or path.is_dir() or dangling or gone):
+            # a run opens only files there, and replaces what has a name of its own
+            replaced = Path(parent) in (folder / FOLDER, folder / PICTURES)
+            if not (path.is_file() or path.is_dir() or dangling or gone or replaced):
                 raise NotAFile(f"{path} is neither a file nor a folder; remove it")
         if Path(parent) == folder / WANDB:
             # wandb links to logs in its cache, from folders that a resumed run does not write to

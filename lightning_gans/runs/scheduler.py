@@ -6,19 +6,37 @@ import os
 import subprocess
 from pathlib import Path
 
-from lightning_gans.errors import UserError
+from lightning_gans.errors import UsageError, UserError
+
+# what launchers tell a process, of which Lightning makes numbers while it is imported
+_NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "SLURM_NTASKS")
 
 
 class RequeueFailed(UserError, RuntimeError):
     """SLURM did not requeue the job."""
 
 
+def check_launcher() -> None:
+    """Check the variables by which a launcher numbers processes.
+
+    Raises:
+        UsageError: for one that is set to no number.
+    """
+    for name in _NUMBERS:
+        value = os.environ.get(name, "0")
+        if not (value.isascii() and value.isdigit()):
+            raise UsageError(
+                f"the environment has {name}={value!r:.60}: expected the whole number that a "
+                f"launcher sets; without a launcher, unset it (unset {name})"
+            )
+
+
 def job() -> str | None:
     """The id of this SLURM job, or of its task in an array; None elsewhere."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
+    if array:
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
-    return os.environ.get("SLURM_JOB_ID")
+    return os.environ.get("SLURM_JOB_ID") or None
 
 
 def step() -> str | None:

@@ -316,3 +316,21 @@ def test_wandb_that_is_switched_off_records_no_id(monkeypatch: pytest.MonkeyPatc
     main(WANDB)
     (run,) = runs_of()
     assert not (run / "wandb.json").exists()
+
+
+@pytest.mark.parametrize("name", ["WANDB_MODE", "WANDB_RESUME"])
+def test_a_variable_of_wandb_with_a_wrong_word_is_one_line(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv(name, "ofline")
+    with pytest.raises(SystemExit) as end:
+        main(["model=gan", *MLP, "logger=wandb", "trainer.max_steps=1"])
+    assert end.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: wandb: ")
+    assert "ofline" in said

@@ -178,6 +178,9 @@ def test_files_that_somebody_put_into_a_run_disturb_nobody(run: Path) -> None:
     for name in ("last-step=12 (copy).ckpt", "last-step=3.ckpt.bak", "last-step=٣.ckpt"):
         shutil.copy(saved, saved.with_name(name))
     (run / "checkpoints" / "last-step=90.ckpt").mkdir()
+    os.mkfifo(run / "checkpoints" / "last-step=91.ckpt")
+    os.mkfifo(run / "images" / "samples-step=91.png")
+    (run / "checkpoints" / "last-step=92.ckpt").symlink_to("last-step=93.ckpt")
     (run / "checkpoints" / "last-step=4.ckpt").mkdir()
     (run / "checkpoints" / "last-step=4.ckpt" / "inside").touch()
     for folder in (Path("runs"), run, run / "checkpoints", run / "images", run / "wandb"):
@@ -358,3 +361,39 @@ def test_processes_that_train_together_share_the_folder_of_the_first(
     ]
     record: dict[str, Any] = json.loads((run / "run.json").read_text())
     assert record["training"]["task"] is None
+
+
+def test_a_checkpoint_is_resumed_by_its_name_alone_in_its_own_folder(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run.resolve()
+    monkeypatch.chdir(run / "checkpoints")
+    main(["train", "ckpt_path=last-step=3.ckpt", "trainer.max_steps=4"])
+    monkeypatch.chdir(run / "images")
+    main(["train", "ckpt_path=../checkpoints/last-step=4.ckpt", "trainer.max_steps=5"])
+    assert steps(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_folder_that_is_chosen_by_its_variable_may_begin_with_a_tilde_or_be_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "~/mine")
+    main([*GAN, "trainer.max_steps=1"])
+    assert not Path("~").exists()
+    assert (home / "mine" / "run.json").is_file()
+    assert (home / "mine" / "checkpoints" / "last-step=1.ckpt").is_file()
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "")
+    main([*GAN, "trainer.max_steps=1"])
+    assert (only(Path("runs/gan/gaussians")) / "run.json").is_file()
+
+
+@pytest.mark.parametrize(("name", "value"), [("RANK", "abc"), ("SLURM_NTASKS", "")])
+def test_a_launchers_variable_that_is_no_number_is_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert refused(*GAN) == 2
+    assert f"unset it (unset {name})" in capsys.readouterr().err
+    assert not Path("runs").exists()

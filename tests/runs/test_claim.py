@@ -16,6 +16,7 @@ from filelock import FileLock
 from lightning_gans.errors import UserError
 from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.claim import (
+    LOCK,
     RECORD,
     FolderInUse,
     Training,
@@ -270,3 +271,26 @@ def test_a_disk_that_fills_while_the_folder_is_made_leaves_no_empty_folder(
     with pytest.raises(Unwritable, match=r"run.json could not be written: .*quota is used up"):
         new_run(NAMES, "fit", Training())
     assert not list((tmp_path / "runs").glob("*/*/*"))
+
+
+def test_a_process_that_has_ended_is_not_said_to_train(tmp_path: Path) -> None:
+    with another_process(tmp_path):
+        record = json.loads((tmp_path / RECORD).read_text())
+        ended = os.fork()
+        if ended == 0:
+            os._exit(0)
+        os.waitpid(ended, 0)
+        # as long as the process that resumes a run has not written its own record
+        (tmp_path / RECORD).write_text(json.dumps({**record, "pid": ended}))
+        with pytest.raises(FolderInUse, match="is in use by another process;"):
+            hold(tmp_path)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_lock_that_is_no_file_is_named(link: bool, tmp_path: Path) -> None:
+    if link:
+        (tmp_path / LOCK).symlink_to("elsewhere")
+    else:
+        (tmp_path / LOCK).mkdir()
+    with pytest.raises(UserError, match="is no file, which a run locks; remove it"):
+        hold(tmp_path)
