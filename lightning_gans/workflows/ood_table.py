@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
@@ -260,8 +261,8 @@ def load_scorers(
                 )
             scorer = Scorer(scorer.model, available)
         name = model_name(pattern, path, family_of(path, type(scorer.model).__name__))
-        count = sum(other.partition(" ")[0] == name for other in scorers)
-        scorers[f"{name} ({count + 1})" if count else name] = scorer
+        names = chain([name], (f"{name} ({i})" for i in count(2)))
+        scorers[next(unique for unique in names if unique not in scorers)] = scorer
     return scorers
 
 

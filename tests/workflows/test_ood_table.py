@@ -27,6 +27,7 @@ from lightning_gans.ood.corruptions import corrupt, mix
 from lightning_gans.ood.datasets import MNISTOOD
 from lightning_gans.ood.resampling import MEASURES, coarse, estimates, samples
 from lightning_gans.ood.table import draw, markdown, write_csv
+from lightning_gans.workflows.ood_table import load_scorers
 from tests.support.idx import write_digits
 
 SHAPE = (1, 32, 32)
@@ -271,6 +272,13 @@ def test_the_command_leaves_tables_of_all_models(
     expected = rows([score_sets(scorers, opened(root), 12, 0.2)], repetitions=20)
     write_csv(expected, tmp_path / "expected.csv")
     assert (folder / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_models_whose_folders_have_one_name_are_all_in_the_table(tmp_path: Path) -> None:
+    folders = [tmp_path / "a" / "my run", tmp_path / "b" / "my run", tmp_path / "c" / "my run (2)"]
+    paths = [str(save(small(i), folder)) for i, folder in enumerate(folders)]
+    found = load_scorers([*paths, paths[0]], "nll", None, "cpu")
+    assert list(found) == ["my run", "my run (2)", "my run (2) (2)", "my run (3)"]
 
 
 def test_folds_are_averaged_each_with_its_own_digits(
