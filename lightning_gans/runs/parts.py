@@ -14,12 +14,13 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from lightning_gans.errors import Stopped, UsageError, UserError
+from lightning_gans.files import open_file
 from lightning_gans.paths import typed_path
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import PART, Unwritable, write_text
@@ -80,7 +81,8 @@ class Parts:
         self._request = hashlib.sha256(text.encode()).hexdigest()
         if not self._is_known(json.loads(text)):
             for path in self.folder.glob("*.json"):
-                path.unlink()  # lists of a call that finished nothing
+                if not path.is_dir():
+                    path.unlink()  # lists of a call that finished nothing
             write_text(self.folder / REQUEST, text)
 
     def part(
@@ -173,7 +175,7 @@ class Parts:
         """
         path = self.folder / f"{name}.json"
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = read_json(path)
         except FileNotFoundError:
             known = None
         except (OSError, ValueError):
@@ -226,7 +228,7 @@ class Parts:
         """Whether the folder is of this request; False if it is of none."""
         path = self.folder / REQUEST
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = read_json(path)
         except FileNotFoundError:
             if self.count():
                 raise UsageError(
@@ -234,7 +236,7 @@ class Parts:
                     "another out=FOLDER"
                 ) from None
             return False
-        except ValueError:
+        except (OSError, ValueError):
             known = None
         if known == request:
             return True
@@ -293,7 +295,7 @@ def requeued_results(
         if not folder.is_dir():
             return None
         with contextlib.suppress(OSError, ValueError):
-            known = json.loads((folder / PARTS / REQUEST).read_text(encoding="utf-8"))
+            known = read_json(folder / PARTS / REQUEST)
             if known == json.loads(json.dumps(request)):
                 return folder
     return None
@@ -367,6 +369,17 @@ def whereabouts(parts: Parts) -> str:
         return "no part was finished"
     what = "1 finished part is" if count == 1 else f"{count:,} finished parts are"
     return f"{what} in {parts.folder}; to go on: {take_up_command(parts.results)}"
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, which is no pipe that would be waited for.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is damaged.
+    """
+    with open_file(path) as file:
+        return json.load(file)
 
 
 def _short(value: object) -> str:

@@ -415,6 +415,17 @@ def test_a_part_that_was_damaged_or_copied_from_elsewhere(
     (Path("two/parts") / "request.json").write_text("no JSON")
     with pytest.raises(Exception, match=r"^two/parts/request\.json is damaged; choose another"):
         Parts(Path("two"), {"seed": 2})
+    request = Path("two/parts/request.json")
+    request.unlink()
+    for make in (request.mkdir, partial(os.mkfifo, request)):
+        make()
+        with pytest.raises(Exception, match=r"^two/parts/request\.json is damaged; choose another"):
+            Parts(Path("two"), {"seed": 2})
+        request.rmdir() if request.is_dir() else request.unlink()
+    Path("four/parts/request.json").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="expected a file, found a folder; it is kept as"):
+        Parts(Path("four"), {"seed": 4}).put("a", {"x": torch.zeros(1)}, {})
+    assert Parts(Path("four"), {"seed": 4}).get("a") is not None
     # a call that finished nothing binds nobody
     one = Parts(Path("three"), {"seed": 3})
     assert one.listed("images", ["a", "b"]) == ["a", "b"]
