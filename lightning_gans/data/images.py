@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal, NoReturn, TypeVar, cast
+from typing import BinaryIO, Literal, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -400,6 +400,9 @@ def _finish(
     file: Image.Image, size: Size, finish: Callable[[Image.Image, Size], _Result]
 ) -> _Result:
     """Load an image whose whole size is known, and turn it upright."""
+    # of PNG and PGM, this mode has 16 bits
+    if file.mode == "I" and file.format == "TIFF":
+        raise ValueError("pixels are signed or 32-bit integers, whose range is unknown")
     file.load()
     orientation = _orientation(file)
     image = file.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else file
@@ -479,10 +482,6 @@ def _conversion(image: Image.Image) -> tuple[Callable[[Image.Image], Image.Image
     """
     if image.mode == "F":
         raise ValueError("pixels are 32-bit floats, whose range is unknown")
-    if image.mode == "I":
-        lowest, highest = (float(cast(float, value)) for value in image.getextrema())
-        if lowest < 0 or highest > 65535:
-            raise ValueError("pixels are 32-bit integers, whose range is unknown")
     if image.mode.startswith("I"):
         return _sixteen_to_8_bits, "L"
     if image.has_transparency_data:

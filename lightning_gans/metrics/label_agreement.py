@@ -63,6 +63,8 @@ class Purity(Metric):
                 f"expected categories and labels of as many images, got "
                 f"{tuple(found.shape)} and {tuple(labels.shape)}"
             )
+        if not len(found):
+            return
         self.found.append(found.reshape(len(found), -1))
         self.labels.append(labels.reshape(len(labels), -1))
 

@@ -58,10 +58,18 @@ def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(tmp_path / "big.tif"), expected)
 
 
+def test_sixteen_bits_of_a_pgm_file_are_scaled(tmp_path: Path) -> None:
+    content = b"P5 2 1 65535\n" + np.array([257, 65535], ">u2").tobytes()
+    (tmp_path / "pgm.png").write_bytes(content)
+    np.testing.assert_array_equal(pixels(tmp_path / "pgm.png"), [[1, 255]])
+
+
 def test_pixels_without_a_range_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "f.tif")
     Image.fromarray(np.full((2, 2), 70_000, np.int32)).save(tmp_path / "i.tif")
-    for name in ("f.tif", "i.tif"):
+    # a mask of few classes would be black if it were scaled as 16 bits
+    Image.fromarray(np.full((2, 2), 7, np.int32)).save(tmp_path / "mask.tif")
+    for name in ("f.tif", "i.tif", "mask.tif"):
         with pytest.raises(ValueError, match="range is unknown"):
             open_image(tmp_path / name)
 

@@ -203,6 +203,13 @@ def test_reconstructions_that_are_no_numbers_are_refused(metric: type[PSNR] | ty
     assert empty.compute().isfinite()
 
 
+def test_an_empty_batch_of_categories_counts_nothing() -> None:
+    purity = Purity()
+    purity.update(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+    purity.update(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]))
+    assert purity.compute() == 0.75
+
+
 # --- data of the user's own
 
 
