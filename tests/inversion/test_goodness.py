@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -318,9 +319,9 @@ def test_the_figure(prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     figures: list[Figure] = []
     save = Figure.savefig
 
-    def keep(figure: Figure, path: Path) -> None:
+    def keep(figure: Figure, path: Path, **options: Any) -> None:
         figures.append(figure)
-        save(figure, path)
+        save(figure, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", keep)
     codes = draws(prior, 3000)
