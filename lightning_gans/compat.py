@@ -66,6 +66,8 @@ _EVALUATES_BY_CLOCK = "_val_check_time_interval"
 _WRITER_ARGUMENTS = "_kwargs"
 # without it the message on a worker that died could not tell how
 _WORKERS = "_workers"
+# without it a worker that died between two epochs would be a page of text
+_KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
 _UNSENT = "_on_queue_feeder_error"
 # without it the weights of a compiled network would have other names than those of the same network
@@ -240,7 +242,12 @@ def ended_workers(batches: object) -> list[int]:
     Negative ones are signals.
     """
     workers = getattr(batches, _WORKERS, [])
-    return [worker.exitcode for worker in workers if worker.exitcode]
+    return [worker.exitcode for worker in workers if worker.exitcode is not None]
+
+
+def kept_batches(loader: object) -> object:
+    """The iterator of a loader whose workers live from one epoch to the next; None if none is."""
+    return getattr(loader, _KEPT, None)
 
 
 def on_unsent_batch(call: Callable[[Exception, object], None]) -> None:

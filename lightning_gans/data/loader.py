@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_warn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, dataloader
 from typing_extensions import override
 
-from lightning_gans.compat import ended_workers, on_unsent_batch
+from lightning_gans.compat import ended_workers, kept_batches, on_unsent_batch
 from lightning_gans.data.tensors import Batch
-from lightning_gans.errors import UserError
+from lightning_gans.errors import InputError, UserError
 
 # seconds without a batch after which a warning is given, and again after twice as many
 SLOW = 60.0
@@ -59,7 +60,11 @@ class Loader(DataLoader[Batch]):
             # now, because Lightning sets a function only where there is none
             self.worker_init_fn = partial(start_worker, then=self.worker_init_fn)
             self.prepared = True
-        return _Batches(super().__iter__())
+        try:
+            return _Batches(super().__iter__())
+        # workers that live on begin the next epoch, unless they have died since the last one
+        except Exception as error:
+            raise readable(error, kept_batches(self)) from error
 
 
 class _Batches(Iterator[Batch]):
@@ -78,8 +83,11 @@ class _Batches(Iterator[Batch]):
         self.since = time.monotonic()
         try:
             return next(self.batches)
-        except StopIteration:
+        except StopIteration as end:
             self.ended.set()
+            if traceback.extract_tb(end.__traceback__)[-1].filename != dataloader.__file__:
+                # the epoch would end early, in silence
+                raise InputError("the dataset raised StopIteration; use another error") from end
             raise
         # a dataset can raise anything
         except Exception as error:
@@ -104,7 +112,7 @@ def _watch(reference: weakref.ref[_Batches], ended: threading.Event) -> None:
         ended.wait(min(SLOW / 4, 5.0))
 
 
-def readable(error: Exception, batches: Iterator[Batch]) -> Exception:
+def readable(error: Exception, batches: object) -> Exception:
     """The error of a loader as the dataset raised it, or as a line on the worker that died."""
     text = str(error)
     died = text.startswith(_DIED)
@@ -135,7 +143,7 @@ def readable(error: Exception, batches: Iterator[Batch]) -> Exception:
 
 def death(ended: list[int], text: str) -> str:
     """Why workers died, in a line, from their exit statuses and torch's message."""
-    status = ended[0] if ended else 0
+    status = next(filter(None, ended), 0)
     memory = status == UNSENT + errno.ENOSPC or "Bus error" in text
     memory = memory or status == -getattr(signal, "SIGBUS", 0) != 0
     if memory or status == UNSENT + errno.ENOMEM:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import re
 import resource
@@ -11,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from torch.utils.data import Dataset
 from lightning_gans.callbacks import EMA, Checkpoint, signals
 from lightning_gans.callbacks.signals import StoppedBySignal
 from lightning_gans.data import Gaussians, loader
-from lightning_gans.data.loader import UNSENT, Loader, WorkerDied, death
+from lightning_gans.data.loader import UNSENT, Loader, WorkerDied, death, readable
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import InputError
 from lightning_gans.runs.folder import newest
@@ -160,6 +162,39 @@ def test_the_cause_of_a_workers_death_is_named(status: int, text: str, message: 
     line = death([status] if status else [], text)
     assert line.startswith("a process that loads data has died: ")
     assert re.search(message, line)
+
+
+def test_a_worker_that_dies_between_two_epochs_is_one_line() -> None:
+    loader = Loader(
+        Points(), batch_size=8, num_workers=1, collate_fn=whole_batch, persistent_workers=True
+    )
+    before = multiprocessing.active_children()
+    assert len(list(loader)) == 10
+    (worker,) = set(multiprocessing.active_children()) - {*before}
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    with pytest.raises(WorkerDied, match="it was killed"):
+        list(loader)
+
+
+def leave() -> None:
+    os._exit(0)
+
+
+def test_a_worker_that_ends_as_if_all_were_well_is_one_line() -> None:
+    with pytest.raises(WorkerDied, match="it ended without a message"):
+        list(batches(leave))
+    ended = SimpleNamespace(_workers=[SimpleNamespace(exitcode=0)])
+    found = readable(FileNotFoundError(2, "No such file or directory"), ended)
+    assert isinstance(found, WorkerDied)  # when a batch was being handed over
+
+
+def stop() -> None:
+    raise StopIteration
+
+
+def test_a_dataset_that_raises_stopiteration_does_not_cut_each_epoch_short_for_ever() -> None:
+    with pytest.raises(InputError, match="the dataset raised StopIteration"):
+        list(batches(stop, 0))
 
 
 @pytest.mark.slow
