@@ -11,7 +11,8 @@ from pathlib import Path
 # variables are for this process, which imports torch below, and for those that tests start
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
-# under nohup the end of a connection is ignored, also by the programs that tests start
+# nohup and shells in the background have signals ignored, also by the programs that tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

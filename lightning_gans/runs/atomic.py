@@ -102,7 +102,7 @@ def set_aside(path: Path, reason: str) -> Path:
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "metrics.csv"
-    >>> _ = file.write_text("?")
+    >>> _ = file.write_bytes(b"?")
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     set_aside(file, "it is damaged").name

@@ -15,6 +15,8 @@ from lightning_gans.runs.folder import FOLDER, PICTURES
 
 # what a run writes, by whether it is a folder
 FOLDERS = (FOLDER, PICTURES, "wandb", "tensorboard")
+# characters in a line of metrics.csv; the csv module refuses values that are longer
+LONGEST = 100_000
 FILES = ("metrics.csv", "config.yaml", "report.md", "curves.png", "run.json", "wandb.json")
 
 
@@ -76,14 +78,15 @@ def parse(lines: list[str]) -> tuple[list[str], list[dict[str, str]], int]:
         if len(record) == len(names) and is_row(row):
             rows.append(row)
         # what is left of a line that was being written when its run was killed
-        elif index < len(lines) - 1 or lines[index].endswith("\n"):
+        elif index < len(lines) - 1 or lines[index].endswith("\n") or not is_plain(lines[index]):
             bad += 1
     return names, rows, bad
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text has no characters that a log of numbers never has."""
-    return text.rstrip("\r\n").isprintable() and "\ufffd" not in text
+    """Whether a text could be of a log of numbers, by its characters and its length."""
+    plain = text.rstrip("\r\n").isprintable() and "\ufffd" not in text
+    return plain and len(text) <= LONGEST
 
 
 def is_row(row: dict[str, str]) -> bool:

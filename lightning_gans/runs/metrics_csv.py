@@ -18,6 +18,7 @@ from typing_extensions import override
 from lightning_gans.errors import UserError
 from lightning_gans.ranges import PositiveInt, checked
 from lightning_gans.runs.atomic import Unwritable, write_text
+from lightning_gans.runs.damaged import salvage_rows
 
 FILE = "metrics.csv"
 # logged by every evaluation: a row with this column is an evaluation, any other is training
@@ -91,6 +92,7 @@ class MetricsCSV(CSVLogger):
         """The writer, created on first use."""
         if self._experiment is None:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+            salvage_rows(Path(self.log_dir) / FILE)
             self._experiment = _Writer(self.log_dir)
         return self._experiment
 

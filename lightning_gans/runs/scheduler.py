@@ -78,7 +78,11 @@ def requeue(run: Path) -> str:
         raise RequeueFailed("this is not a SLURM job: SLURM_JOB_ID is not set")
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", name], capture_output=True, text=True, check=False
+            ["scontrol", "requeue", name],
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            check=False,
         )
     except FileNotFoundError:
         reason = "scontrol is not installed on this node or in this container"

@@ -322,5 +322,5 @@ def test_lightning_18086_other_strategies_are_refused(strategy: str, tmp_path: P
 
 
 def test_settings_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"bucket > 0 .* check_every >= 0 .* minutes > 0"):
+    with pytest.raises(ValueError, match="bucket: expected number > 0, got 0"):
         GANDDP(bucket=0)

@@ -260,7 +260,7 @@ def test_frechet_distance_refuses_what_it_cannot_measure() -> None:
         metric.update(torch.full((2, 4), math.nan), real=True)
     with pytest.raises(TypeError, match="call update, then compute"):
         metric(normal(10, 4), real=True)
-    with pytest.raises(ValueError, match="num_features: expected whole number .*, got 0"):
+    with pytest.raises(ValueError, match=r"num_features: expected whole number .*, got 0"):
         FrechetDistance(0)
 
 

@@ -201,7 +201,7 @@ def test_a_sample_smaller_than_its_neighbourhood_is_named() -> None:
     few = fill(PrecisionRecall(k=3, density_k=5), normal(5, 2), normal(8, 2)).compute()
     more = fill(PrecisionRecall(k=3, density_k=4), normal(5, 2), normal(8, 2)).compute()
     assert few == {name: more[name] for name in ("precision", "recall")}
-    with pytest.raises(ValueError, match=r"at least 4 real and fake samples, got 3 real and 8 fake"):
+    with pytest.raises(ValueError, match="at least 4 real and fake samples, got 3 real"):
         fill(PrecisionRecall(k=3), normal(3, 2), normal(8, 2)).compute()
     with pytest.raises(ValueError, match="density_k: expected whole number ≥ 1, got 0"):
         PrecisionRecall(density_k=0)

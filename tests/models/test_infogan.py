@@ -135,5 +135,5 @@ def test_the_floor_bounds_the_variance_and_so_the_loss() -> None:
 
 @pytest.mark.parametrize("floor", [0.0, -1.0])
 def test_a_floor_that_is_none_is_refused(floor: float) -> None:
-    with pytest.raises(ValueError, match=f"floor of the variance above 0, got {floor}"):
+    with pytest.raises(ValueError, match=f"floor: expected number > 0, got {floor}"):
         tiny(InfoGAN, floor=floor)

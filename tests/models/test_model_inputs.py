@@ -264,18 +264,19 @@ def test_a_loss_that_grows_infinite_is_named_and_reaches_no_weight(
 
 
 @pytest.mark.parametrize("kind", [GAN, PVDGAN, InfoGAN])
-def test_a_weight_that_is_no_number_is_found_by_the_loss(kind: Kind, tmp_path: Path) -> None:
-    class Spoil(Callback):
-        def on_train_batch_start(
-            self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-        ) -> None:
-            if batch_idx == 2:
-                head = pl_module.get_submodule("discriminator.heads.score")
-                assert isinstance(head.weight, Tensor)
-                head.weight.data[0, 0] = torch.nan
+def test_a_weight_that_is_no_number_is_found_by_the_loss(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(batch: Any, batch_idx: int) -> None:
+        if batch_idx == 2:
+            head = model.get_submodule("discriminator.heads.score")
+            assert isinstance(head.weight, Tensor)
+            head.weight.data[0, 0] = torch.nan
 
     model, watch = tiny(kind), Watch()
-    options = {"enable_checkpointing": True, "callbacks": [Spoil(), watch, Checkpoint(every=1)]}
+    # called after the callbacks, which save what the iteration before has made
+    monkeypatch.setattr(model, "on_train_batch_start", spoil)
+    options = {"enable_checkpointing": True, "callbacks": [watch, Checkpoint(every=1)]}
     pairs = [(x, torch.zeros(len(x))) for x in images(4)]
     with pytest.raises(
         NonFiniteLoss, match="'discriminator/adversarial' became nan in iteration 3"

@@ -29,6 +29,7 @@ from lightning_gans.priors import Categorical
 from lightning_gans.runs.checkpoint_format import KEY, stamp
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, read
 from lightning_gans.runs.folder import newest
+from lightning_gans.runs.metrics_csv import read_rows
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.trust import Untrusted, current_trust, split_trust, trusting
 from tests.support.training import data, points, trainer
@@ -718,12 +719,13 @@ def test_a_malformed_state_of_training_is_one_line(
 @pytest.mark.parametrize(
     "content", [b"\x00\xff\xfe", b"step,a\n0," + b"9" * 200_000, b"step,a\n0,x\n"]
 )
-def test_a_record_that_is_no_csv_is_one_line(
-    content: bytes, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_is_no_csv_is_kept_and_in_no_runs_way(content: bytes, run: Path) -> None:
     (run / "metrics.csv").write_bytes(content)
-    words = [f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"]
-    assert "metrics.csv" in error_line(words, capsys)
+    with pytest.warns(UserWarning, match=r"metrics\.csv: damaged; 0 rows of it are used"):
+        main([f"ckpt_path={run}/checkpoints/last-step=2.ckpt", "trainer.max_steps=3"])
+    assert (run / "metrics.damaged.csv").read_bytes() == content
+    assert (run / "checkpoints" / "last-step=3.ckpt").is_file()
+    assert [row["step"] for row in read_rows(run / "metrics.csv")[1]] == ["3"]
 
 
 @pytest.mark.parametrize("name", ["last-step=x.ckpt", "last-step=.ckpt", "last-step=9.ckpt"])
