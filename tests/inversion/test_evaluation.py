@@ -77,7 +77,7 @@ def test_verdicts() -> None:
         assert measures.verdict == verdict
         assert measures.pvalue is not None
         assert (measures.pvalue < 0.05) == (verdict == "rejected")
-        assert measures.verdict == verdict
+
 
 def test_accuracy_is_of_reconstructions_by_labels_of_targets_in_batches() -> None:
     n = 1203
