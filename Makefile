@@ -28,7 +28,7 @@ test-newest: .venv-newest/installed
 	.venv-newest/bin/python -m pip check
 	.venv-newest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
 
-# half an hour on a machine that does nothing else
+# some minutes on a machine that does nothing else
 soak: .venv/installed
 	$(BIN)/python -m scripts.soak
 

@@ -1,6 +1,6 @@
 """Train a tiny model for a long time, with stops, and write what it took of the machine.
 
-    python -m scripts.soak                       (20,000 iterations, takes about half an hour)
+    python -m scripts.soak                       (20,000 iterations, takes five minutes)
     python -m scripts.soak --iterations 500 --page /tmp/page.md --images /tmp    (a trial)
 
 One process trains by the command line, as a person does: it logs, evaluates, draws pictures and
