@@ -253,7 +253,7 @@ class CLI(LightningCLI):
         trainer, names = config.trainer, self.command.names
         alone = not is_multi_process(trainer.devices, trainer.num_nodes)
         if alone:  # a task of a SLURM step, with a number of its own, may still train alone
-            rank_zero_only.rank = 0  # type: ignore[attr-defined]
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]  # set by Lightning
         self.training = this_training(self.command.fingerprint, alone, is_debug(config))
         run = self.resumed_run(config.ckpt_path)
         if run is not None:
@@ -365,16 +365,16 @@ class CLI(LightningCLI):
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise own or UserError(f"the Trainer refuses its options: {reason:.400}") from error
         if saves is False:
-            kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
+            kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]  # set later
             if any(isinstance(callback, stock.Checkpoint) for callback in kept):
                 raise UsageError(
                     "trainer.enable_checkpointing=false: trainer.callbacks names one that saves "
                     "checkpoints; leave out one of the two"
                 )
-            trainer.callbacks = kept  # type: ignore[attr-defined]
+            trainer.callbacks = kept  # type: ignore[attr-defined]  # set later
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         resumed = self.resumed_run(ckpt_path)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set later
         callbacks.insert(0, JoinFirstProcess(ckpt_path))
         loggers = [found for found in trainer.loggers if isinstance(found, WandbLogger)]
         for logger, project in zip(loggers, self.wandb_projects, strict=False):
@@ -397,7 +397,7 @@ class CLI(LightningCLI):
     def after_fit(self) -> None:
         """Evaluate the last iteration unless that was done; then write and print the report."""
         trainer = self.trainer
-        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
+        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]  # set later
         evaluation.drop_later_results(trainer)
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
@@ -427,7 +427,7 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
                 f"the run had already ended after {trainer.max_epochs} epochs; a "
                 f"trainer.max_epochs above {trainer.max_epochs} continues it"
             )
-    elif any(isinstance(c, Timer) and (c.time_remaining() or 1) <= 0 for c in trainer.callbacks):  # type: ignore[attr-defined]
+    elif any(isinstance(c, Timer) and (c.time_remaining() or 1) <= 0 for c in trainer.callbacks):  # type: ignore[attr-defined]  # set later
         yield (
             f"trainer.max_time has ended the run after {iterations} iterations; "
             f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"

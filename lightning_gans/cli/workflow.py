@@ -293,7 +293,7 @@ def call(command: str, known: Signature, request: Request) -> int:
         UsageError: for an invalid value.
     """
     from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415  (heavy)
-    from lightning_gans.compat import no_subconfigs, option_names  # noqa: PLC0415
+    from lightning_gans.compat import no_subconfigs, option_names  # noqa: PLC0415  (heavy)
 
     name = command.replace(" ", "_")
     function = getattr(import_module(known.module), name)

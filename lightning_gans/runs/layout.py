@@ -145,7 +145,7 @@ def results_folder(
 
 
 def is_complete(folder: Path, result: str) -> bool:
-    """Whether a folder has results, and no parts of them that a later call goes on from."""
+    """Whether a folder has results, and no parts of them from which a later call resumes."""
     return (folder / result).exists() and not (folder / PARTS).is_dir()
 
 
