@@ -1,0 +1,1 @@
+"""Measurements of time and memory: ``make bench`` runs them all and writes docs/performance.md."""
