@@ -104,7 +104,9 @@ class AlternatingTurns(LightningModule, ABC):
         # a penalty that is not due, or has weight 0, has no gradient
         due = {name: term for name, term in terms.items() if term.requires_grad}
         self.log_dict({f"{player}/{name}": term.detach() for name, term in due.items()})
-        self.log(player, loss.detach(), logger=False, prog_bar=True)
+        # on the CPU: Lightning reads it again in all iterations until the next log, and a GPU would
+        # have to finish its work each time
+        self.log(player, loss.detach().cpu(), logger=False, prog_bar=True)
         # Lightning takes the axis from this name; otherwise it would count from 0
         self.log("step", float(iteration))
 

@@ -1,0 +1,132 @@
+"""The CPU submits an iteration to a GPU without waiting for it, except for one flag per turn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_gans.callbacks import EMA, Checkpoint
+from lightning_gans.models import Model
+from lightning_gans.models.base.alternating import AlternatingTurns
+from lightning_gans.optimizers import AdamW
+from tests.support.stand_in_gpu import DEVICE, Waits, Watch, trainer, watched
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from gpu_checks import models
+
+
+def clipped(parameters: Iterable[Tensor]) -> AdamW:
+    """The package's optimiser, without the kernel that the stand-in lacks."""
+    made = AdamW(parameters, lr=1e-3, max_norm=1.0)
+    for group in made.param_groups:
+        group.update(fused=False, foreach=True)
+    return made
+
+
+MODELS = models.factories(clipped)
+
+
+def fit(model: Model, folder: Path, waits: Waits, **options: Any) -> Watch:
+    """Three iterations, of which the second is logged; the third is watched."""
+    watch = Watch(waits, 2, 3)
+    made = trainer(
+        EMA(),
+        Checkpoint(every=100),
+        watch,
+        max_steps=3,
+        log_every_n_steps=2,
+        default_root_dir=folder,
+        **options,
+    )
+    made.fit(model, models.loader(models.batches(3, 2)))
+    assert made.global_step == 3
+    return watch
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_iteration_that_is_not_logged_reads_one_flag_in_each_turn(
+    name: str, tmp_path: Path
+) -> None:
+    model = MODELS[name]()
+    with watched() as waits:
+        found = fit(model, tmp_path, waits).found
+    flags = {place for place in found if place.startswith("read at alternating.py:fetch.")}
+    assert set(found) == flags, found
+    assert sum(found.values()) == len(model.players)
+
+
+def test_the_flag_is_read_after_the_backward_pass_was_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    note = Waits.note
+
+    def ordered(self: Waits, what: str) -> None:
+        note(self, what)
+        events.append(what)
+
+    backward = AlternatingTurns.manual_backward
+
+    def noted(self: AlternatingTurns, loss: Tensor, *args: Any) -> None:
+        backward(self, loss, *args)
+        events.append("backward")
+
+    monkeypatch.setattr(AlternatingTurns, "manual_backward", noted)
+    monkeypatch.setattr(Waits, "note", ordered)
+    with watched() as waits:
+        fit(MODELS["GAN"](), tmp_path, waits)
+    assert [event for event in events if event in ("backward", "read")][-4:] == [
+        *("backward", "read"),
+        *("backward", "read"),
+    ]
+
+
+WAITING: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "a condition": (lambda x: bool((x > 0).any()), "read"),
+    "a number": (lambda x: x.sum().item(), "read"),
+    "all numbers": (lambda x: x.tolist(), "copy from the device"),
+    "a comparison": (lambda x: torch.equal(x, x), "read"),
+    "a copy to the CPU": (lambda x: x.cpu(), "copy from the device"),
+    "a copy into a tensor of the CPU": (lambda x: torch.zeros(2, 3).copy_(x), "copy between"),
+    "a copy from the CPU": (lambda x: torch.zeros(3).to(DEVICE), "copy to the device"),
+    "a tensor of numbers": (lambda x: torch.tensor([1.0, 2.0], device=DEVICE), "copy of numbers"),
+    "a tensor of numbers like another": (lambda x: x.new_tensor([1.0]), "copy of numbers"),
+    "a selection by a mask": (lambda x: x[x > 0], "index"),
+    "an assignment by a mask": (lambda x: x.index_put_((x > 0,), x.sum()), "index_put_"),
+    "positions": (lambda x: (x > 0).nonzero(), "nonzero"),
+    "indices of the CPU": (lambda x: x[torch.tensor([0, 1])], "copy of indices"),
+    "draws without replacement": (lambda x: torch.multinomial(x, 2), "check of probabilities"),
+}
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_the_stand_in_notices(name: str) -> None:
+    run, what = WAITING[name]
+    x = torch.ones(2, 3, device=DEVICE)
+    with Waits() as waits:
+        run(x)
+    assert sum(waits.places.values()) == 1, waits.places
+    assert next(iter(waits.places)).startswith(what)
+
+
+def test_the_stand_in_does_not_report_what_only_submits_work() -> None:
+    x = torch.ones(2, 3, device=DEVICE)
+    with Waits() as waits:
+        torch.zeros(3).to(DEVICE, non_blocking=True)
+        x.cpu  # noqa: B018  (not called)
+        x[0] = 2.0
+        x.masked_fill(x > 0, 1.0)
+        x[x.long()[:, 0]]
+        torch.full((3,), 1.0, device=DEVICE)
+        torch.multinomial(x[0], 5, True)
+        torch.where(x > 0, x, 0.0).isfinite().all()
+        bool(torch.ones(1) > 0)  # a value of the CPU
+    assert not waits.places
