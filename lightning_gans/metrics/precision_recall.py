@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_gans.metrics.bounded_distances import Balls, Bound, TileDistances, centred
+from lightning_gans.metrics.neighbours import neighbour_distances
 from lightning_gans.metrics.pairwise import PairwiseMetric
-from lightning_gans.metrics.tiles import Sample, tiles_between, tiles_within
+from lightning_gans.metrics.tiles import tiles_between
 from lightning_gans.metrics.two_sample import TooFewSamples
-from lightning_gans.metrics.work_sharing import Team
 from lightning_gans.ranges import PositiveInt, checked
-
-# two computations of one distance differ by about the rounding error of the squared lengths
-_ROUNDING = 1e-13
 
 
 class PrecisionRecall(PairwiseMetric):
@@ -74,25 +72,31 @@ class PrecisionRecall(PairwiseMetric):
             )
         dense = len(real) > self.density_k
         density_k = self.density_k if dense else self.k
-        most = max(self.k, density_k)
-        # distances come from products, which lose the fewest digits around a common centre
-        real.origin = fake.origin = (real.mean() + fake.mean()) / 2
-        near = _nearest(real, most, team)
-        real_radii, dense_radii = near[:, self.k - 1, None], near[:, density_k - 1, None]
-        fake_radii = _nearest(fake, self.k, team)[:, self.k - 1]
+        # around its own mean, even a sample that has collapsed is not far from the origin
+        (own,) = centred(real)
+        real_radii, dense_radii = neighbour_distances(own, [self.k, density_k], team).unbind(1)
+        (own,) = centred(fake)
+        (fake_radii,) = neighbour_distances(own, [self.k], team).unbind(1)
+        reals, fakes = centred(real, fake)
+        bound = Bound(real.width)
+        real_balls = Balls(reals, real_radii, fakes, bound)
+        dense_balls = Balls(reals, dense_radii, fakes, bound)
+        fake_balls = Balls(fakes, fake_radii, reals, bound)
+        larger = max((self.k, real_balls), (density_k, dense_balls), key=lambda pair: pair[0])[1]
 
-        on_real = real_radii.new_zeros(len(fake), dtype=torch.int64)
+        on_real = reals.lengths.new_zeros(len(fake), dtype=torch.int64)
         on_fake, covered = on_real.new_zeros(len(real)), on_real.new_zeros(len(real))
         balls = on_real.new_zeros(1)
-        for tile in tiles_between(real, fake, team):
-            distances = _squared_distances(tile.left, tile.right)
-            lengths = tile.left.square().sum(1, keepdim=True) + tile.right.square().sum(1)
-            distances -= lengths.mul_(_ROUNDING)
-            on_real[tile.columns] += (distances <= real_radii[tile.rows]).any(0)
-            on_fake[tile.rows] += (distances <= fake_radii[tile.columns]).any(1)
-            inside = distances <= dense_radii[tile.rows]
-            covered[tile.rows] += inside.any(1)
-            balls += inside.sum()
+        distances = TileDistances(reals, fakes, bound)
+        for tile in tiles_between(reals, fakes, team):
+            found = distances.of(tile)
+            for near in larger.candidates(found, tile.rows.start, tile.columns.start):
+                on_real[near.others[real_balls.contain(near)]] = 1
+                inside = dense_balls.contain(near)
+                covered[near.centres[inside]] = 1
+                balls += inside.sum()
+            for near in fake_balls.candidates(found.T, tile.columns.start, tile.rows.start):
+                on_fake[near.others[fake_balls.contain(near)]] = 1
         counts = team.sum(torch.cat([on_real, on_fake, covered, balls]))
         on_real, on_fake, covered, balls = torch.split(counts, [len(fake), len(real), len(real), 1])
         values = {
@@ -102,31 +106,3 @@ class PrecisionRecall(PairwiseMetric):
             "coverage": (covered > 0).double().mean(),
         }
         return values if dense else {name: values[name] for name in ("precision", "recall")}
-
-
-def _nearest(sample: Sample, k: int, team: Team) -> Tensor:
-    """Squared distances of each vector to its k nearest others, (N, k), in ascending order."""
-    assert sample.origin is not None
-    near = sample.origin.new_full((len(sample), k), torch.inf)
-    for tile in tiles_within(sample, team):
-        distances = _squared_distances(tile.left, tile.right)
-        if tile.rows == tile.columns:
-            distances.fill_diagonal_(torch.inf)
-        else:
-            near[tile.columns] = _least(
-                torch.cat([near[tile.columns], _least(distances, k, 0).T], 1), k
-            )
-        near[tile.rows] = _least(torch.cat([near[tile.rows], _least(distances, k)], 1), k)
-    # the nearest neighbours are among those found by each process
-    return _least(torch.cat(list(team.stack(near)), 1), k)
-
-
-def _least(distances: Tensor, k: int, dim: int = 1) -> Tensor:
-    k = min(k, distances.shape[dim])
-    return distances.topk(k, dim, largest=False, sorted=True).values
-
-
-def _squared_distances(queries: Tensor, sample: Tensor) -> Tensor:
-    # |q|² + |s|² - 2 q·s, (Q, S)
-    lengths = queries.square().sum(1, keepdim=True) + sample.square().sum(1)
-    return lengths.addmm_(queries, sample.T, alpha=-2)

@@ -7,7 +7,7 @@ does, and multiplying block by block is as fast.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ class Sample:
     def __init__(self, parts: Sequence[Tensor], block: int) -> None:
         self.parts = [part for part in parts if len(part)]
         self.block = block
-        self.origin: Tensor | None = None
         # where each part begins, and where the last one ends
         self._starts = [0]
         for part in self.parts:
@@ -53,17 +52,21 @@ class Sample:
         return [slice(max(0, i * self.block), end) for i, end in enumerate(ends)]
 
     def rows(self, where: slice) -> Tensor:
-        """Vectors from ``where.start`` to ``where.stop``, (n, F), minus any origin."""
-        cut = [
-            part[max(0, where.start - start) : where.stop - start]
-            for start, part in zip(self._starts, self.parts, strict=False)
-            if start < where.stop and where.start < start + len(part)
-        ]
-        rows = _wide(torch.cat(cut))
-        return rows if self.origin is None else rows.sub_(self.origin)
+        """Vectors from ``where.start`` to ``where.stop``, (n, F)."""
+        return _wide(self.stored(where))
+
+    def stored(self, where: slice) -> Tensor:
+        """As :meth:`rows`, in the type and on the device on which they are stored."""
+        return torch.cat(
+            [
+                part[max(0, where.start - start) : where.stop - start]
+                for start, part in zip(self._starts, self.parts, strict=False)
+                if start < where.stop and where.start < start + len(part)
+            ]
+        )
 
     def chosen(self, indices: Tensor) -> Tensor:
-        """Vectors of these indices (n,), in their order, (n, F); no origin is subtracted."""
+        """Vectors of these indices (n,), in their order, (n, F)."""
         found = torch.empty(len(indices), self.width, dtype=torch.float64, device=self.device)
         part_of = torch.bucketize(indices, torch.tensor(self._starts), right=True) - 1
         for number in sorted(set(part_of.tolist())):
@@ -78,6 +81,19 @@ class Sample:
         return torch.stack([self.rows(where).sum(0) for where in self.blocks]).sum(0) / len(self)
 
 
+class Blocks(Protocol):
+    """Vectors that are returned one block at a time."""
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The rows of each block; the last may have fewer."""
+        ...
+
+    def rows(self, where: slice) -> Tensor:
+        """The vectors of a block, (n, F)."""
+        ...
+
+
 class Tile(NamedTuple):
     """Some vectors of one sample, as rows, and some of another, as columns.
 
@@ -85,8 +101,8 @@ class Tile(NamedTuple):
         number: of this tile among those of all processes.
         rows: which vectors of the first sample.
         columns: which of the second.
-        left: the vectors of the rows, (rows, F), float64.
-        right: the vectors of the columns, (columns, F), float64.
+        left: the vectors of the rows, (rows, F).
+        right: the vectors of the columns, (columns, F).
     """
 
     number: int
@@ -96,13 +112,13 @@ class Tile(NamedTuple):
     right: Tensor
 
 
-def tiles_between(first: Sample, second: Sample, team: Team) -> Iterator[Tile]:
+def tiles_between(first: Blocks, second: Blocks, team: Team) -> Iterator[Tile]:
     """This process's share of the tiles that cover every pair of two samples once."""
     places = [(rows, columns) for rows in first.blocks for columns in second.blocks]
     return _tiles(places, first, second, team)
 
 
-def tiles_within(sample: Sample, team: Team) -> Iterator[Tile]:
+def tiles_within(sample: Blocks, team: Team) -> Iterator[Tile]:
     """This process's share of the tiles of a sample with itself, on and above the diagonal.
 
     A tile with ``rows == columns`` is on the diagonal; each other one also stands for its mirror
@@ -113,18 +129,18 @@ def tiles_within(sample: Sample, team: Team) -> Iterator[Tile]:
     return _tiles(places, sample, sample, team)
 
 
-def count_between(first: Sample, second: Sample) -> int:
+def count_between(first: Blocks, second: Blocks) -> int:
     """The number of tiles between two samples, of all processes."""
     return len(first.blocks) * len(second.blocks)
 
 
-def count_within(sample: Sample) -> int:
+def count_within(sample: Blocks) -> int:
     """The number of tiles within a sample, of all processes."""
     return len(sample.blocks) * (len(sample.blocks) + 1) // 2
 
 
 def _tiles(
-    places: Sequence[tuple[slice, slice]], first: Sample, second: Sample, team: Team
+    places: Sequence[tuple[slice, slice]], first: Blocks, second: Blocks, team: Team
 ) -> Iterator[Tile]:
     loaded: tuple[slice, Tensor] | None = None
     for number, (rows, columns) in team.share(list(enumerate(places))):

@@ -95,19 +95,20 @@ def test_several_processes_measure_what_one_does(processes: int, tmp_path: Path)
 def shares(rank: int, processes: int) -> tuple[int, int]:
     """How many products each process makes of all."""
     distributed.init_process_group("gloo", rank=rank, world_size=processes)
-    from lightning_gans.metrics import precision_recall
+    from lightning_gans.metrics.bounded_distances import TileDistances
+    from lightning_gans.metrics.tiles import Tile
 
     real, fake = samples()
     metric = PrecisionRecall(block=16)
     made = 0
-    plain = precision_recall._squared_distances
+    plain = TileDistances.of
 
-    def counted(queries: Tensor, sample: Tensor) -> Tensor:
+    def counted(self: TileDistances, tile: Tile) -> Tensor:
         nonlocal made
         made += 1
-        return plain(queries, sample)
+        return plain(self, tile)
 
-    precision_recall._squared_distances = counted
+    TileDistances.of = counted  # type: ignore[method-assign]
     metric.update(real if rank == 0 else real[:0], real=True)
     metric.update(fake if rank == 0 else fake[:0], real=False)
     metric.compute()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -205,6 +206,92 @@ def test_a_sample_smaller_than_its_neighbourhood_is_named() -> None:
         fill(PrecisionRecall(k=3), normal(3, 2), normal(8, 2)).compute()
     with pytest.raises(ValueError, match="density_k: expected whole number ≥ 1, got 0"):
         PrecisionRecall(density_k=0)
+
+
+# ---------------------------------------------------------------- what float32 cannot decide
+
+
+def exactly(real: Tensor, fake: Tensor, k: int, density_k: int) -> dict[str, float]:
+    """The four measures from all distances, by scipy in float64."""
+    x, y = real.double().numpy(), fake.double().numpy()
+    within = [np.sort(cdist(sample, sample, "sqeuclidean"), 1) for sample in (x, y)]
+    between = cdist(x, y, "sqeuclidean")
+    # equal distances that are computed twice can differ in their last digits
+    between *= 1 - 1e-12
+    dense = between <= within[0][:, density_k, None]
+    return {
+        "precision": (between <= within[0][:, k, None]).any(0).mean(),
+        "recall": (between <= within[1][:, k]).any(1).mean(),
+        "density": dense.sum() / (density_k * len(y)),
+        "coverage": dense.any(1).mean(),
+    }
+
+
+def hard_samples() -> dict[str, tuple[Tensor, Tensor]]:
+    """Samples whose distances float32 rounds to others, or cannot hold."""
+    real, fake = two_samples()
+    grid = torch.randint(0, 3, (400, 6), generator=torch.Generator().manual_seed(5)).double()
+    return {
+        "far from zero": (real + 3000, fake + 3000),
+        "fakes collapsed to a point": (real, real[:1] + normal(170, 24, seed=3) * 1e-6),
+        "fakes collapsed to the mean": (real, real.mean(0) + normal(170, 24, seed=3) * 1e-6),
+        "two groups far apart": (
+            torch.cat([real, real[:40] + 1e5]),
+            torch.cat([fake, fake[:40] + 1e5]),
+        ),
+        "one vector far away": (torch.cat([real, real[:1] * 1e6]), fake),
+        "many copies": (grid[:210], grid[210:]),
+        "pairs of copies": (real.repeat(2, 1), real[:170]),
+        "beyond float32": (real * 2.0**140, fake * 2.0**140),
+        "squares beyond float32": ((real * 2.0**70).float(), (fake * 2.0**70).float()),
+        "squares below float32": ((real * 2.0**-90).float(), (fake * 2.0**-90).float()),
+        "wider than a piece of a product": (normal(90, 1200), normal(80, 1200, seed=1) * 1.01),
+    }
+
+
+@pytest.mark.parametrize("kind", hard_samples())
+@pytest.mark.parametrize("block", [64, 2048])
+def test_samples_that_float32_cannot_tell_apart_are_measured_exactly(kind: str, block: int) -> None:
+    real, fake = hard_samples()[kind]
+    value = fill(PrecisionRecall(block=block), real, fake, batch=50).compute()
+    expected = exactly(real, fake, 3, 5)
+    assert {name: found.item() for name, found in value.items()} == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_products_that_torch_rounds_to_bfloat16_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # as torch.set_float32_matmul_precision("medium") does where the hardware can
+    real, fake = (sample.float() for sample in two_samples())
+    expected = fill(PrecisionRecall(), real, fake).compute()
+    plain, rounded = Tensor.addmm_, 0
+
+    def addmm(self: Tensor, left: Tensor, right: Tensor, **factors: float) -> Tensor:
+        nonlocal rounded
+        if self.dtype == torch.float32:
+            left, right = (x.bfloat16().float() for x in (left, right))
+            rounded += 1
+        return plain(self, left, right, **factors)
+
+    monkeypatch.setattr(Tensor, "addmm_", addmm)
+    assert fill(PrecisionRecall(), real, fake).compute() == expected
+    assert rounded
+
+
+def test_two_neighbours_in_the_order_of_float32_need_not_be_in_that_order() -> None:
+    # the distances to the third and fourth neighbour differ by less than float32 can show
+    real = torch.zeros(6, 2, dtype=torch.float64)
+    real[:, 0] = torch.tensor([0.0, 1.0, 2.0, 3 + 1e-9, 3.0, 50.0])
+    radius = 3.0
+    inside = torch.tensor([[-radius + 1e-10, 0.0]], dtype=torch.float64).repeat(4, 1)
+    outside = torch.tensor([[-radius - 5e-10, 0.0]], dtype=torch.float64).repeat(4, 1)
+    found = [
+        fill(PrecisionRecall(k=3), real[:5] + 7, fake + 7).compute()["precision"].item()
+        for fake in (inside, outside)
+    ]
+    assert found == [1, 0]
 
 
 # ---------------------------------------------------------------- memory
