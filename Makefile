@@ -5,7 +5,7 @@ OLDEST_PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 BIN := .venv/bin
 
-.PHONY: demo shell test test-slow test-oldest test-newest soak audit lint check-gpu clean
+.PHONY: demo shell test test-slow test-oldest test-newest bench soak audit lint check-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python train.py model=dlsgan data=mnist5k experiment=demo
@@ -27,6 +27,10 @@ test-oldest: .venv-oldest/installed
 test-newest: .venv-newest/installed
 	.venv-newest/bin/python -m pip check
 	.venv-newest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
+
+# a quarter of an hour on a machine that does nothing else; writes docs/performance.md
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 # some minutes on a machine that does nothing else
 soak: .venv/installed

@@ -4,7 +4,7 @@ Both run in turn, in one process and one thread, on the same codes. CPU time is 
 other programs on the machine have little effect. Each code gets new draws in each step, as in the
 papers.
 
-    python benchmarks/distances.py
+    python -m benchmarks.distances
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks.measuring import Figure, Quiet, write_figures
 from lightning_gans import distances
 from lightning_gans.priors import Normal, Prior
 
@@ -54,7 +55,9 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256, help="elements of a code")
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
+    quiet, found = Quiet(), list[Figure]()
     torch.set_num_threads(1)
     prior = Normal(arguments.dim)
     z = prior.sample(arguments.codes).requires_grad_()
@@ -71,6 +74,12 @@ def main() -> None:
         # the two alternate, so that a drift of the clock speed affects both
         ratio = statistics.median(theirs / ours for ours, theirs in rounds[1:])
         print(f"| {name} | {closed:.2f} | {drawn:.1f} | {ratio:.0f} |")
+        for form, times in zip(
+            ("closed form", "draws"), zip(*rounds[1:], strict=True), strict=True
+        ):
+            found.append(Figure.of(form, "ms", times, distance=name))
+    if arguments.json:
+        write_figures(arguments.json, found, quiet)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ The standard networks of DLSGAN on MNIST's shape with latents of 256, or a train
 scoring and of the bare pass alternate, so that a busy machine slows both; the ratio of the two is
 of CPU time, on which other programs have little effect.
 
-    python benchmarks/ood.py
-    python benchmarks/ood.py --ckpt runs/dlsgan/mnist/TIME --images 10000
+    python -m benchmarks.ood
+    python -m benchmarks.ood --ckpt runs/dlsgan/mnist/TIME --images 10000
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 import lightning_gans
+from benchmarks.measuring import Figure, Quiet, write_figures
 from lightning_gans.models import DLSGAN, Model
 from lightning_gans.ood import scorer
 
@@ -46,7 +47,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000, help="of each block")
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", help="file for the figures")
     given = parser.parse_args()
+    quiet = Quiet()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     model: Model = DLSGAN((1, 32, 32), latent_dim=256)
     if given.ckpt:
@@ -84,6 +89,15 @@ def main() -> None:
     for name in kinds:
         rate = given.images / statistics.median(took[name])
         print(f"| {name} | {rate:.0f} | {statistics.median(ratios[name]):.3f} |")
+    if given.json:
+        found, threads = list[Figure](), given.threads
+        for name in kinds:
+            rates = [given.images / seconds for seconds in took[name]]
+            found.append(Figure.of("rate", "images/s", rates, scores=name, threads=threads))
+            found.append(
+                Figure.of("over the encoder's pass", "", ratios[name], scores=name, threads=threads)
+            )
+        write_figures(given.json, found, quiet)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,352 @@
+"""A model of how costs grow, fitted to measured points: to 1024x1024, 10,000,000 images, 256 GPUs.
+
+Nothing is measured here. The figures of ``scaling``, ``memory``, ``evaluation_time`` and
+``loading`` are read from files; each formula is a function, and its assumptions are its constants.
+
+    python -m benchmarks.growth docs/performance.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from benchmarks.measuring import Figure, digits, table
+from benchmarks.operations import Recorder
+from lightning_gans.networks import SkipDiscriminator, SkipGenerator
+
+LATENT = 1024  # of the published networks
+# docs/gpu.md: one H200, experiment=dlsgan_ffhq at 256x256, batch 8, TF32
+GPU_SIDE, GPU_SECONDS, GPU_BYTES, GPU_BATCH = 256, 18.4e-3, 12_562 * 2**20, 8
+GPU_MEMORY = 141e9
+# a third of an H200's 400 TFLOP/s of TF32: products of one shape, with sorting between them
+GPU_PRODUCTS = 130e12
+# of one all-reduce among the GPUs of a computer (NVLink), and between computers for each GPU
+INSIDE, BETWEEN, GPUS_INSIDE = 200e9, 20e9, 8
+FEATURES = 2048  # of Inception
+INCEPTION = 2000.0  # images a second on a GPU
+CORES = 16  # for each GPU
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What an iteration's time consists of on one machine.
+
+    Attributes:
+        loop: seconds that do not depend on the model's size.
+        products: operations a second.
+        others: bytes a second of everything that is no product.
+    """
+
+    loop: float
+    products: float
+    others: float
+
+    def seconds(self, operations: float, moved: float) -> float:
+        """Of one iteration."""
+        return self.loop + operations / self.products + moved / self.others
+
+
+def fit(points: Sequence[tuple[float, float, float]]) -> Rates:
+    """The rates that fit (operations, bytes, seconds) best, in relative errors; none is negative.
+
+    Raises:
+        ValueError: for fewer than three points.
+    """
+    if len(points) < 3:
+        raise ValueError(f"expected at least 3 points, got {len(points)}")
+    rows = np.array([[1 / t, operations / t, moved / t] for operations, moved, t in points])
+    # columns of similar size, so that none is lost to rounding
+    scale = rows.max(axis=0)
+    loop, products, others = nnls(rows / scale, np.ones(len(rows)))[0] / scale
+    return Rates(float(loop), 1 / max(products, 1e-30), 1 / max(others, 1e-30))
+
+
+def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The constant and the slope that fit (x, y) best."""
+    x, y = np.array(points).T
+    slope, constant = np.polyfit(x, y, 1)
+    return float(constant), float(slope)
+
+
+def all_reduce(parameters: float, processes: int) -> float:
+    """Seconds to average the gradients of all parameters, float32, once an iteration.
+
+    A ring sends 2 (K - 1) / K of the bytes through each link; its slowest link decides.
+    """
+    link = INSIDE if processes <= GPUS_INSIDE else BETWEEN
+    return 2 * (processes - 1) / processes * 4 * parameters / link
+
+
+def neighbours(samples: float, width: int = FEATURES) -> float:
+    """Operations of precision, recall, density and coverage: distances of all pairs, three times.
+
+    Real to real, fake to fake and real to fake; each is a product of as many pairs as there are.
+    """
+    return 3 * 2 * samples**2 * width
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration computes and moves, for each image, and the number of weights."""
+
+    operations: float
+    moved: float
+    parameters: int
+
+
+def counted(generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]) -> Iteration:
+    """An iteration of DLSGAN on tensors without content: both turns, r1, the steps, the averages.
+
+    Args:
+        generator: on any device; it is moved to torch's ``meta``, where nothing is computed.
+        discriminator: likewise.
+        shape: of an image.
+    """
+    generator, discriminator = generator.to("meta"), discriminator.to("meta")
+    ours, theirs = list(generator.parameters()), list(discriminator.parameters())
+    batch = 2
+    latent = next(p for p in ours if p.ndim == 2).shape[1]
+
+    def turn(own: list[nn.Parameter], others: list[nn.Parameter], real: bool) -> None:
+        for mine, parameters in ((True, own), (False, others)):
+            for parameter in parameters:
+                parameter.requires_grad_(mine)
+        z = torch.zeros(batch, latent, device="meta")
+        fake = discriminator(generator(z))
+        loss = softplus(fake.score).mean() + (z - fake.code).square().mean()
+        if real:
+            x = torch.zeros(batch, *shape, device="meta", requires_grad=True)
+            score: Tensor = discriminator(x).score
+            (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+            loss = loss + softplus(-score).mean() + slope.flatten(1).square().sum(1).mean()
+        loss.backward()
+
+    with Recorder() as recorder:
+        turn(theirs, ours, True)
+        turn(ours, theirs, False)
+    parameters = sum(p.numel() for p in ours + theirs)
+    # a fused step reads weights, gradients and two moments and writes three; an average adds three
+    weights = 4 * parameters * (7 + 3)
+    moved = sum(c.bytes for c in recorder.calls if not c.operations)
+    operations = sum(c.operations for c in recorder.calls)
+    return Iteration(operations / batch, moved / batch + weights / GPU_BATCH, parameters)
+
+
+def published(side: int) -> Iteration:
+    """The networks of (thesis, section 4.2.1) for this side, in colour."""
+    shape = (3, side, side)
+    with torch.device("meta"):
+        generator = SkipGenerator(LATENT, shape)
+        discriminator = SkipDiscriminator(shape, 1, LATENT)
+    return counted(generator, discriminator, shape)
+
+
+def by_case(figures: Iterable[Figure], name: str) -> dict[tuple[Any, ...], Figure]:
+    """The figures of a name, by what they depend on."""
+    return {tuple(sorted(f.case.items())): f for f in figures if f.name == name}
+
+
+def points(figures: list[Figure]) -> list[tuple[dict[str, Any], float, float, float]]:
+    """Each measured case, with its operations, bytes and seconds."""
+    times, products = by_case(figures, "iteration"), by_case(figures, "products")
+    moved = by_case(figures, "moved by other operations")
+    return [
+        (dict(case), 1e9 * products[case].median, 1e6 * moved[case].median, time.median / 1000)
+        for case, time in times.items()
+    ]
+
+
+def time_tables(figures: list[Figure]) -> tuple[Rates, list[str]]:
+    """The fit to one thread's iterations, and how far off it is; the published ones only check."""
+    found = [p for p in points(figures) if p[0]["threads"] == 1]
+    rates = fit([p[1:] for p in found if p[0]["networks"] == "conv"])
+    rows = []
+    for case, operations, moved, seconds in found:
+        expected = rates.seconds(operations, moved)
+        name = ", ".join(f"{k} {v}" for k, v in case.items() if k != "threads")
+        checked = "fitted" if case["networks"] == "conv" else "**not fitted**"
+        off = f"{100 * (expected / seconds - 1):+.0f} %"
+        rows.append([name, checked, digits(1000 * seconds), digits(1000 * expected), off])
+    said = (
+        f"Fitted on one thread: {1000 * rates.loop:.1f} ms + operations / "
+        f"({rates.products / 1e9:.0f} GFLOP/s) + bytes / ({rates.others / 1e9:.1f} GB/s)."
+    )
+    head = ["iteration", "", "measured, ms", "formula, ms", "off"]
+    return rates, [said, "", table(head, rows)]
+
+
+def size_tables(rates: Rates) -> list[str]:
+    """The published networks by side, on this machine's thread and on a GPU."""
+    base = published(GPU_SIDE)
+    rows, scaled = [], []
+    for side in (64, 128, 256, 512, 1024):
+        own = published(side)
+        share = own.moved / base.moved
+        gpu = GPU_SECONDS * share
+        # weights, gradients, two moments and an average stay; the rest grows with the batch
+        fixed = 4 * 5 * own.parameters
+        each = (GPU_BYTES - 4 * 5 * base.parameters) / GPU_BATCH * share
+        rows.append(
+            [
+                f"{side}²",
+                digits(own.parameters / 1e6),
+                digits(own.operations / 1e9),
+                digits(own.moved / 1e9),
+                digits(rates.seconds(own.operations, own.moved) - rates.loop),
+                digits(1000 * gpu),
+                digits(each / 1e9),
+                f"{max(0, int((GPU_MEMORY - fixed) / each))}",
+            ]
+        )
+        for count in (1, 8, 64, 256):
+            compute, wait = GPU_BATCH * gpu, all_reduce(own.parameters, count)
+            rate = count * GPU_BATCH / (compute + wait)
+            if side in {256, 1024}:
+                scaled.append(
+                    [
+                        f"{side}², {count} GPUs",
+                        digits(1000 * compute),
+                        digits(1000 * wait),
+                        f"{100 * compute / (compute + wait):.0f} %",
+                        digits(rate),
+                        digits(1e7 / rate / 3600),
+                    ]
+                )
+    sides = [
+        "published skip networks",
+        "weights, M",
+        "GFLOP/image",
+        "GB moved/image",
+        "s/image, one thread here",
+        "ms/image, GPU",
+        "GB/image, GPU",
+        "largest batch, GPU",
+    ]
+    gpus = [
+        f"batch {GPU_BATCH} on each GPU",
+        "compute, ms",
+        "all-reduce, ms",
+        "efficiency",
+        "images/s",
+        "hours for 10⁷ images",
+    ]
+    return [table(sides, rows), "", table(gpus, scaled)]
+
+
+def evaluation_table(figures: list[Figure]) -> list[str]:
+    """Evaluations of more images: linear for FID, quadratic for neighbours."""
+    measured = sorted(
+        (int(f.case["images"]), f.median / 1000 * int(f.case["images"]) / 1000)
+        for f in figures
+        if f.name == "evaluation" and f.case.get("evaluation") == "later"
+    )
+    # t = linear n + quadratic n²: relative least squares on the measured numbers of images
+    rows_ = np.array([[n / t, n * n / t] for n, t in measured])
+    linear, quadratic = nnls(rows_, np.ones(len(rows_)))[0]
+    rows = []
+    for count, seconds in measured:
+        expected = linear * count + quadratic * count**2
+        off = f"{100 * (expected / seconds - 1):+.0f} %"
+        rows.append([f"{count:,}, digits, here", digits(seconds), digits(expected), off, "", ""])
+    for samples in (50_000, 1_000_000, 10_000_000):
+        pairs = neighbours(samples) / GPU_PRODUCTS
+        whole, features = samples / INCEPTION + pairs, 2 * 4 * FEATURES * samples / 1e9
+        name = f"{samples:,}, Inception, one GPU"
+        rows.append([name, "", digits(whole), "", digits(pairs), digits(features)])
+    head = ["images", "measured, s", "formula, s", "off", "of it neighbours, s", "features, GB"]
+    return [table(head, rows)]
+
+
+def data_table(figures: list[Figure]) -> list[str]:
+    """What 10,000,000 files take."""
+    count, found = 1e7, {(f.name, f.case.get("side"), f.case.get("format")): f for f in figures}
+    rows = []
+    for side in (256, 1024):
+        gpu = GPU_SECONDS * published(side).moved / published(GPU_SIDE).moved
+        for kind in ("png", "jpg"):
+            size, load = (found[n, side, kind].median for n in ("file", "loading files"))
+            check = found["checking files", side, kind].median
+            rows.append(
+                [
+                    f"{side}², {kind}",
+                    digits(count * size / 1e12),
+                    digits(count * 3 * side**2 / 1e12),
+                    digits(load),
+                    digits(1 / gpu),
+                    digits(1 / gpu / load),
+                    digits(256 * size / gpu / 1e9),
+                    digits(count / check / CORES / 3600),
+                ]
+            )
+    order, memory, name = (
+        found[n, None, None].median
+        for n in ("order of an epoch", "order of an epoch, memory", "name of a file, memory")
+    )
+    head = [
+        "10⁷ images",
+        "files, TB",
+        "as bytes, TB",
+        "images/s, core here",
+        "images/s a GPU trains",
+        "cores a GPU needs",
+        "GB/s of 256 GPUs",
+        f"first check, hours of {CORES} cores",
+    ]
+    said = (
+        f"In each process: the order of an epoch, {count * order / 1e9:.1f} s and "
+        f"{count * memory / 1e9:.1f} GB; the names of the files, {count * name / 1e9:.1f} GB."
+    )
+    return [table(head, rows), "", said]
+
+
+def memory_table(figures: list[Figure]) -> list[str]:
+    """Peaks of training against a line in the number of pixels of a batch."""
+    base = next(f.median for f in figures if f.name == "imports")
+    found = [f for f in figures if f.name == "training" and f.case["channels"] == 16]
+    known = [(float(f.case["batch"]) * float(f.case["side"]) ** 2, f.median - base) for f in found]
+    constant, slope = line(known)
+    rows = []
+    for figure, (pixels, above) in zip(found, known, strict=True):
+        expected = constant + slope * pixels
+        name = f"batch {figure.case['batch']}, side {figure.case['side']}"
+        off = f"{100 * ((expected + base) / (above + base) - 1):+.0f} %"
+        rows.append([name, digits(above + base), digits(expected + base), off])
+    said = (
+        f"Peak of training: {base + constant:.0f} MB (of which {base:.0f} MB are the imports) + "
+        f"{1e6 * slope:.0f} bytes for each pixel of a batch, 16 channels."
+    )
+    return [said, "", table(["training", "measured, MB", "formula, MB", "off"], rows)]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", help="of all figures, written by python -m benchmarks")
+    given = parser.parse_args()
+    parts = json.loads(Path(given.file).read_text(encoding="utf-8"))["parts"]
+    figures = {
+        name: [Figure(**f) for f in part["content"]["figures"]]
+        for name, part in parts.items()
+        if "figures" in (part.get("content") or {})
+    }
+    rates, lines = time_tables(figures["scaling"])
+    lines += ["", *size_tables(rates)]
+    lines += ["", *memory_table(figures["memory"])]
+    lines += ["", *evaluation_table(figures["evaluation"])]
+    lines += ["", *data_table(figures["loading"])]
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
