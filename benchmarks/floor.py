@@ -15,8 +15,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -52,7 +52,7 @@ class Stopwatch:
     def __init__(self, outermost: str, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self.parts = [outermost]
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self.since = clock()
 
     @property
@@ -73,7 +73,7 @@ class Stopwatch:
     def lap(self) -> dict[str, float]:
         """What was spent since the last lap, in seconds by part; its sum is the whole time."""
         self._note()
-        spent, self.spent = dict(self.spent), Counter()
+        spent, self.spent = dict(self.spent), defaultdict(float)
         return spent
 
     def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,7 +169,7 @@ def seconds(function: Callable[[], object], repeats: int = 1) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def interpolated(count: float, known: list[int], times: list[float]) -> float:
+def interpolated(count: float, known: Sequence[int], times: Sequence[float]) -> float:
     """Between two points on a line, below the first the first, beyond the last in proportion."""
     if count <= known[0]:
         return times[0]
@@ -233,14 +233,14 @@ class Measure(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step == WARM:
-            self.recorder.__enter__()
+            self.recorder.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, lap = trainer.global_step, self.watch.lap()
         if step == WARM + 1:
-            self.recorder.__exit__(None, None, None)
+            self.recorder.stop()
             self.rates = Rates(self.recorder.calls)
             for _ in range(WARM):
                 self.rates.measure()

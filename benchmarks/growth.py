@@ -23,6 +23,7 @@ from torch.nn.functional import softplus
 
 from benchmarks.measuring import Figure, digits, table
 from benchmarks.operations import Recorder
+from benchmarks.scaling import Case
 from lightning_gans.networks import SkipDiscriminator, SkipGenerator
 
 LATENT = 1024  # of the published networks
@@ -98,11 +99,30 @@ def neighbours(samples: float, width: int = FEATURES) -> float:
 
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration computes and moves, for each image, and the number of weights."""
+    """What one iteration computes and moves.
+
+    Attributes:
+        operations: of the products, for each image.
+        activations: bytes that everything else moves, for each image.
+        parameters: the number of weights.
+    """
 
     operations: float
-    moved: float
+    activations: float
     parameters: int
+
+    def moved(self, batch: int) -> float:
+        """Bytes of a batch, for each image.
+
+        A fused step reads weights, gradients and two moments and writes three of them; an average
+        reads two numbers of each weight and writes one.
+        """
+        return self.activations + 4 * (7 + 3) * self.parameters / batch
+
+    @property
+    def fixed(self) -> float:
+        """Bytes of weights, gradients, two moments and averages, all float32."""
+        return 4 * 5 * self.parameters
 
 
 def counted(generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]) -> Iteration:
@@ -136,11 +156,9 @@ def counted(generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]
         turn(theirs, ours, True)
         turn(ours, theirs, False)
     parameters = sum(p.numel() for p in ours + theirs)
-    # a fused step reads weights, gradients and two moments and writes three; an average adds three
-    weights = 4 * parameters * (7 + 3)
     moved = sum(c.bytes for c in recorder.calls if not c.operations)
     operations = sum(c.operations for c in recorder.calls)
-    return Iteration(operations / batch, moved / batch + weights / GPU_BATCH, parameters)
+    return Iteration(operations / batch, moved / batch, parameters)
 
 
 def published(side: int) -> Iteration:
@@ -150,6 +168,12 @@ def published(side: int) -> Iteration:
         generator = SkipGenerator(LATENT, shape)
         discriminator = SkipDiscriminator(shape, 1, LATENT)
     return counted(generator, discriminator, shape)
+
+
+def seconds_on_gpu(side: int) -> float:
+    """Of one image of the published networks, in proportion to the bytes that are moved."""
+    own, base = published(side), published(GPU_SIDE)
+    return GPU_SECONDS * own.moved(GPU_BATCH) / base.moved(GPU_BATCH)
 
 
 def by_case(figures: Iterable[Figure], name: str) -> dict[tuple[Any, ...], Figure]:
@@ -192,21 +216,19 @@ def size_tables(rates: Rates) -> list[str]:
     rows, scaled = [], []
     for side in (64, 128, 256, 512, 1024):
         own = published(side)
-        share = own.moved / base.moved
-        gpu = GPU_SECONDS * share
-        # weights, gradients, two moments and an average stay; the rest grows with the batch
-        fixed = 4 * 5 * own.parameters
-        each = (GPU_BYTES - 4 * 5 * base.parameters) / GPU_BATCH * share
+        gpu = seconds_on_gpu(side)
+        # all but what belongs to the weights grows with the batch
+        each = (GPU_BYTES - base.fixed) / GPU_BATCH * own.activations / base.activations
         rows.append(
             [
                 f"{side}²",
                 digits(own.parameters / 1e6),
                 digits(own.operations / 1e9),
-                digits(own.moved / 1e9),
-                digits(rates.seconds(own.operations, own.moved) - rates.loop),
+                digits(own.moved(GPU_BATCH) / 1e9),
+                digits(rates.seconds(own.operations, own.moved(GPU_BATCH)) - rates.loop),
                 digits(1000 * gpu),
                 digits(each / 1e9),
-                f"{max(0, int((GPU_MEMORY - fixed) / each))}",
+                f"{max(0, int((GPU_MEMORY - own.fixed) / each))}",
             ]
         )
         for count in (1, 8, 64, 256):
@@ -273,7 +295,7 @@ def data_table(figures: list[Figure]) -> list[str]:
     count, found = 1e7, {(f.name, f.case.get("side"), f.case.get("format")): f for f in figures}
     rows = []
     for side in (256, 1024):
-        gpu = GPU_SECONDS * published(side).moved / published(GPU_SIDE).moved
+        gpu = seconds_on_gpu(side)
         for kind in ("png", "jpg"):
             size, load = (found[n, side, kind].median for n in ("file", "loading files"))
             check = found["checking files", side, kind].median
@@ -311,20 +333,27 @@ def data_table(figures: list[Figure]) -> list[str]:
 
 
 def memory_table(figures: list[Figure]) -> list[str]:
-    """Peaks of training against a line in the number of pixels of a batch."""
+    """Peaks of training against what belongs to weights, and a share of the bytes moved."""
     base = next(f.median for f in figures if f.name == "imports")
-    found = [f for f in figures if f.name == "training" and f.case["channels"] == 16]
-    known = [(float(f.case["batch"]) * float(f.case["side"]) ** 2, f.median - base) for f in found]
-    constant, slope = line(known)
+    found = [f for f in figures if f.name == "training"]
+    known = []
+    for figure in found:
+        case = Case(**figure.case)  # type: ignore[arg-type]  # read from a file
+        model = case.model()
+        own = counted(model.generator, model.discriminator, model.image_shape)
+        known.append((own.fixed / 1e6, case.batch * own.activations / 1e6, figure.median - base))
+    # the weights' part is known; what else there is, is a constant and a share
+    constant, share = line([(activations, above - fixed) for fixed, activations, above in known])
     rows = []
-    for figure, (pixels, above) in zip(found, known, strict=True):
-        expected = constant + slope * pixels
-        name = f"batch {figure.case['batch']}, side {figure.case['side']}"
-        off = f"{100 * ((expected + base) / (above + base) - 1):+.0f} %"
-        rows.append([name, digits(above + base), digits(expected + base), off])
+    for figure, (fixed, activations, above) in zip(found, known, strict=True):
+        expected = base + constant + fixed + share * activations
+        name = ", ".join(f"{n} {figure.case[n]}" for n in ("batch", "side", "channels"))
+        off = f"{100 * (expected / (above + base) - 1):+.0f} %"
+        rows.append([name, digits(above + base), digits(expected), off])
     said = (
-        f"Peak of training: {base + constant:.0f} MB (of which {base:.0f} MB are the imports) + "
-        f"{1e6 * slope:.0f} bytes for each pixel of a batch, 16 channels."
+        f"Peak of training here: {base + constant:.0f} MB (of which {base:.0f} MB are the imports) "
+        f"+ 20 bytes a weight + {100 * share:.0f} % of the bytes that an iteration's activations "
+        "move."
     )
     return [said, "", table(["training", "measured, MB", "formula, MB", "off"], rows)]
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def files(folder: Path, side: int, kind: str, rounds: int) -> list[Figure]:
             image_size(path)
         checks.append(len(paths) / (time.perf_counter() - start))
     size = sum(path.stat().st_size for path in paths) / len(paths)
-    case = {"side": side, "format": kind}
+    case: dict[str, Any] = {"side": side, "format": kind}
     return [
         Figure.of("loading files", "images/s", batches[1:], **case),
         Figure.of("checking files", "images/s", checks[1:], **case),

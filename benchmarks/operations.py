@@ -96,6 +96,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.part = part
         self.calls: list[Call] = []
 
+    def start(self) -> None:
+        """Record from here on, until ``stop``."""
+        self.__enter__()  # type: ignore[no-untyped-call]
+
+    def stop(self) -> None:
+        """Record no more."""
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

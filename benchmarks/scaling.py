@@ -93,13 +93,13 @@ class Clock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self.recorder and trainer.global_step == 0:
-            self.recorder.__enter__()
+            self.recorder.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.recorder and trainer.global_step == 1:
-            self.recorder.__exit__(None, None, None)
+            self.recorder.stop()
         now = time.perf_counter()
         if trainer.global_step > WARM:
             self.seconds.append(now - self.since)
