@@ -200,10 +200,11 @@ class Measure(Callback):
         """Put the stopwatch around each part."""
         watch = self.watch
         assert isinstance(pl_module, Model)
-        for network in pl_module.children():
-            if isinstance(network, nn.Module) and list(network.parameters()):
-                network.register_forward_pre_hook(lambda *_: watch.enter("forward"))
-                network.register_forward_hook(lambda *_: watch.leave())
+        # also the parts of a network, which some models call by themselves
+        networks = [n for n in pl_module.children() if list(n.parameters())]
+        for network in [*networks, *(part for n in networks for part in n.children())]:
+            network.register_forward_pre_hook(lambda *_: watch.enter("forward"))
+            network.register_forward_hook(lambda *_: watch.leave())
         for optimizer in trainer.optimizers:
             optimizer.register_step_pre_hook(lambda *_: watch.enter("step"))
             optimizer.register_step_post_hook(lambda *_: watch.leave())
@@ -396,12 +397,14 @@ def shown(found: list[Figure]) -> list[str]:
     ]
     parts = [[n, *(value("part", n, part) for part in PARTS)] for n in names]
     floors = [[n, *(value("floor of part", n, part) for part in PARTS)] for n in names]
-    kinds = [
-        [f.case["model"], f.case["kind"], digits(f.median), digits(rate.median)]
-        for f in found
-        if f.name == "products of a kind"
-        and (rate := by["their rate alone", f.case["model"], None, f.case["kind"]])
-    ]
+    kinds = list(dict.fromkeys(str(f.case["kind"]) for f in found if "kind" in f.case))
+
+    def rate(model: str, kind: str) -> str:
+        count = by.get(("products of a kind", model, None, kind))
+        own = by.get(("their rate alone", model, None, kind))
+        return f"{digits(own.median)} ({digits(count.median)})" if count and own else ""
+
+    rates = [[name, *(rate(name, kind) for kind in kinds)] for name in names]
     machine = [
         [f.name + (f" of {f.case['bytes']:,} bytes" if "bytes" in f.case else ""), f.unit, f]
         for f in found
@@ -414,7 +417,7 @@ def shown(found: list[Figure]) -> list[str]:
         "",
         table(["floor of each part, ms", *PARTS], floors),
         "",
-        table(["model", "products", "GFLOP", "GFLOP/s alone"], kinds),
+        table(["GFLOP/s alone (GFLOP)", *kinds], rates),
         "",
         table(["the machine alone", "", "rate"], machine),
     ]
