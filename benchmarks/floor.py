@@ -317,6 +317,9 @@ def figures(name: str, found: Measure, case: Mapping[str, Any], every: int) -> l
     result.append(figure("operations", "", [float(len(calls))]))
     floors = rates.floors(calls)
     result.append(figure("floor", "ms", [1000 * floor for floor in floors]))
+    count = sum(c.operations for c in calls)
+    peaks = [1000 * count * seconds / (2 * MATRIX**3) for seconds in rates.matrix]
+    result.append(figure("products as fast as a large matrix product", "ms", peaks))
     shares = [floor / sum(lap.values()) for floor, lap in zip(floors, laps, strict=True)]
     result.append(figure("floor over iteration", "", shares))
     for part in PARTS:
@@ -382,12 +385,22 @@ def shown(found: list[Figure]) -> list[str]:
         figure = by.get((name, model, part, None))
         return digits(figure.median) if figure else ""
 
-    head = ["model", "iteration, ms", "floor, ms", "floor / iteration", "GFLOP", "MB", "operations"]
+    head = [
+        "model",
+        "iteration, ms",
+        "floor, ms",
+        "products at the greatest rate, ms",
+        "floor / iteration",
+        "GFLOP",
+        "MB",
+        "operations",
+    ]
     rows = [
         [
             name,
             str(by["iteration", name, None, None]),
             value("floor", name),
+            value("products as fast as a large matrix product", name),
             f"**{value('floor over iteration', name)}**",
             value("products", name),
             value("moved by other operations", name),

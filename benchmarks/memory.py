@@ -32,7 +32,7 @@ EVALUATIONS = (1000, 5000)
 
 def training(case: Case) -> float:
     """The peak in MB after some iterations."""
-    visit(case.model(), case, 3, None)
+    visit(case.model(), case, 3, limit=60)
     return 1000 * gigabytes()
 
 

@@ -228,7 +228,7 @@ def test_an_iteration_without_content_is_counted_like_one_of_the_trainer(
 ) -> None:
     case = Case(batch=2, side=32, channels=2, latent=3)
     model, recorder = case.model(), Recorder()
-    visit(model, case, 1, recorder)
+    visit(model, case, 1, 60, recorder)
     found = growth.counted(model.generator, model.discriminator, model.image_shape)
     assert 2 * found.operations == sum(call.operations for call in recorder.calls)
     assert found.parameters == sum(
