@@ -43,24 +43,26 @@ class Part:
         script: the module that is run, with its arguments.
         seconds: that it takes on two quiet cores of 2023, about.
         measures: whether it measures; others read the file of figures.
+        times: whether it measures times, which other processes make longer.
     """
 
     name: str
     script: str
     seconds: int
     measures: bool = True
+    times: bool = True
 
 
 PARTS = (
-    Part("floor", "benchmarks.floor", 80),
+    Part("floor", "benchmarks.floor", 50),
     Part("scaling", "benchmarks.scaling", 100),
-    Part("processes", "benchmarks.processes", 80),
+    Part("processes", "benchmarks.processes", 75),
     Part("evaluation", "benchmarks.evaluation_time", 50),
-    Part("memory", "benchmarks.memory", 60),
-    Part("loading", "benchmarks.loading", 30),
-    Part("ood", "benchmarks.ood", 25),
-    Part("distances", "benchmarks.distances", 25),
-    Part("growth", f"benchmarks.growth {FIGURES}", 15, measures=False),
+    Part("memory", "benchmarks.memory", 60, times=False),
+    Part("loading", "benchmarks.loading", 10),
+    Part("ood", "benchmarks.ood", 15),
+    Part("distances", "benchmarks.distances", 10),
+    Part("growth", f"benchmarks.growth {FIGURES}", 15, measures=False, times=False),
 )
 
 
@@ -89,6 +91,7 @@ def run(part: Part, limit: float, prefix: Sequence[str]) -> dict[str, Any]:
             return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1]}
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {
+        "times": part.times,
         "tables": tables(done.stdout),
         "content": content,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -114,7 +117,7 @@ def block(name: str, result: dict[str, Any]) -> str:
         return f"Not measured: {result['failed']}."
     quiet = result["quiet"]
     said = f"`python -m benchmarks --only {name}`, {result['date']}, {quiet['seconds']:.0f} s."
-    if quiet["others"] > BUSY:
+    if result["times"] and quiet["others"] > BUSY:
         said += (
             f" **The machine was not quiet**: other processes used {100 * quiet['others']:.0f} % "
             "of its cores, so that times are too long; ratios suffer less."

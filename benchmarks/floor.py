@@ -329,9 +329,9 @@ def figures(name: str, found: Measure, case: Mapping[str, Any], every: int) -> l
             result.append(figure("floor of part", "ms", [1000 * t for t in alone], part=part))
     for kind in dict.fromkeys(c.kind for c in calls if c.operations):
         own = [c for c in calls if c.operations and c.kind == kind]
-        count = sum(c.operations for c in own) / 1e9
-        result.append(figure("products of a kind", "GFLOP", [count], kind=kind))
-        took = [count / floor for floor in rates.floors(own)]
+        gflop = sum(c.operations for c in own) / 1e9
+        result.append(figure("products of a kind", "GFLOP", [gflop], kind=kind))
+        took = [gflop / floor for floor in rates.floors(own)]
         result.append(figure("their rate alone", "GFLOP/s", took, kind=kind))
     return result
 

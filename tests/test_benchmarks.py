@@ -243,7 +243,12 @@ def made_up() -> dict[str, Any]:
     about = {"cores": 2, "processor": "Some CPU", "instructions": "AVX9", "memory_gb": 23.6}
     about |= dict.fromkeys(("python", "torch", "lightning", "numpy"), "1.2")
     quiet = {"others": 0.01, "seconds": 12.3}
-    measured = {"tables": "| a |\n| --- |\n| 1 |", "date": "2026-01-02", "quiet": quiet}
+    measured = {
+        "tables": "| a |\n| --- |\n| 1 |",
+        "date": "2026-01-02",
+        "quiet": quiet,
+        "times": True,
+    }
     return {"machine": about, "parts": {"one": measured, "two": {"failed": "no time was left"}}}
 
 
@@ -288,6 +293,8 @@ def test_a_page_says_when_the_machine_was_not_quiet() -> None:
     page = runner.rewritten(PAGE, content)
     assert "**The machine was not quiet**: other processes used 23 % of its cores" in page
     assert "not quiet" not in runner.rewritten(PAGE, made_up())
+    content["parts"]["one"]["times"] = False
+    assert "not quiet" not in runner.rewritten(PAGE, content), "memory does not mind"
 
 
 def test_a_page_without_a_marker_is_refused() -> None:
