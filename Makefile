@@ -45,8 +45,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# four calls of ten minutes do all: docs/gpu.md has the ARGS of each
 check-gpu: .venv/installed
-	$(BIN)/python scripts/check_gpu.py
+	$(BIN)/python scripts/check_gpu.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

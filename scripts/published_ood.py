@@ -9,6 +9,9 @@ launched together.
 ``mnist_c/NAME/test_images.npy``; or the bare pixels, compressed, as ``mnist_train.xz``,
 ``mnist_test.xz``, ``fashion_test.xz`` and ``mnist_c/NAME.xz``. The networks of the thesis are
 ``PlainGenerator`` and ``PlainDiscriminator``.
+
+With ``--resume --seconds 500`` each call trains for so long, and goes on where the one before it in
+the same ``--out`` has stopped; the last one evaluates.
 """
 
 from __future__ import annotations
@@ -54,6 +57,11 @@ CORRUPTIONS = (
     "dotted_line",
     "zigzag",
     "canny_edges",
+)
+
+# the options that a resumed run must share with its beginning
+SETTINGS = (
+    *("precision", "blur", "layout", "channels", "batch", "iterations", "epoch", "train", "seed"),
 )
 
 Pixels = npt.NDArray[np.uint8]
@@ -399,9 +407,75 @@ class Run:
         self.order = Order(pixels, options.batch, options.seed)
         random = stream("training", options.seed, device=options.device)
         self.loop = Loop(model, self.order.draw, random, options.precision == "bf16")
-        self.iterations, self.stopped = 0, False
+        self.iterations, self.made, self.trained, self.stopped = 0, 0, 0.0, False
+        if options.resume and self.state.is_file():
+            self.restore()
         if self.cuda:
             torch.cuda.synchronize()
+
+    @property
+    def state(self) -> Path:
+        """The file from which the run resumes."""
+        return Path(self.options.out, f"{self.method}-state.pt")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What determines the run."""
+        return {name: getattr(self.options, name) for name in SETTINGS}
+
+    def save(self) -> None:
+        """Save all that the run needs to go on exactly."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        assert self.loop.model.random is not None
+        state = {
+            "settings": self.settings,
+            "iterations": self.iterations,
+            "trained": self.trained,
+            "stopped": self.stopped,
+            "model": self.loop.model.state_dict(),
+            "optimizers": {p: o.state_dict()["state"] for p, o in self.loop.optimizers.items()},
+            "random": self.loop.model.random.get_state(),
+            "order": self.order.order,
+            "order's random": self.order.random.get_state(),
+        }
+        new = self.state.with_suffix(".new")
+        torch.save(state, new)
+        new.replace(self.state)
+
+    def restore(self) -> None:
+        """Continue the run that is saved.
+
+        Raises:
+            SystemExit: if it has other settings.
+        """
+        state = torch.load(self.state, map_location=self.options.device, weights_only=True)
+        if state["settings"] != self.settings:
+            different = [n for n in SETTINGS if state["settings"].get(n) != self.settings[n]]
+            raise SystemExit(
+                f"{self.state} is of a run with another --{different[0]}: expected "
+                f"{state['settings'].get(different[0])}, got {self.settings[different[0]]}; "
+                "give the same options, or another --out"
+            )
+        self.loop.model.load_state_dict(state["model"])
+        for player, optimizer in self.loop.optimizers.items():
+            # the groups stay those of the loop, which sets their rate
+            kept = optimizer.state_dict() | {"state": state["optimizers"][player]}
+            optimizer.load_state_dict(kept)
+            if self.cuda:
+                for group in optimizer.param_groups:
+                    group.update(lr=self.loop.lr)
+        assert self.loop.model.random is not None
+        self.loop.model.random.set_state(state["random"].cpu())
+        self.order.random.set_state(state["order's random"].cpu())
+        self.order.order = state["order"]
+        self.iterations, self.trained = state["iterations"], state["trained"]
+        self.stopped = state["stopped"]
+        self.set_rate()
+
+    def set_rate(self) -> None:
+        """Set the rate of the epoch that the next iteration belongs to."""
+        self.loop.set_rate(1e-3 * 0.95 ** (self.iterations // self.options.epoch))
 
     def write(self, **values: object) -> None:
         """Append a line to the method's results."""
@@ -415,11 +489,11 @@ class Run:
             return
         with torch.cuda.stream(self.stream):
             if self.iterations % self.options.epoch == 0:
-                self.loop.set_rate(1e-3 * 0.95 ** (self.iterations // self.options.epoch))
+                self.set_rate()
             self.order.advance(self.iterations)
             self.loop.step()
-            self.iterations += 1
-            if self.iterations == WARM_UP and self.options.graph and self.cuda:
+            self.iterations, self.made = self.iterations + 1, self.made + 1
+            if self.made == WARM_UP and self.options.graph and self.cuda:
                 self.loop.capture()  # only records the iteration
             if self.iterations % self.options.log == 0:
                 self.log()
@@ -466,12 +540,14 @@ class Run:
 def train(runs: list[Run], sets: Sets, options: argparse.Namespace) -> float:
     """Advance all runs in turn; return the seconds taken, including evaluations."""
     start = time.perf_counter()
-    for iteration in range(1, options.iterations + 1):
+    for iteration in range(runs[0].iterations + 1, options.iterations + 1):
         for run in runs:
             run.advance()
         if iteration % options.evaluate == 0 and iteration < options.iterations:
             for run in runs:
                 run.evaluate(sets)
+                if options.resume:
+                    run.save()
         if iteration % options.log == 0 and time.perf_counter() - start > options.seconds:
             break
     if options.device.startswith("cuda"):
@@ -489,7 +565,12 @@ def main(argv: list[str] | None = None) -> None:
         run.write(event="ready", settings=vars(options))
     seconds = train(runs, sets, options)
     for run in runs:
-        run.finish(sets, seconds)
+        run.trained += seconds
+        if options.resume:
+            run.save()
+        complete = run.iterations == options.iterations or run.stopped
+        if complete or not options.resume:
+            run.finish(sets, run.trained)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -510,6 +591,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--iterations", type=int, default=56250)
     made.add_argument("--epoch", type=int, default=1875, help="iterations of one rate")
     made.add_argument("--seconds", type=float, default=math.inf, help="after which to stop")
+    made.add_argument(
+        "--resume", action="store_true", help="save the run, and go on with one that is saved"
+    )
     made.add_argument("--log", type=int, default=250, help="iterations between logged losses")
     made.add_argument("--evaluate", type=int, default=5625, help="iterations between evaluations")
     made.add_argument("--train", type=int, help="images to train on; by default all")

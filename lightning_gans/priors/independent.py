@@ -168,12 +168,15 @@ def _like(distribution: dist.Distribution, values: Tensor) -> dist.Distribution:
     It answers outside its support too, where torch would raise.
     """
     copies: dict[int, object] = {}
+    # a GPU takes its copies in order, but what arrives on the CPU must be complete
+    later = values.device.type != "cpu"
 
     # not by the copy module, for which torch's transforms forget what they invert
     def like(part: object) -> object:
         if isinstance(part, Tensor):
             part = part.detach()
-            return part.to(values) if part.is_floating_point() else part.to(values.device)
+            dtype = values.dtype if part.is_floating_point() else part.dtype
+            return part.to(values.device, dtype, non_blocking=later)
         if isinstance(part, list):
             return [like(each) for each in part]
         if not isinstance(part, dist.Distribution | dist.Transform):

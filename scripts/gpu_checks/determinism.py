@@ -92,6 +92,7 @@ def check_repeatability(report: Report, device: str, name: str, make: Callable[[
             f"{name}, {STEPS} iterations twice, deterministic",
             f"{len(first)} tensors, maximum difference {models.difference(first, second):.1e}",
             identical(first, second),
+            "bit-equal",
         )
         try:
             fit(make, folder / "cut", device, Interrupt())
@@ -104,6 +105,7 @@ def check_repeatability(report: Report, device: str, name: str, make: Callable[[
             f"{name}, interrupted in iteration {INTERRUPTED}, resumed from {source}",
             f"maximum difference {models.difference(first, third):.1e}",
             identical(first, third),
+            "bit-equal",
         )
 
 
@@ -119,11 +121,13 @@ def check_other_device(report: Report, device: str) -> None:
             )
             error = float((ours - theirs).abs().max() / ours.abs().max())
             what = f"a checkpoint of {here}, loaded on {here} and {there}: codes"
-            report.add(what, f"{error:.1e}", error <= 1e-4, error=error)
+            report.at_most(what, f"{error:.1e}", error, 1e-4)
             model = models.seeded(dlsgan)
             trainer = models.trainer(there, EMA(0.9), max_steps=STEPS + 2, default_root_dir=folder)
             trainer.fit(model, datamodule=MNIST5k(), ckpt_path=newest(folder))
             finite = all(bool(p.isfinite().all()) for p in model.parameters())
             what = f"a run started on {here} resumes on {there}"
             resumed = trainer.global_step == STEPS + 2
-            report.add(what, f"{trainer.global_step} iterations", finite and resumed)
+            value = f"{trainer.global_step} iterations, {'finite' if finite else 'not finite'}"
+            required = f"{STEPS + 2} iterations, finite"
+            report.add(what, value, finite and resumed, required)

@@ -4,17 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Laplace
 
 from lightning_gans.callbacks import EMA, Checkpoint
-from lightning_gans.models import Model
+from lightning_gans.labels import Summed
+from lightning_gans.losses import Hinge, LeastSquares, SoftLabels, Wasserstein
+from lightning_gans.models import (
+    ACGAN,
+    AEDLSGAN,
+    CAGAN,
+    CGPGAN,
+    DLSGAN,
+    GAN,
+    CategoricalInfoGAN,
+    Model,
+)
 from lightning_gans.models.base.alternating import AlternatingTurns
+from lightning_gans.models.base.mixed_batches import MixedBatches
+from lightning_gans.networks import (
+    CodebookGenerator,
+    ConvDiscriminator,
+    ConvGenerator,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    PixelShuffleGenerator,
+    WGANCritic,
+    WGANGenerator,
+)
 from lightning_gans.optimizers import AdamW
+from lightning_gans.priors import (
+    FixedScale,
+    GumbelSoftmax,
+    HalfUniformHalfNormal,
+    Independent,
+    Uniform,
+)
 from tests.support.stand_in_gpu import DEVICE, Waits, Watch, trainer, watched
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -30,7 +61,54 @@ def clipped(parameters: Iterable[Tensor]) -> AdamW:
     return made
 
 
+SHAPE, CLASSES = models.SHAPE, models.CLASSES
 MODELS = models.factories(clipped)
+
+
+def with_parts(model: type[Model], *given: Any, **parts: Any) -> Callable[[], Model]:
+    """A model of small networks, unless others are among the parts."""
+    small: dict[str, Any] = {
+        "generator": partial(ConvGenerator, channels=4, hidden=16),
+        "discriminator": partial(ConvDiscriminator, channels=4, hidden=16),
+        "latent_dim": 4,
+        "optimizer": clipped,
+    }
+    return partial(model, SHAPE, *given, **{**small, **parts})
+
+
+TINY: dict[str, Any] = {"channels": 1, "max_channels": 2}
+WGAN: dict[str, Any] = {
+    "generator": partial(WGANGenerator, **TINY),
+    "discriminator": partial(WGANCritic, **TINY),
+}
+DCGAN: dict[str, Any] = {
+    "generator": partial(DCGANGenerator, **TINY),
+    "discriminator": partial(DCGANDiscriminator, **TINY),
+}
+PARTS = {
+    "soft labels, batch norm": with_parts(GAN, **DCGAN, loss=SoftLabels, r1=0.0),
+    "pixel shuffle": with_parts(GAN, generator=partial(PixelShuffleGenerator, **TINY)),
+    "WGAN-GP": with_parts(GAN, **WGAN, loss=Wasserstein, penalty=10.0, r1=0.0, critic_steps=2),
+    "least squares": with_parts(GAN, loss=LeastSquares),
+    "hinge": with_parts(GAN, loss=Hinge),
+    "penalties every second time": with_parts(DLSGAN, penalty_interval=2),
+    "no latent scale": with_parts(DLSGAN, prior=FixedScale),
+    "a uniform prior": with_parts(GAN, prior=Uniform),
+    "a skewed prior": with_parts(GAN, prior=HalfUniformHalfNormal),
+    "a prior of torch": with_parts(
+        GAN, prior=partial(Independent, distribution=Laplace(0.0, 1.0, validate_args=False))
+    ),
+    "learnt categories": with_parts(CategoricalInfoGAN, categories=GumbelSoftmax, warmup=10),
+    "normalised categories": with_parts(CGPGAN, warmup=10),
+    "pages of a codebook": with_parts(
+        CGPGAN, num_labels=2, num_categories=3, generator=partial(CodebookGenerator, **TINY)
+    ),
+    "mixed batches": with_parts(CAGAN, CLASSES, mixing=partial(MixedBatches, rise=2)),
+    "mixed batches of a classifier": with_parts(
+        ACGAN, CLASSES, mixing=partial(MixedBatches, rise=2)
+    ),
+    "the sum over labels": with_parts(AEDLSGAN, CLASSES, activation=Summed),
+}
 
 
 def fit(model: Model, folder: Path, waits: Waits, **options: Any) -> Watch:
@@ -57,9 +135,19 @@ def test_an_iteration_that_is_not_logged_reads_one_flag_in_each_turn(
     model = MODELS[name]()
     with watched() as waits:
         found = fit(model, tmp_path, waits).found
-    flags = {place for place in found if place.startswith("read at alternating.py:fetch.")}
+    flags = {place for place in found if place.startswith("read at alternating.py:")}
     assert set(found) == flags, found
     assert sum(found.values()) == len(model.players)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_no_part_of_a_model_reads_more(name: str, tmp_path: Path) -> None:
+    model = PARTS[name]()
+    with watched() as waits:
+        found = fit(model, tmp_path, waits).found
+    assert all(place.startswith("read at alternating.py:") for place in found), found
+    turns = 1 + getattr(model, "critic_steps", 1)
+    assert sum(found.values()) == turns
 
 
 def test_the_flag_is_read_after_the_backward_pass_was_submitted(
