@@ -46,7 +46,7 @@ def _normalized(layer: _BatchNorm, x: Tensor) -> Tensor:
     if not layer.training:
         return type(layer).forward(layer, x)
     rows = x.to(torch.promote_types(x.dtype, torch.float32)).transpose(0, 1).flatten(1)
-    count = global_sum(rows.new_tensor(float(rows.shape[1])))
+    count = global_sum(rows.new_full((), float(rows.shape[1])))
     mean = global_sum(rows.sum(1)) / count
     centred = rows - mean[:, None]
     variance = global_sum(centred.square().sum(1)) / count

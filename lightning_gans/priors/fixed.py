@@ -27,7 +27,8 @@ class Normal(Prior):
         self._mean, self._std = float(mean), float(std)
 
     def _element(self, like: Tensor) -> dist.Normal:
-        return dist.Normal(like.new_tensor(self._mean), like.new_tensor(self._std), False)
+        # filled on its device: a copy from the CPU would wait for a GPU
+        return dist.Normal(like.new_full((), self._mean), like.new_full((), self._std), False)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return self._mean + self._std * torch.randn(n, self.dim, **self._draw(generator))
@@ -87,7 +88,8 @@ class Uniform(Prior):
         self.low, self.high = float(low), float(high)
 
     def _element(self, like: Tensor) -> dist.Uniform:
-        return dist.Uniform(like.new_tensor(self.low), like.new_tensor(self.high), False)
+        # filled on its device: a copy from the CPU would wait for a GPU, with each draw
+        return dist.Uniform(like.new_full((), self.low), like.new_full((), self.high), False)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return self.icdf(torch.rand(n, self.dim, **self._draw(generator)))

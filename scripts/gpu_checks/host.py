@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from published_ood import WARM_UP, Loop
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from gpu_checks import models
@@ -83,7 +84,9 @@ def operations(report: Report, sizes: Sizes) -> None:
     events = profiler.key_averages()
     value = f"{1e3 * took:.2f} ms, while it is profiled"
     if cuda:
-        busy = sum(e.self_device_time_total for e in events) / count / 1e6
+        # operations of the CPU repeat the time of the kernels that they start
+        kernels = [e for e in events if e.device_type == DeviceType.CUDA]
+        busy = sum(e.self_device_time_total for e in kernels) / count / 1e6
         launches = sum(e.count for e in events if e.key in LAUNCHES) / count
         value += f"; the GPU is busy for {1e3 * busy:.2f} ms of it ({busy / took:.0%})"
         report.add(f"{WHAT}: kernels started", f"{launches:.0f} per iteration", launches=launches)

@@ -65,7 +65,7 @@ SHAPE, CLASSES = models.SHAPE, models.CLASSES
 MODELS = models.factories(clipped)
 
 
-def with_parts(model: type[Model], *given: Any, **parts: Any) -> Callable[[], Model]:
+def with_parts(model: Callable[..., Model], *given: Any, **parts: Any) -> Callable[[], Model]:
     """A model of small networks, unless others are among the parts."""
     small: dict[str, Any] = {
         "generator": partial(ConvGenerator, channels=4, hidden=16),
@@ -107,7 +107,7 @@ PARTS = {
     "mixed batches of a classifier": with_parts(
         ACGAN, CLASSES, mixing=partial(MixedBatches, rise=2)
     ),
-    "the sum over labels": with_parts(AEDLSGAN, CLASSES, activation=Summed),
+    "the sum over labels": with_parts(AEDLSGAN, CLASSES, latent_dim=16, activation=Summed),
 }
 
 
