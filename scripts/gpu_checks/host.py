@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from published_ood import WARM_UP, Loop
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from gpu_checks import models
@@ -85,7 +84,7 @@ def operations(report: Report, sizes: Sizes) -> None:
     value = f"{1e3 * took:.2f} ms, while it is profiled"
     if cuda:
         # operations of the CPU repeat the time of the kernels that they start
-        kernels = [e for e in events if e.device_type == DeviceType.CUDA]
+        kernels = [e for e in events if e.device_type.name == "CUDA"]
         busy = sum(e.self_device_time_total for e in kernels) / count / 1e6
         launches = sum(e.count for e in events if e.key in LAUNCHES) / count
         value += f"; the GPU is busy for {1e3 * busy:.2f} ms of it ({busy / took:.0%})"
