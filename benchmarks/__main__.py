@@ -55,7 +55,7 @@ class Part:
 
 PARTS = (
     Part("floor", "benchmarks.floor", 50),
-    Part("scaling", "benchmarks.scaling", 100),
+    Part("scaling", "benchmarks.scaling", 85),
     Part("processes", "benchmarks.processes", 75),
     Part("evaluation", "benchmarks.evaluation_time", 50),
     Part("memory", "benchmarks.memory", 60, times=False),

@@ -145,7 +145,7 @@ def main() -> None:
     """Measure and print a table for each quantity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help=f"quantities, separated by commas, of {', '.join(CASES)}")
-    parser.add_argument("--seconds", type=float, default=40, help="of all kept iterations, about")
+    parser.add_argument("--seconds", type=float, default=25, help="of all kept iterations, about")
     parser.add_argument("--json", help="file for the figures")
     given = parser.parse_args()
     quiet = Quiet()
