@@ -14,6 +14,7 @@ from lightning_gans.priors.fixed import HalfUniformHalfNormal, Normal, Uniform
 from lightning_gans.priors.independent import Independent, normal_element
 from lightning_gans.priors.prior import Prior, PriorFactory
 from lightning_gans.priors.traced import DynamicScale, FixedScale, Traced
+from lightning_gans.priors.truncation import truncate
 
 __all__ = [
     "Categorical",
@@ -30,4 +31,5 @@ __all__ = [
     "Traced",
     "Uniform",
     "normal_element",
+    "truncate",
 ]
