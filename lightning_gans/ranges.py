@@ -91,6 +91,8 @@ Side = Annotated[int, Range(1, 8_192)]
 ExampleCount = Annotated[int, Range(1, 100_000_000)]
 BatchSize = Annotated[int, Range(1, 1_000_000)]
 Workers = Annotated[int, Range(0, 1_024)]
+# that compute in one process
+Threads = Annotated[int, Range(1, 1_024)]
 # torch and numpy take seeds of 32 bits
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 PositiveFloat = Annotated[float, Range(0, without=(0,))]

@@ -28,6 +28,7 @@ ORDER = [
     "compat",
     "ranges",
     "signatures",
+    "threads",
     "rng",
     "distributed",
     "validation",

@@ -19,6 +19,7 @@ from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher
 from lightning_gans.text import console, printable
+from lightning_gans.threads import fitted
 from lightning_gans.trust import split_trust, trusting
 
 __all__ = ["CONFIGS", "main", "one_line_errors"]
@@ -96,9 +97,10 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     parsed = train.parse_command(command, argv, groups)
     for note in parsed.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
-    from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
+    with fitted(parsed.threads, parsed.processes):
+        from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
 
-    run_lightning(parsed)
+        run_lightning(parsed)
     return 0
 
 

@@ -35,6 +35,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.callbacks.pace import Pace
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.callbacks.signals import StoppedBySignal, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
@@ -55,6 +56,7 @@ from lightning_gans.errors import UsageError, UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
+from lightning_gans.ranges import Threads
 from lightning_gans.runs import wandb_run
 from lightning_gans.runs.atomic import set_aside, write_text
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, check_parts, read
@@ -179,6 +181,9 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.add_argument(
+            "--threads", type=Threads | None, default=None, help="as many as fit the machine"
+        )
         for name in ("image_shape", "classes"):
             parser.link_arguments(
                 "data",
@@ -375,7 +380,7 @@ class CLI(LightningCLI):
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         resumed = self.resumed_run(ckpt_path)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set later
-        callbacks.insert(0, JoinFirstProcess(ckpt_path))
+        callbacks[:0] = [JoinFirstProcess(ckpt_path), Pace()]
         loggers = [found for found in trainer.loggers if isinstance(found, WandbLogger)]
         for logger, project in zip(loggers, self.wandb_projects, strict=False):
             set_to = wandb_arguments(logger)

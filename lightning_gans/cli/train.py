@@ -43,6 +43,7 @@ from lightning_gans.runs.layout import (
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
+from lightning_gans.threads import read_threads
 
 # the LightningCLI subcommand of each command
 COMMANDS = {
@@ -78,6 +79,8 @@ SYNONYMS = {
     "discriminator_optimizer": "model.discriminator_optimizer",
     "ckpt": "ckpt_path",
 }
+# an option that people look for among those of the Trainer, which has none of this name
+THREADS = "trainer.threads"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class TopLevelOptions:
         verbose: whether validate and test print their results.
         weights_only: always true; checkpoints are only read as data.
         return_predictions: whether predict also keeps its results in memory.
+        threads: how many compute; by default as many as fit the machine.
     """
 
     seed_everything: int | bool = 0
@@ -97,6 +101,7 @@ class TopLevelOptions:
     verbose: bool = True
     weights_only: bool = True
     return_predictions: bool | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ class Command:
         derived: those of ``options`` that the config files imply; the user did not type them.
         fingerprint: a hash of the arguments, by which a requeued job finds its run.
         notes: what to tell the user before the command runs.
+        threads: the number that the user, or the config of a resumed run, gives.
+        processes: of this run on this machine.
     """
 
     subcommand: str
@@ -121,6 +128,8 @@ class Command:
     derived: tuple[str, ...] = ()
     fingerprint: str = field(default="", compare=False)
     notes: tuple[str, ...] = ()
+    threads: int | None = None
+    processes: int = 1
 
 
 def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
@@ -158,6 +167,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     config = None if run is None else run / CONFIG
     content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
     settings = with_seed(settings, chosen + files, content)
+    threads = threads_of(settings, chosen + files, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
     check_settings(chosen + files, content, derived + settings, config)
     settings = derived + settings
@@ -174,6 +184,8 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         tuple(derived),
         fingerprint,
         tuple(repeated.notes),
+        threads,
+        processes_of(settings, content),
     )
 
 
@@ -316,6 +328,8 @@ def full_option_name(key: str) -> str:
             f"there is no option '{key}'; a logger is configured in its file: copy one of "
             "configs/logger and name it with logger=path/to/mine.yaml"
         )
+    if key == THREADS:
+        return "threads"
     return f"{SYNONYMS[head]}{dot}{rest}" if head in SYNONYMS else key
 
 
@@ -397,6 +411,49 @@ def seed_of_resumed_run(settings: Iterable[str]) -> str | None:
             seed = read_mapping(config).get("seed_everything") if config.is_file() else None
             return str(seed) if fits(seed, Seed) else None
     return None
+
+
+def threads_of(
+    settings: Iterable[str], files: Sequence[Path], content: Sequence[Mapping[str, Any]]
+) -> int | None:
+    """The number of threads that is typed, or in the last config file that has one.
+
+    0 is typed for a number that fits the machine, whatever the resumed run had; None is not given.
+
+    Raises:
+        UsageError: if it is no such number.
+    """
+    count = None
+    for file, sections in zip(files, content, strict=True):
+        if "threads" in sections:
+            count = read_threads(sections["threads"], f" (in {file})") or None
+    for option in settings:
+        key, _, value = option.partition("=")
+        if key == "--threads":
+            count = read_threads(value)
+    return count
+
+
+def processes_of(settings: Iterable[str], content: Iterable[Mapping[str, Any]]) -> int:
+    """How many processes of a run share this machine, as far as that can be known before torch."""
+    trainer: dict[str, Any] = {}
+    for sections in content:
+        trainer |= subsection(sections, "trainer")
+    for option in settings:
+        key, _, value = option.partition("=")
+        if key.startswith("--trainer."):
+            trainer[key.removeprefix("--trainer.")] = parse_value(value)
+    devices = trainer.get("devices", "auto")
+    if isinstance(devices, str) and "," in devices:
+        devices = [part for part in devices.split(",") if part.strip()]
+    if isinstance(devices, list):
+        return max(1, len(devices))
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    if trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda"):
+        gpus = Path("/proc/driver/nvidia/gpus")
+        return max(1, len(list(gpus.iterdir()))) if gpus.is_dir() else 1
+    return 1
 
 
 def drawn_seed() -> int:

@@ -38,6 +38,7 @@ from lightning_gans.signatures import (
     subclasses,
 )
 from lightning_gans.text import printable, printable_lines
+from lightning_gans.threads import NAMES, fitted, split_threads
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -105,6 +106,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     if not argv or {"-h", "--help"} & set(argv):
         print(usage(command, known, groups))
         return 0
+    argv, threads = split_threads(argv)
     request = parse_request(argv, known.parameters, groups)
     missing = [
         name
@@ -117,7 +119,9 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         raise UsageError(f"no {missing[0]} is named; give {missing[0]}=VALUE: {text}")
     for note in request.repeated.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
-    return call(command, known, request)
+    processes = request.values.get("devices", ["1"])[-1]
+    with fitted(threads, int(processes) if processes.isdecimal() else 1):
+        return call(command, known, request)
 
 
 def parse_request(
@@ -279,7 +283,7 @@ def choices(parameter: Parameter) -> list[str]:
 
 def unknown_option(key: str, parameters: Mapping[str, Parameter], groups: Groups) -> UsageError:
     """The error for an option that does not exist."""
-    known = list(dict.fromkeys([*parameters, "trust"]))
+    known = list(dict.fromkeys([*parameters, "trust", NAMES[0]]))
     return UsageError(
         f"there is no option '{key}'{suggestion(key, known)}; options are {', '.join(known)}, and "
         "dotted keys such as data.root"
@@ -356,6 +360,7 @@ def usage(command: str, known: Signature, groups: Groups) -> str:
         lines += option_help(f"{name}={default}", " ".join(text))
     for group in presets(known.parameters, groups):
         lines += option_help(f"{group}=", f"a file of settings: {groups.listing(group)}.")
+    lines += option_help("threads=", "threads that compute; as many as fit the machine.")
     lines += option_help("trust=", "your own modules whose classes a checkpoint may name.")
     return "\n".join(lines)
 

@@ -30,6 +30,7 @@ from lightning_gans.ranges import (
     checked,
 )
 from lightning_gans.rng import stream
+from lightning_gans.threads import pace
 from lightning_gans.validation import as_input, check_images
 
 # a loss that falls by less than this share of itself has not improved
@@ -239,6 +240,7 @@ class Descent:
             unconstrained = typicality is None and self.constraint is None
 
             for step in range(self.steps + 1):
+                pace()
                 last = step == self.steps or best.on_plateau(self.patience)
                 with torch.set_grad_enabled(not last):
                     total, reconstruction = self._losses(z, targets, each, random)

@@ -18,6 +18,7 @@ from lightning_gans.models.base.capabilities import AVERAGES_AND_V
 from lightning_gans.ood.batches import batches
 from lightning_gans.ood.scores import SCORES, ForwardPasses, react_threshold
 from lightning_gans.rng import stream
+from lightning_gans.threads import pace
 from lightning_gans.validation import as_input, check_images
 
 
@@ -149,6 +150,7 @@ class Scorer:
         found = []
         with frozen(self.model), torch.no_grad():
             for x in training:
+                pace()
                 check_images(x, self.model.image_shape, "training images")
                 found.append(self.model.activations(x.to(self.model.device)).cpu())
         if not found:
@@ -165,6 +167,7 @@ class Scorer:
             InputError: if x has another shape or range, a value is non-finite, or a score that
                 was asked for needs :meth:`fit` first.
         """
+        pace()
         x = as_input(x, next(self.model.parameters()), "images")
         if not is_valid(x, self.model.image_shape):
             check_images(x, self.model.image_shape)  # its message says what is wrong

@@ -44,7 +44,10 @@ SECTIONS: dict[str, type | None] = {
     "pictures": None,
     "checkpoint": None,
 }
-VALUES = ("seed_everything", "ckpt_path", "verbose", "weights_only", "return_predictions")
+VALUES = (
+    *("seed_everything", "ckpt_path", "verbose", "weights_only", "return_predictions"),
+    "threads",
+)
 # arguments of Lightning's loggers that only set names
 LOGGER_ARGUMENTS = {
     *("save_dir", "name", "version", "prefix", "sub_dir", "log_graph", "default_hp_metric"),
