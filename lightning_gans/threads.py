@@ -19,6 +19,8 @@ from lightning_gans.ranges import Threads, describe, fits, shown
 from lightning_gans.safe_yaml import parse_value
 
 COUNT = "OMP_NUM_THREADS"
+# torch takes this number instead where it is set
+_OF_MKL = "MKL_NUM_THREADS"
 # A thread that is done spins so often, and then sleeps until the others are. By default it spins
 # for up to 20 ms, which is longer than a core's turn: where another process keeps the last thread
 # from running, the others burn what it needs. Sleeping at once costs a third of the speed of a
@@ -92,7 +94,7 @@ def choose(
     """
     if typed is not None:
         return Choice(typed)
-    if own := _number(environment.get(COUNT, "").partition(",")[0]):
+    if own := _of_environment(environment):
         return Choice(own)
     if given := _number(environment.get("SLURM_CPUS_PER_TASK", "")):
         return Choice(given, why="as many as SLURM gives a task")
@@ -103,6 +105,13 @@ def choose(
         count = max(1, limit // processes)
         return Choice(count, why=f"the share of each of {processes} processes in {limit} cores")
     return Choice(limit, adapts=limit > 1, why=why)
+
+
+def _of_environment(environment: Mapping[str, str]) -> int:
+    """The number that a person has set for all programs; 0 if there is none."""
+    # one for each level of nested threads
+    count = _number(environment.get(COUNT, "").partition(",")[0])
+    return count or _number(environment.get(_OF_MKL, ""))
 
 
 def _number(text: str) -> int:
@@ -358,12 +367,12 @@ def fitted(typed: int | None = None, processes: int = 1) -> Iterator[None]:
     """
     global _pace, _given  # noqa: PLW0603  (one command runs at a time)
     choice = choose(len(cores()), quota(), os.environ, typed or None, processes)
-    set_to = {COUNT: str(choice.count), **waiting(os.environ)}
+    set_to = {COUNT: str(choice.count), _OF_MKL: str(choice.count), **waiting(os.environ)}
     before = {name: os.environ.get(name) for name in set_to}
     outer, outer_given = _pace, _given
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
-    _given = typed is not None or bool(_number(os.environ.get(COUNT, "").partition(",")[0]))
+    _given = typed is not None or bool(_of_environment(os.environ))
     os.environ.update(set_to)
     if torch:  # it has read the environment before
         torch.set_num_threads(choice.count)
