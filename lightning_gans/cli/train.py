@@ -740,7 +740,7 @@ def usage(groups: Groups) -> str:
     lines += [
         "",
         "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
-        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1",
+        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1 threads=2",
         "trust=my.module lets a checkpoint or a run's config name classes of that module",
         "--print_config prints the merged config; train --help lists the common options, and with",
         "  model=NAME those of the model; fit --help lists every option",
