@@ -255,9 +255,14 @@ class Pace:
         self.raise_after = RAISE_AFTER
         self.raised_at = -RAISE_AFTER_AT_MOST
         self.announced = False
+        self.applied = False
 
     def look(self) -> None:
         """Change the number if the load of the machine has; cheap if it was looked at just now."""
+        if not self.applied:
+            # torch takes no more from the environment than there are cores
+            self.applied = True
+            self.apply(self.count)
         before = self.before
         if not self.adapts or before is None or time.monotonic() - before.moment < LOOK:
             return

@@ -236,7 +236,7 @@ def test_threads_are_typed_in_other_commands() -> None:
 def test_the_environment_is_set_before_torch_is_imported() -> None:
     code = """
 import os, sys
-from lightning_gans.threads import fitted, kept
+from lightning_gans.threads import fitted, kept, pace
 assert "torch" not in sys.modules
 with fitted():
     assert "torch" not in sys.modules
@@ -245,6 +245,7 @@ print(*(n in os.environ for n in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")))
 os.environ.update(OMP_WAIT_POLICY="active", MKL_NUM_THREADS="1")
 with fitted(typed=3):
     import torch
+    pace()
     print(torch.get_num_threads(), "GOMP_SPINCOUNT" in os.environ)
 """
     own = (

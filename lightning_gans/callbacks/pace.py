@@ -26,6 +26,7 @@ class Pace(Callback):
         on_cpu = trainer.strategy.root_device.type == "cpu"
         if torch.are_deterministic_algorithms_enabled() or not on_cpu:
             threads.fix()
+        threads.pace()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the number that the run had."""
