@@ -31,11 +31,11 @@ from lightning_gans.threads import fitted, kept
 PHASES: Sequence[tuple[str, int, bool, float]] = (
     ("quiet", 0, True, 1.0),
     ("1 neighbour", 1, True, 1.5),
-    ("quiet again", 0, True, 4.0),
+    ("quiet again", 0, True, 3.8),
     ("3 neighbours of one session", 3, False, 1.5),
     ("3 neighbours of their own", 3, True, 0.5),
 )
-SECONDS = 2.5  # for which a phase is measured
+SECONDS = 1.5  # for which a phase is measured
 # the neighbour ends with this process, whatever ends it
 BUSY = """
 import os, sys
@@ -201,6 +201,7 @@ def main() -> None:
                 found = Figure.of(work, "ms", [1e3 * t for t in values], **case)
                 over = statistics.median(values) / base
                 figures += [found, Figure.of(f"{work} over quiet", "", [over], **case)]
+                print(f"{work}, {way}, {phase}: {found}", file=sys.stderr, flush=True)
                 row.append(f"{digits(found.median)} ({over:.2f}; {content['threads'][phase]})")
             rows.append(row)
     print("ms (times quiet; threads)\n")
