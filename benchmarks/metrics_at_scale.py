@@ -3,8 +3,8 @@
 Each line is measured in its own process, because of its peak memory; all use the same random
 float32 features. With the default 50,000 x 2,048 features a line takes up to tens of minutes.
 
-    python benchmarks/metrics_at_scale.py --threads 2
-    python benchmarks/metrics_at_scale.py --samples 2000 --features 256 --root 256
+    python -m benchmarks.metrics_at_scale --threads 2
+    python -m benchmarks.metrics_at_scale --samples 2000 --features 256 --root 256
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from benchmarks.measuring import Figure, Quiet, write_figures
 from lightning_gans.metrics import FrechetDistance, KernelDistance, PrecisionRecall
 from lightning_gans.metrics.pairwise import PairwiseMetric
 
@@ -61,6 +63,29 @@ def fidelity(real: Tensor, fake: Tensor, block: int) -> Values:
     return {name: found[name] for name in ("precision", "recall")}
 
 
+class Line(NamedTuple):
+    """What a measure took: seconds, CPU seconds, gigabytes before and at the peak, and values."""
+
+    name: str
+    seconds: float
+    cpu: float
+    before: float
+    peak: float
+    values: Values
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{key} {value:.6g}" for key, value in self.values.items())
+        times = f"{self.seconds:.1f} | {self.cpu:.1f} | {self.before:.2f} | {self.peak:.2f}"
+        return f"| {self.name} | {times} | {shown} |"
+
+    def figures(self, **case: int) -> list[Figure]:
+        """The time and the peak memory."""
+        return [
+            Figure.of("metric", "s", [self.seconds], metric=self.name, **case),
+            Figure.of("metric, peak memory", "GB", [self.peak], metric=self.name, **case),
+        ]
+
+
 LINES: dict[str, Callable[[Tensor, Tensor, int], Values]] = {
     "precision, recall, density, coverage": manifolds,
     "torch-fidelity's precision, recall (save_cpu_ram)": fidelity,
@@ -74,7 +99,7 @@ def gigabytes() -> float:
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
-def line(name: str, samples: int, width: int, block: int, threads: int) -> str:
+def line(name: str, samples: int, width: int, block: int, threads: int) -> Line:
     """One line of the table; generating the features is not measured."""
     torch.set_num_threads(threads)
     real, fake = features(samples, width, 2), features(samples, width, 3)
@@ -82,8 +107,7 @@ def line(name: str, samples: int, width: int, block: int, threads: int) -> str:
     start, used = time.perf_counter(), time.process_time()
     values = LINES[name](real, fake, block)
     seconds, cpu = time.perf_counter() - start, time.process_time() - used
-    shown = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
-    return f"| {name} | {seconds:.1f} | {cpu:.1f} | {before:.2f} | {gigabytes():.2f} | {shown} |"
+    return Line(name, seconds, cpu, before, gigabytes(), values)
 
 
 def root(width: int, threads: int) -> None:
@@ -114,7 +138,9 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=LINES, help="one line, not all")
+    parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
+    quiet, figures = Quiet(), list[Figure]()
     print(
         f"{arguments.samples} real and as many fake features of width {arguments.features},"
         f" blocks of {arguments.block}, {arguments.threads} threads; gigabytes of the process are"
@@ -125,7 +151,13 @@ def main() -> None:
     for name in [arguments.only] if arguments.only else LINES:
         given = (name, arguments.samples, arguments.features, arguments.block, arguments.threads)
         with get_context("spawn").Pool(1) as process:
-            print(process.apply(line, given), flush=True)
+            found = process.apply(line, given)
+        print(found, flush=True)
+        figures += found.figures(
+            samples=arguments.samples, width=arguments.features, threads=arguments.threads
+        )
+    if arguments.json:
+        write_figures(arguments.json, figures, quiet)
     if arguments.root:
         root(arguments.root, arguments.threads)
 

@@ -178,18 +178,20 @@ def pair_distances(first: Centred, i: Tensor, second: Centred, j: Tensor) -> Ten
     return torch.cat(parts)
 
 
-class Entries(NamedTuple):
-    """Some distances between two samples.
+class Members(NamedTuple):
+    """Which vectors are in some balls.
 
     Attributes:
-        centres: numbers of vectors of one, (n,).
-        others: numbers of vectors of the other, (n,).
-        distances: squared, (n,), float32.
+        centres: numbers of the balls, n of them.
+        filled: whether each ball has a vector in it, (n,) bool.
+        inside: whether each of the other vectors of the tile is in one of these balls, (m,) bool.
+        pairs: how many pairs of a ball and a vector in it there are, int64 scalar.
     """
 
-    centres: Tensor
-    others: Tensor
-    distances: Tensor
+    centres: slice
+    filled: Tensor
+    inside: Tensor
+    pairs: Tensor
 
 
 class Balls:
@@ -208,8 +210,8 @@ class Balls:
         self._surely = bound.surely_within(self.radii, centres.lengths).float()
         self._maybe = bound.maybe_within(self.radii, centres.lengths).float()
 
-    def candidates(self, distances: Tensor, row: int, column: int) -> Iterator[Entries]:
-        """The entries of a tile that can be in a ball, a few rows at a time.
+    def members(self, distances: Tensor, row: int, column: int) -> Iterator[Members]:
+        """Which vectors of a tile are in a ball, a few balls at a time.
 
         Args:
             distances: squared, of balls (n,) to the other sample's vectors (m,), float32.
@@ -217,21 +219,38 @@ class Balls:
             column: the number of the first vector.
         """
         for first, strip in strips(distances):
-            start = row + first
-            i, j = entries_below(strip, self._maybe[start : start + len(strip)])
-            yield Entries(i + start, j + column, strip[i, j])
+            balls = slice(row + first, row + first + len(strip))
+            surely, maybe = self._surely[balls, None], self._maybe[balls]
+            filled = strip.new_zeros(len(strip), dtype=torch.bool)
+            inside = strip.new_zeros(strip.shape[1], dtype=torch.bool)
+            count = strip.new_zeros((), dtype=torch.int64)
+            if is_crowded(strip, maybe):
+                sure = strip <= surely
+                filled, inside, count = sure.any(1), sure.any(0), sure.count_nonzero()
+                i, j = ((strip <= maybe[:, None]) ^ sure).nonzero(as_tuple=True)
+            else:
+                i, j = entries_below(strip, maybe)
+            within = self._contain(i + balls.start, j + column, strip[i, j])
+            filled[i[within]] = True
+            inside[j[within]] = True
+            yield Members(balls, filled, inside, count + within.count_nonzero())
 
-    def contain(self, near: Entries) -> Tensor:
-        """Whether each entry is in the ball of its centre, (n,) bool."""
-        i, j, distances = near
-        inside = distances <= self._surely[i]
-        (unsure,) = (~inside & (distances <= self._maybe[i])).nonzero(as_tuple=True)
+    def _contain(self, i: Tensor, j: Tensor, distances: Tensor) -> Tensor:
+        """Whether the balls i contain the vectors j, at these distances in float32, (n,) bool."""
+        found = distances <= self._surely[i]
+        (unsure,) = (~found & (distances <= self._maybe[i])).nonzero(as_tuple=True)
         if len(unsure):
             i, j = i[unsure], j[unsure]
             exact = pair_distances(self.centres, i, self.others, j)
             exact -= _ROUNDING * (self.centres.lengths[i] + self.others.lengths[j])
-            inside[unsure] = exact <= self.radii[i]
-        return inside
+            found[unsure] = exact <= self.radii[i]
+        return found
+
+
+def is_crowded(tile: Tensor, limits: Tensor) -> bool:
+    """Whether more entries of a tile (n, m) are below their row's limit than are worth a list."""
+    few = tile[:, ::_RUN]
+    return int((few < limits[:, None]).count_nonzero()) * 50 > few.numel()
 
 
 def entries_below(tile: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:

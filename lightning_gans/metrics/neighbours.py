@@ -126,19 +126,16 @@ def _settle(
     # the k-th nearest is one of those which can be as near, and can be as far
     below = [high < low[:, k - 1, None] for k in ks]
     open_ = [~less & (low <= high[:, k - 1, None]) for k, less in zip(ks, below, strict=True)]
-    unsettled = torch.stack(open_).any(0)[:, -1] & (distances.shape[1] < len(points) - 1)
-    row, place = (torch.stack(open_).any(0) & ~unsettled[:, None]).nonzero(as_tuple=True)
+    row, place = torch.stack(open_).any(0).nonzero(as_tuple=True)
     exact = torch.full_like(distances, torch.inf)
     exact[row, place] = pair_distances(points, rows[row], points, near.others[row, place])
-    found = torch.stack(
-        [
-            torch.where(less, -torch.inf, torch.where(open_[i], exact, torch.inf))
-            .sort(1)
-            .values[:, ks[i] - 1]
-            for i, less in enumerate(below)
-        ],
-        1,
-    )
+    kth = [
+        torch.where(less, -torch.inf, torch.where(which, exact, torch.inf)).sort(1).values[:, k - 1]
+        for k, less, which in zip(ks, below, open_, strict=True)
+    ]
+    found = torch.stack(kth, 1)
+    # those that are not among the candidates are at least as far as the last one can be near
+    unsettled = (found > low[:, -1:].clamp(min=0)).any(1) & (distances.shape[1] < len(points) - 1)
     (again,) = unsettled.nonzero(as_tuple=True)
     if len(again):
         found[again] = _all_exact(points, rows[again], ks)

@@ -82,7 +82,6 @@ class PrecisionRecall(PairwiseMetric):
         real_balls = Balls(reals, real_radii, fakes, bound)
         dense_balls = Balls(reals, dense_radii, fakes, bound)
         fake_balls = Balls(fakes, fake_radii, reals, bound)
-        larger = max((self.k, real_balls), (density_k, dense_balls), key=lambda pair: pair[0])[1]
 
         on_real = reals.lengths.new_zeros(len(fake), dtype=torch.int64)
         on_fake, covered = on_real.new_zeros(len(real)), on_real.new_zeros(len(real))
@@ -90,13 +89,14 @@ class PrecisionRecall(PairwiseMetric):
         distances = TileDistances(reals, fakes, bound)
         for tile in tiles_between(reals, fakes, team):
             found = distances.of(tile)
-            for near in larger.candidates(found, tile.rows.start, tile.columns.start):
-                on_real[near.others[real_balls.contain(near)]] = 1
-                inside = dense_balls.contain(near)
-                covered[near.centres[inside]] = 1
-                balls += inside.sum()
-            for near in fake_balls.candidates(found.T, tile.columns.start, tile.rows.start):
-                on_fake[near.others[fake_balls.contain(near)]] = 1
+            rows, columns = tile.rows.start, tile.columns.start
+            for near in real_balls.members(found, rows, columns):
+                on_real[tile.columns] += near.inside
+            for near in dense_balls.members(found, rows, columns):
+                covered[near.centres] += near.filled
+                balls += near.pairs
+            for near in fake_balls.members(found.T, columns, rows):
+                on_fake[tile.rows] += near.inside
         counts = team.sum(torch.cat([on_real, on_fake, covered, balls]))
         on_real, on_fake, covered, balls = torch.split(counts, [len(fake), len(real), len(real), 1])
         values = {
