@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.distances.checks import as_codes, at_least_float32, check_order, root
+from lightning_gans.distances.ranks import sort_rows
 from lightning_gans.errors import InputError
 from lightning_gans.priors import Prior
 
@@ -29,7 +30,7 @@ def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
         InputError: for another shape or order, or a prior whose elements differ.
     """
     check_order(order)
-    values = _values(z, prior).sort(-1).values
+    values = sort_rows(_values(z, prior)).double()
     length = values.shape[1]
     edges = torch.arange(length + 1, dtype=values.dtype, device=values.device) / length
     integrals = prior.quantile_integral(edges)
@@ -42,9 +43,12 @@ def wasserstein(z: Tensor, prior: Prior, order: int = 1) -> Tensor:
     with torch.no_grad():
         low, high = edges[:-1], edges[1:]
         # where Q crosses z within the interval: z is above Q before and below Q after
-        cut = prior.cdf(values).clamp(low, high)
-        slope = 2 * cut - low - high
-        rest = integrals[:-1] + integrals[1:] - 2 * prior.quantile_integral(cut)
+        below = prior.cdf(values)
+        before, after = below <= low, below >= high
+        slope = 2 * below.clamp(low, high) - low - high
+        at_cut = torch.where(before, integrals[:-1], prior.partial_mean(values))
+        at_cut = torch.where(after, integrals[1:], at_cut)
+        rest = integrals[:-1] + integrals[1:] - 2 * at_cut
     return (values * slope + rest).sum(1).to(at_least_float32(z))
 
 
@@ -65,14 +69,14 @@ def energy(z: Tensor, prior: Prior) -> Tensor:
     Raises:
         InputError: for another shape, or a prior whose elements differ.
     """
-    values = _values(z, prior).sort(-1).values
+    values = sort_rows(_values(z, prior)).double()
     length = values.shape[1]
     places = torch.arange(0.5, length, dtype=values.dtype, device=values.device) / length
     integrals = prior.quantile_integral(places)
     least = 2 * prior.mean - 4 * integrals.mean() - prior.mean_difference
     with torch.no_grad():
         below = prior.cdf(values)
-        rest = prior.quantile_integral(below) - integrals
+        rest = prior.partial_mean(values) - integrals
     area = values * (below - places) - rest
     return root(least + 4 * area.mean(1)).to(at_least_float32(z))
 
@@ -92,18 +96,18 @@ def lukaszyk_karmowski(z: Tensor, prior: Prior) -> Tensor:
     Raises:
         InputError: for another shape, or a prior whose elements differ.
     """
-    values = _values(z, prior)
+    values = _values(z, prior).double()
     with torch.no_grad():
         below = prior.cdf(values)
-        rest = prior.mean - 2 * prior.quantile_integral(below)
+        rest = prior.mean - 2 * prior.partial_mean(values)
     return (values * (2 * below - 1) + rest).mean(1).to(at_least_float32(z))
 
 
 def _values(z: Tensor, prior: Prior) -> Tensor:
-    """The codes in float64; an InputError if the elements of the prior differ."""
+    """The codes, at least in float32; an InputError if the elements of the prior differ."""
     if not prior.identical:
         raise InputError(
             "a statistical distance compares all elements of a code with one distribution, but "
             f"the elements of this {type(prior).__name__} prior differ"
         )
-    return as_codes(z).double()
+    return as_codes(z)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.distances.checks import as_codes, check_order, root
+from lightning_gans.distances.ranks import argsort_rows, sort_rows
 from lightning_gans.errors import InputError
 
 
@@ -37,7 +38,7 @@ def wasserstein_to_draws(z: Tensor, draws: Tensor, order: int = 1) -> Tensor:
     theirs = torch.arange(1, number + 1, device=z.device) * length
     ends = torch.cat([ours, theirs]).sort().values
     starts = torch.nn.functional.pad(ends[:-1], (1, 0))
-    apart = values.sort(1).values[:, starts // number] - draws.sort(1).values[:, starts // length]
+    apart = sort_rows(values)[:, starts // number] - draws.sort(1).values[:, starts // length]
     return root((apart.square() * (ends - starts)).sum(1) / (length * number))
 
 
@@ -86,7 +87,9 @@ def lukaszyk_karmowski_to_draws(z: Tensor, draws: Tensor) -> Tensor:
 def _between_cdfs(values: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Cdf of the code minus cdf of the draws between neighbouring values, and the gaps."""
     length, number = values.shape[1], draws.shape[1]
-    union, order = torch.cat([values, draws], 1).sort(1)
+    joined = torch.cat([values, draws], 1)
+    order = argsort_rows(joined)
+    union = joined.gather(1, order)
     ours = (order < length).cumsum(1)[:, :-1]
     theirs = torch.arange(1, length + number, device=values.device) - ours
     # counts are integers, exact in float32

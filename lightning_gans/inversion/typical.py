@@ -27,6 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_gans.distances.ranks import argsort_rows, sort_rows
 from lightning_gans.priors import Prior
 from lightning_gans.ranges import Width, checked
 
@@ -45,7 +46,7 @@ class Companions(NamedTuple):
     @staticmethod
     def draw(prior: Prior, codes: int, random: torch.Generator) -> Companions:
         """Companions for this many codes."""
-        first, second, third = (prior.sample(codes, random).sort(1).values for _ in range(3))
+        first, second, third = (sort_rows(prior.sample(codes, random)) for _ in range(3))
         return Companions(first, (second - third).abs().mean(1))
 
     def project(self, z: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class Typicality:
     @checked
     def __init__(self, prior: Prior, codes: Width, random: torch.Generator) -> None:
         self.companions = Companions.draw(prior, codes, random)
-        self.pooled = prior.sample(codes, random).view(1, -1).sort(1).values
+        self.pooled = sort_rows(prior.sample(codes, random).view(1, -1))
 
     @torch.no_grad()
     def project(self, z: Tensor) -> Tensor:
@@ -82,4 +83,4 @@ class Typicality:
 
 def by_rank(z: Tensor, values: Tensor) -> Tensor:
     """Arrange sorted values (n, d) in the order of the elements in each row of z, (n, d)."""
-    return torch.empty_like(z).scatter_(1, z.argsort(1), values)
+    return torch.empty_like(z).scatter_(1, argsort_rows(z), values)

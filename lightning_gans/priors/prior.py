@@ -99,6 +99,13 @@ class Prior(nn.Module, ABC):
         """
         return integral_to(u.detach(), self.icdf).to(u.dtype)
 
+    def partial_mean(self, z: Tensor) -> Tensor:
+        """J(F(z)), the part of the mean that elements of at most ``z`` give; any shape.
+
+        Not differentiable.
+        """
+        return self.quantile_integral(self.cdf(z))
+
     @property
     def mean_difference(self) -> float:
         """E|A - A'| of two independent elements (Gini's mean difference).

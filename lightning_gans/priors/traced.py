@@ -88,6 +88,9 @@ class Traced(Prior, ABC):
     def quantile_integral(self, u: Tensor) -> Tensor:
         return self.base.quantile_integral(u)
 
+    def partial_mean(self, z: Tensor) -> Tensor:
+        return self.base.partial_mean(z)
+
     @property
     def mean_difference(self) -> float:
         return self.base.mean_difference

@@ -133,6 +133,18 @@ def test_the_integral_of_the_quantiles_is_that_of_the_density(prior: Prior, u: T
     assert whole == pytest.approx([0, prior.mean], abs=1e-5 * spread)
 
 
+@given(priors, st.lists(st.floats(-10, 10), min_size=1, max_size=8))
+def test_the_mean_of_what_is_below_is_the_integral_up_to_its_level(
+    prior: Prior, values: list[float]
+) -> None:
+    spread = math.sqrt(prior.variance)
+    z = torch.tensor([-math.inf, *values, math.inf], dtype=torch.float64) * spread + prior.mean
+    torch.testing.assert_close(
+        prior.partial_mean(z), prior.quantile_integral(prior.cdf(z)), rtol=1e-9, atol=1e-9 * spread
+    )
+    assert prior.partial_mean(torch.tensor([math.nan], dtype=torch.float64)).isnan()
+
+
 @given(uniforms | st.just(HalfUniformHalfNormal(1)))
 def test_the_ends_of_the_support_belong_to_it_and_nan_stays_nan(prior: Prior) -> None:
     ends = torch.tensor([end for end in prior.support if math.isfinite(end)], dtype=torch.float64)
