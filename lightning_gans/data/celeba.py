@@ -12,10 +12,11 @@ from torch import Tensor
 
 from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
+from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
 from lightning_gans.errors import InputError, reason
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import BatchSize, Side, Workers, checked
+from lightning_gans.ranges import BatchSize, NonNegativeFloat, Side, Workers, checked
 
 _LAST_TRAINING = 162_770
 _LAST_TUNING = 182_637
@@ -44,12 +45,16 @@ class CelebA(DataModule):
             numbers cut off (left, top, right, bottom) pixels.
         on_error: what to do about files that cannot be decoded: "error" stops and names them,
             "skip" leaves them out with a warning.
+        cache: gigabytes of decoded images that are kept in the user's cache folder, those of other
+            folders included, so that later epochs and runs need not decode them; 0 for none.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
+
+    loading_arguments = DataModule.loading_arguments | {"cache"}
 
     @checked
     def __init__(
@@ -60,6 +65,7 @@ class CelebA(DataModule):
         resolution: Side = 256,
         crop: Crop = "none",
         on_error: Literal["error", "skip"] = "error",
+        cache: NonNegativeFloat = 10.0,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:
@@ -74,6 +80,7 @@ class CelebA(DataModule):
         self.resolution = resolution
         self.crop: Crop = crop
         self.on_error: Literal["error", "skip"] = on_error
+        self.cache = cache
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -196,13 +203,23 @@ class CelebA(DataModule):
             raise InputError(f"{path.resolve()} is damaged: {len(lines)} lines; download it again")
         return lines
 
+    @cached_property
+    def _decoded(self) -> DecodedFiles | None:
+        folder = self.root / "img_align_celeba"
+        return decoded_files(
+            folder, self._table.names, self.image_shape, f"{self.crop}", self.cache
+        )
+
     def _images(self, which: Tensor, labels: Tensor) -> ImageFiles:
         chosen = which & torch.tensor(self._usable)
         folder = self.root / "img_align_celeba"
-        names = [self._table.names[i] for i in chosen.nonzero()[:, 0].tolist()]
+        rows = chosen.nonzero()[:, 0].tolist()
+        names = [self._table.names[i] for i in rows]
         return ImageFiles(
             [str(folder / name) for name in names],
             labels[chosen],
             resolution=self.resolution,
             crop=self.crop,
+            decoded=self._decoded,
+            rows=rows,
         )

@@ -11,10 +11,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
+from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import BatchSize, Seed, Side, Workers, checked
+from lightning_gans.ranges import BatchSize, NonNegativeFloat, Seed, Side, Workers, checked
 from lightning_gans.text import printable
 
 
@@ -37,12 +38,16 @@ class Folder(DataModule):
         split_seed: seed of the random fraction.
         on_error: what to do about files that cannot be decoded: "error" stops and names them,
             "skip" leaves them out with a warning. The split of the others does not change.
+        cache: gigabytes of decoded images that are kept in the user's cache folder, those of other
+            folders included, so that later epochs and runs need not decode them; 0 for none.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
+
+    loading_arguments = DataModule.loading_arguments | {"cache"}
 
     @checked
     def __init__(
@@ -55,6 +60,7 @@ class Folder(DataModule):
         validation: int | float = 0.1,
         split_seed: Seed = 0,
         on_error: Literal["error", "skip"] = "error",
+        cache: NonNegativeFloat = 10.0,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:
@@ -74,6 +80,7 @@ class Folder(DataModule):
         self.validation = validation
         self.split_seed = split_seed
         self.on_error: Literal["error", "skip"] = on_error
+        self.cache = cache
         self.name = self.root.resolve().name or "folder"
 
     @property
@@ -193,8 +200,13 @@ class Folder(DataModule):
         held_out[order[n - count :]] = True
         return held_out
 
+    @cached_property
+    def _decoded(self) -> DecodedFiles | None:
+        return decoded_files(self.root, self.files, self.image_shape, f"{self.crop}", self.cache)
+
     def _images(self, which: torch.Tensor) -> ImageFiles:
-        names = [self.files[i] for i in which.nonzero()[:, 0].tolist()]
+        rows = which.nonzero()[:, 0].tolist()
+        names = [self.files[i] for i in rows]
         number = {name: i for i, name in enumerate(self._classes)}
         return ImageFiles(
             [str(self.root / name) for name in names],
@@ -202,4 +214,6 @@ class Folder(DataModule):
             resolution=self.resolution,
             channels=self.channels,
             crop=self.crop,
+            decoded=self._decoded,
+            rows=rows,
         )

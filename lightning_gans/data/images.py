@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_gans.data.decoded import DecodedFiles
 from lightning_gans.data.tensors import Batch, to_signed
 from lightning_gans.errors import InputError, UserError, reason
 from lightning_gans.files import open_file
@@ -291,6 +292,8 @@ class ImageFiles(Dataset[Batch]):
         resolution: height and width after resizing (cubic, antialiased), in pixels.
         channels: 1 (grey) or 3 (RGB).
         crop: the part that is kept before resizing.
+        decoded: where their pixels are stored once they are decoded, if anywhere.
+        rows: (n,), the place of each image there.
     """
 
     def __init__(
@@ -301,6 +304,8 @@ class ImageFiles(Dataset[Batch]):
         resolution: int,
         channels: Literal[1, 3] = 3,
         crop: Crop = "center",
+        decoded: DecodedFiles | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} images but {len(labels)} labels")
@@ -309,6 +314,8 @@ class ImageFiles(Dataset[Batch]):
         self.resolution = resolution
         self.channels = channels
         self.crop = crop
+        # which do not decide what these images are
+        self._decoded, self._rows = decoded, range(len(paths)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -322,6 +329,16 @@ class ImageFiles(Dataset[Batch]):
         return to_signed(pixels), self.labels[torch.as_tensor(indices)]
 
     def _pixels(self, index: int) -> Tensor:
+        if self._decoded is None:
+            return self._decode(index)
+        row = self._rows[index]
+        pixels = self._decoded.read(row)
+        if pixels is None:
+            pixels = self._decode(index)
+            self._decoded.write(row, pixels)
+        return pixels
+
+    def _decode(self, index: int) -> Tensor:
         path = self.paths[index]
         try:
             return read_pixels(path, self.resolution, self.channels, self.crop)

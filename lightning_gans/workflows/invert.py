@@ -382,7 +382,8 @@ def folder_data(root: Path, model: Model) -> Folder:
             f"images=FOLDER needs a model of square images, this one makes {shape}; give data="
         )
     channels: Literal[1, 3] = 1 if shape[0] == 1 else 3
-    return Folder(str(root), shape[1], channels=channels, validation=0)
+    # each is decoded once
+    return Folder(str(root), shape[1], channels=channels, validation=0, cache=0)
 
 
 def own_discriminator(model: Model) -> FoolDiscriminator:

@@ -51,6 +51,7 @@ OTHER: dict[str, Any] = {
     "std": 0.5,
     "train": 11,
     "seed": 5,
+    "cache": 2.5,
     "batch_size": 3,
     "workers": 1,
 }
