@@ -23,9 +23,10 @@ from lightning_gans.metrics import (
     active_dimensions,
     from_uint8,
     latent_entropy,
-    precision_recall,
     to_uint8,
 )
+from lightning_gans.metrics.bounded_distances import TileDistances
+from lightning_gans.metrics.tiles import Tile
 
 # scikit-image has a marker of types on functions without any
 skimage_psnr: Callable[..., float] = skimage_metrics.peak_signal_noise_ratio
@@ -325,16 +326,16 @@ def test_equal_samples_are_wholly_within_each_other() -> None:
 
 
 def test_distances_are_taken_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = []
-    squared_distances = precision_recall._squared_distances
+    rows: list[int] = []
+    plain = TileDistances.of
 
-    def spy(queries: Tensor, sample: Tensor) -> Tensor:
-        rows.append(len(queries))
-        return squared_distances(queries, sample)
+    def spy(self: TileDistances, tile: Tile) -> Tensor:
+        rows.append(max(len(tile.left), len(tile.right)))
+        return plain(self, tile)
 
     real, fake = normal(75, 4), normal(66, 4, seed=1) * 0.8
     whole = fill(PrecisionRecall(), real, fake).compute()
-    monkeypatch.setattr(precision_recall, "_squared_distances", spy)
+    monkeypatch.setattr(TileDistances, "of", spy)
     torch.testing.assert_close(fill(PrecisionRecall(block=7), real, fake).compute(), whole)
     assert max(rows) == 7
 
