@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,37 +40,72 @@ CORES = 16  # for each GPU
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one iteration computes and moves.
+
+    Attributes:
+        products: operations and bytes of each product.
+        moved: bytes of everything else: activations, and weights that are stepped and averaged.
+        parameters: the number of weights.
+    """
+
+    products: Sequence[tuple[float, float]]
+    moved: float
+    parameters: int
+
+    @property
+    def operations(self) -> float:
+        """Of all products."""
+        return sum(operations for operations, _ in self.products)
+
+    @property
+    def fixed(self) -> float:
+        """Bytes of weights, gradients, two moments and averages, all float32."""
+        return 4 * 5 * self.parameters
+
+
+@dataclass(frozen=True)
 class Rates:
     """What an iteration's time consists of on one machine.
 
     Attributes:
         loop: seconds that do not depend on the model's size.
         products: operations a second.
-        others: bytes a second of everything that is no product.
+        memory: bytes a second.
     """
 
     loop: float
     products: float
-    others: float
+    memory: float
 
-    def seconds(self, operations: float, moved: float) -> float:
-        """Of one iteration."""
-        return self.loop + operations / self.products + moved / self.others
+    def seconds(self, work: Work) -> float:
+        """Of one iteration: each product is limited by its operations or by its bytes."""
+        products = sum(max(o / self.products, b / self.memory) for o, b in work.products)
+        return self.loop + products + work.moved / self.memory
 
 
-def fit(points: Sequence[tuple[float, float, float]]) -> Rates:
-    """The rates that fit (operations, bytes, seconds) best, in relative errors; none is negative.
+def fit(points: Sequence[tuple[Work, float]], memory: float) -> Rates:
+    """The loop and the rate of products that fit best, in relative errors.
+
+    Args:
+        points: iterations with their seconds.
+        memory: bytes a second, which are measured.
 
     Raises:
         ValueError: for fewer than three points.
     """
     if len(points) < 3:
         raise ValueError(f"expected at least 3 points, got {len(points)}")
-    rows = np.array([[1 / t, operations / t, moved / t] for operations, moved, t in points])
-    # columns of similar size, so that none is lost to rounding
-    scale = rows.max(axis=0)
-    loop, products, others = nnls(rows / scale, np.ones(len(rows)))[0] / scale
-    return Rates(float(loop), 1 / max(products, 1e-30), 1 / max(others, 1e-30))
+
+    def best(products: float) -> tuple[float, Rates]:
+        bare = Rates(0, products, memory)
+        off = [(1 / t, bare.seconds(work) / t - 1) for work, t in points]
+        loop = max(0.0, -sum(w * e for w, e in off) / sum(w * w for w, _ in off))
+        error = sum((e + loop * w) ** 2 for w, e in off)
+        return error, Rates(loop, products, memory)
+
+    candidates = [best(1e9 * 10 ** (step / 200)) for step in range(601)]  # 1 to 1,000 GFLOP/s
+    return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -97,51 +132,26 @@ def neighbours(samples: float, width: int = FEATURES) -> float:
     return 3 * 2 * samples**2 * width
 
 
-@dataclass(frozen=True)
-class Iteration:
-    """What one iteration computes and moves.
-
-    Attributes:
-        operations: of the products, for each image.
-        activations: bytes that everything else moves, for each image.
-        parameters: the number of weights.
-    """
-
-    operations: float
-    activations: float
-    parameters: int
-
-    def moved(self, batch: int) -> float:
-        """Bytes of a batch, for each image.
-
-        A fused step reads weights, gradients and two moments and writes three of them; an average
-        reads two numbers of each weight and writes one.
-        """
-        return self.activations + 4 * (7 + 3) * self.parameters / batch
-
-    @property
-    def fixed(self) -> float:
-        """Bytes of weights, gradients, two moments and averages, all float32."""
-        return 4 * 5 * self.parameters
-
-
-def counted(generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]) -> Iteration:
+def counted(
+    generator: nn.Module, discriminator: nn.Module, shape: Sequence[int], batch: int
+) -> Work:
     """An iteration of DLSGAN on tensors without content: both turns, r1, the steps, the averages.
 
     Args:
         generator: on any device; it is moved to torch's ``meta``, where nothing is computed.
         discriminator: likewise.
         shape: of an image.
+        batch: images of an iteration.
     """
     generator, discriminator = generator.to("meta"), discriminator.to("meta")
     ours, theirs = list(generator.parameters()), list(discriminator.parameters())
-    batch = 2
     latent = next(p for p in ours if p.ndim == 2).shape[1]
 
     def turn(own: list[nn.Parameter], others: list[nn.Parameter], real: bool) -> None:
         for mine, parameters in ((True, own), (False, others)):
             for parameter in parameters:
                 parameter.requires_grad_(mine)
+                parameter.grad = None
         z = torch.zeros(batch, latent, device="meta")
         fake = discriminator(generator(z))
         loss = softplus(fake.score).mean() + (z - fake.code).square().mean()
@@ -156,55 +166,62 @@ def counted(generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]
         turn(theirs, ours, True)
         turn(ours, theirs, False)
     parameters = sum(p.numel() for p in ours + theirs)
-    moved = sum(c.bytes for c in recorder.calls if not c.operations)
-    operations = sum(c.operations for c in recorder.calls)
-    return Iteration(operations / batch, moved / batch, parameters)
+    # a fused step reads weights, gradients and two moments and writes three of them; an average
+    # reads two numbers of each weight and writes one
+    stepped = 4 * (7 + 3) * parameters
+    return Work(
+        [(c.operations, c.bytes) for c in recorder.calls if c.operations],
+        sum(c.bytes for c in recorder.calls if not c.operations) + stepped,
+        parameters,
+    )
 
 
-def published(side: int) -> Iteration:
+def of_case(case: Case) -> Work:
+    """An iteration that was measured."""
+    model = case.model()
+    return counted(model.generator, model.discriminator, model.image_shape, case.batch)
+
+
+@cache
+def published(side: int, batch: int = GPU_BATCH) -> Work:
     """The networks of (thesis, section 4.2.1) for this side, in colour."""
     shape = (3, side, side)
     with torch.device("meta"):
         generator = SkipGenerator(LATENT, shape)
         discriminator = SkipDiscriminator(shape, 1, LATENT)
-    return counted(generator, discriminator, shape)
+    return counted(generator, discriminator, shape, batch)
+
+
+def activations(side: int) -> float:
+    """Bytes that each further image of the published networks moves."""
+    return (published(side, 2 * GPU_BATCH).moved - published(side).moved) / GPU_BATCH
 
 
 def seconds_on_gpu(side: int) -> float:
     """Of one image of the published networks, in proportion to the bytes that are moved."""
-    own, base = published(side), published(GPU_SIDE)
-    return GPU_SECONDS * own.moved(GPU_BATCH) / base.moved(GPU_BATCH)
+    return GPU_SECONDS * published(side).moved / published(GPU_SIDE).moved
 
 
-def by_case(figures: Iterable[Figure], name: str) -> dict[tuple[Any, ...], Figure]:
-    """The figures of a name, by what they depend on."""
-    return {tuple(sorted(f.case.items())): f for f in figures if f.name == name}
-
-
-def points(figures: list[Figure]) -> list[tuple[dict[str, Any], float, float, float]]:
-    """Each measured case, with its operations, bytes and seconds."""
-    times, products = by_case(figures, "iteration"), by_case(figures, "products")
-    moved = by_case(figures, "moved by other operations")
-    return [
-        (dict(case), 1e9 * products[case].median, 1e6 * moved[case].median, time.median / 1000)
-        for case, time in times.items()
-    ]
-
-
-def time_tables(figures: list[Figure]) -> tuple[Rates, list[str]]:
+def time_tables(figures: list[Figure], memory: float) -> tuple[Rates, list[str]]:
     """The fit to one thread's iterations, and how far off it is; the published ones only check."""
-    found = [p for p in points(figures) if p[0]["threads"] == 1]
-    rates = fit([p[1:] for p in found if p[0]["networks"] == "conv"])
+    found = [
+        (case, of_case(case), figure.median / 1000)
+        for figure in figures
+        if figure.name == "iteration" and (case := Case(**figure.case)).threads == 1  # type: ignore[arg-type]  # from a file
+    ]
+    rates = fit([(work, t) for case, work, t in found if case.networks == "conv"], memory)
     rows = []
-    for case, operations, moved, seconds in found:
-        expected = rates.seconds(operations, moved)
-        name = ", ".join(f"{k} {v}" for k, v in case.items() if k != "threads")
-        checked = "fitted" if case["networks"] == "conv" else "**not fitted**"
+    for case, work, seconds in found:
+        expected = rates.seconds(work)
+        names = ("networks", "batch", "side", "channels", "latent")
+        name = ", ".join(f"{n} {getattr(case, n)}" for n in names)
+        checked = "fitted" if case.networks == "conv" else "**not fitted**"
         off = f"{100 * (expected / seconds - 1):+.0f} %"
         rows.append([name, checked, digits(1000 * seconds), digits(1000 * expected), off])
     said = (
-        f"Fitted on one thread: {1000 * rates.loop:.1f} ms + operations / "
-        f"({rates.products / 1e9:.0f} GFLOP/s) + bytes / ({rates.others / 1e9:.1f} GB/s)."
+        f"One thread: {1000 * rates.loop:.1f} ms + operations of each product / "
+        f"({rates.products / 1e9:.0f} GFLOP/s), or its bytes where these take longer, + other "
+        f"bytes / ({rates.memory / 1e9:.1f} GB/s, as measured)."
     )
     head = ["iteration", "", "measured, ms", "formula, ms", "off"]
     return rates, [said, "", table(head, rows)]
@@ -218,14 +235,14 @@ def size_tables(rates: Rates) -> list[str]:
         own = published(side)
         gpu = seconds_on_gpu(side)
         # all but what belongs to the weights grows with the batch
-        each = (GPU_BYTES - base.fixed) / GPU_BATCH * own.activations / base.activations
+        each = (GPU_BYTES - base.fixed) / GPU_BATCH * activations(side) / activations(GPU_SIDE)
         rows.append(
             [
                 f"{side}²",
                 digits(own.parameters / 1e6),
-                digits(own.operations / 1e9),
-                digits(own.moved(GPU_BATCH) / 1e9),
-                digits(rates.seconds(own.operations, own.moved(GPU_BATCH)) - rates.loop),
+                digits(own.operations / GPU_BATCH / 1e9),
+                digits(own.moved / GPU_BATCH / 1e9),
+                digits(rates.seconds(own) / GPU_BATCH),
                 digits(1000 * gpu),
                 digits(each / 1e9),
                 f"{max(0, int((GPU_MEMORY - own.fixed) / each))}",
@@ -253,7 +270,7 @@ def size_tables(rates: Rates) -> list[str]:
         "s/image, one thread here",
         "ms/image, GPU",
         "GB/image, GPU",
-        "largest batch, GPU",
+        f"largest batch in {GPU_MEMORY / 1e9:.0f} GB",
     ]
     gpus = [
         f"batch {GPU_BATCH} on each GPU",
@@ -339,14 +356,14 @@ def memory_table(figures: list[Figure]) -> list[str]:
     known = []
     for figure in found:
         case = Case(**figure.case)  # type: ignore[arg-type]  # read from a file
-        model = case.model()
-        own = counted(model.generator, model.discriminator, model.image_shape)
-        known.append((own.fixed / 1e6, case.batch * own.activations / 1e6, figure.median - base))
+        one, two = (of_case(replace(case, batch=n * case.batch)) for n in (1, 2))
+        # what a batch adds, without what belongs to the weights
+        known.append((one.fixed / 1e6, (two.moved - one.moved) / 1e6, figure.median - base))
     # the weights' part is known; what else there is, is a constant and a share
-    constant, share = line([(activations, above - fixed) for fixed, activations, above in known])
+    constant, share = line([(moved, above - fixed) for fixed, moved, above in known])
     rows = []
-    for figure, (fixed, activations, above) in zip(found, known, strict=True):
-        expected = base + constant + fixed + share * activations
+    for figure, (fixed, moved, above) in zip(found, known, strict=True):
+        expected = base + constant + fixed + share * moved
         name = ", ".join(f"{n} {figure.case[n]}" for n in ("batch", "side", "channels"))
         off = f"{100 * (expected / (above + base) - 1):+.0f} %"
         rows.append([name, digits(above + base), digits(expected), off])
@@ -369,7 +386,9 @@ def main() -> None:
         for name, part in parts.items()
         if "figures" in (part.get("content") or {})
     }
-    rates, lines = time_tables(figures["scaling"])
+    # of the largest copies, whose bytes are in no cache but the last
+    memory = 1e9 * [f.median for f in figures["floor"] if f.name == "copy"][-1]
+    rates, lines = time_tables(figures["scaling"], memory)
     lines += ["", *size_tables(rates)]
     lines += ["", *memory_table(figures["memory"])]
     lines += ["", *evaluation_table(figures["evaluation"])]

@@ -86,7 +86,8 @@ class Clock(Callback):
 
     Args:
         limit: seconds after which training stops, as soon as two iterations are kept.
-        recorder: of the operations of the first iteration.
+        recorder: of the operations of the second iteration; the first also makes the optimiser's
+            state.
     """
 
     def __init__(self, limit: float, recorder: Recorder | None) -> None:
@@ -97,13 +98,13 @@ class Clock(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self.recorder and trainer.global_step == 0:
+        if self.recorder and trainer.global_step == 1:
             self.recorder.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.recorder and trainer.global_step == 1:
+        if self.recorder and trainer.global_step == 2:
             self.recorder.stop()
         now = time.perf_counter()
         if trainer.global_step > WARM:
@@ -122,7 +123,7 @@ def visit(
         case: that it was made for.
         iterations: the most that are kept.
         limit: seconds for them all.
-        recorder: of the operations of the first iteration.
+        recorder: of the operations of one iteration that is not kept.
     """
     torch.set_num_threads(case.threads)
     clock = Clock(limit, recorder)

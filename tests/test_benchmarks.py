@@ -207,14 +207,19 @@ def test_rates_between_measured_sizes_lie_on_a_line() -> None:
 
 
 def test_a_fit_finds_the_rates_of_exact_points() -> None:
-    true = growth.Rates(0.004, 50e9, 10e9)
-    sizes = [(1e9, 1e8), (5e9, 2e8), (2e10, 4e9), (4e9, 1e7)]
-    found = growth.fit([(*size, true.seconds(*size)) for size in sizes])
+    true = growth.Rates(0.004, 1e11, 1e10)  # a rate that is tried
+    works = [
+        growth.Work([(1e9, 1e6)], 1e8, 1),
+        growth.Work([(5e9, 1e6), (1e6, 5e8)], 2e8, 1),
+        growth.Work([(2e10, 1e6)], 1e7, 1),
+    ]
+    # the second product of the second is limited by its bytes
+    assert true.seconds(works[1]) == pytest.approx(0.004 + 0.05 + 0.05 + 0.02)
+    found = growth.fit([(work, true.seconds(work)) for work in works], true.memory)
     assert found.loop == pytest.approx(true.loop)
     assert found.products == pytest.approx(true.products)
-    assert found.others == pytest.approx(true.others)
     with pytest.raises(ValueError, match="at least 3 points"):
-        growth.fit([(1.0, 1.0, 1.0)])
+        growth.fit([(works[0], 1.0)], 1e10)
 
 
 def test_an_all_reduce_sends_twice_the_gradients_less_the_own_share() -> None:
@@ -229,8 +234,13 @@ def test_an_iteration_without_content_is_counted_like_one_of_the_trainer(
     case = Case(batch=2, side=32, channels=2, latent=3)
     model, recorder = case.model(), Recorder()
     visit(model, case, 1, 60, recorder)
-    found = growth.counted(model.generator, model.discriminator, model.image_shape)
-    assert 2 * found.operations == sum(call.operations for call in recorder.calls)
+    found = growth.counted(model.generator, model.discriminator, model.image_shape, 2)
+    products = [call for call in recorder.calls if call.operations]
+    assert found.operations == sum(call.operations for call in products)
+    assert sum(count for _, count in found.products) == sum(call.bytes for call in products)
+    # the Trainer's iteration also draws latents and traces their scale
+    others = sum(call.bytes for call in recorder.calls if not call.operations)
+    assert found.moved == pytest.approx(others, rel=0.1)
     assert found.parameters == sum(
         p.numel()
         for network in (model.generator, model.discriminator)
