@@ -57,12 +57,18 @@ PARTS = (
     Part("floor", "benchmarks.floor", 50),
     Part("scaling", "benchmarks.scaling", 85),
     Part("processes", "benchmarks.processes", 75),
+    Part("neighbours", "benchmarks.neighbours", 110, times=False),
+    Part("iteration", "benchmarks.iteration_time --threads 1 2", 100),
     Part("evaluation", "benchmarks.evaluation_time", 50),
-    Part("memory", "benchmarks.memory", 60, times=False),
+    Part("recover", "benchmarks.recover --steps 8 --threads 2 --sizes", 100),
+    Part("metrics", "benchmarks.metrics_at_scale --samples 5000 --root 0", 45),
+    Part("memory", "benchmarks.memory", 45, times=False),
+    Part("startup", "benchmarks.startup --rounds 3", 60),
     Part("loading", "benchmarks.loading", 10),
+    Part("loaders", "benchmarks.loaders", 25),
     Part("ood", "benchmarks.ood", 15),
     Part("distances", "benchmarks.distances", 10),
-    Part("growth", f"benchmarks.growth {FIGURES}", 15, measures=False, times=False),
+    Part("growth", f"benchmarks.growth {FIGURES}", 20, measures=False, times=False),
 )
 
 
