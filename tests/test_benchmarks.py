@@ -238,9 +238,9 @@ def test_an_iteration_without_content_is_counted_like_one_of_the_trainer(
     products = [call for call in recorder.calls if call.operations]
     assert found.operations == sum(call.operations for call in products)
     assert sum(count for _, count in found.products) == sum(call.bytes for call in products)
-    # the Trainer's iteration also draws latents and traces their scale
+    # the Trainer's iteration also draws latents, traces their scale and checks what is finite
     others = sum(call.bytes for call in recorder.calls if not call.operations)
-    assert found.moved == pytest.approx(others, rel=0.1)
+    assert found.moved == pytest.approx(others, rel=0.2)
     assert found.parameters == sum(
         p.numel()
         for network in (model.generator, model.discriminator)
