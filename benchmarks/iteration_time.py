@@ -1,81 +1,94 @@
-"""Time per iteration of ``model=dlsgan`` compared with the same networks in a bare PyTorch loop.
+"""Time per iteration of four models in the Trainer compared with the same in a bare PyTorch loop.
 
 Both run in turn, block by block, in one process, on the same data and threads; the ratio is taken
-block by block, so that a drift of the machine's speed affects both.
+block by block, so that a drift of the machine's speed affects both. The Trainer has the callbacks,
+the logger and the progress bar of ``lightning-gans train``. "loop alone" is ``model=dlsgan`` on
+networks of one channel and two images, where nearly all of the difference is the loop itself.
 
-    python benchmarks/iteration_time.py
+    python benchmarks/iteration_time.py --threads 1 2 --json times.json
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from lightning_gans.callbacks import EMA
-from lightning_gans.data import MNIST5k
-from lightning_gans.models import DLSGAN
+from benchmarks import bare_loops
+from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.data import DataModule, Gaussians, MNIST5k
+from lightning_gans.models import CGPGAN, DLSGAN, GAN, PVDGAN, Model
 from lightning_gans.networks import ConvDiscriminator, ConvGenerator
 from lightning_gans.optimizers import AdamW
 from lightning_gans.runs.metrics_csv import MetricsCSV
 
-LATENT = 64
+DIGITS = partial(AdamW, lr=1e-3, weight_decay=0.0)
+POINTS = partial(AdamW, lr=1e-4, weight_decay=1e-4)
+THIN = {"channels": 1, "max_channels": 1}
 
 
-def bare(batches: Iterator[Tensor]) -> Iterator[None]:
-    """DLSGAN with EMA, written as a plain loop; each ``next`` is an iteration."""
-    shape = (1, 32, 32)
-    generator = ConvGenerator(LATENT, shape)
-    discriminator = ConvDiscriminator(shape, scores=1, code_dim=LATENT)
-    ours, theirs = list(generator.parameters()), list(discriminator.parameters())
-    descend_g, descend_d = (AdamW(p, lr=1e-3, weight_decay=0.0) for p in (ours, theirs))
-    averages = [p.detach().clone() for p in theirs + ours]
-    v = torch.full((LATENT,), 1e-4)
-    for batch in batches:
-        s = (LATENT * v / v.sum()).sqrt()
-        for p in ours:
-            p.requires_grad_(False)
-        x = batch.requires_grad_()
-        z = torch.randn(len(x), LATENT)
-        real, fake = discriminator(x), discriminator(generator(z * s))
-        (slope,) = torch.autograd.grad(real.score.sum(), x, create_graph=True)
-        loss = (softplus(-real.score) + softplus(fake.score)).mean()
-        loss = loss + 0.1 * slope.flatten(1).square().sum(1).mean()
-        loss = loss + (s * (z - fake.code)).square().mean()
-        descend_d.zero_grad()
-        loss.backward()
-        descend_d.step()
-        seen = fake.code.detach()
-        for p in ours:
-            p.requires_grad_(True)
-        for p in theirs:
-            p.requires_grad_(False)
-        z = torch.randn(len(x), LATENT)
-        fake = discriminator(generator(z * s))
-        loss = softplus(-fake.score).mean() + (s * (z - fake.code)).square().mean()
-        descend_g.zero_grad()
-        loss.backward()
-        descend_g.step()
-        for p in theirs:
-            p.requires_grad_(True)
-        with torch.no_grad():
-            v.lerp_(torch.cat([seen, fake.code]).square().mean(0), 1e-3)
-            for average, p in zip(averages, theirs + ours, strict=True):
-                average.lerp_(p, 1e-3)
-        yield
+@dataclass(frozen=True)
+class Case:
+    """A model and its bare loop.
+
+    Attributes:
+        model: makes the model.
+        loop: makes the loop from its batches.
+        data: makes the data of both.
+        block: iterations in a block.
+    """
+
+    model: Callable[[], Model]
+    loop: Callable[[Iterator[Tensor]], Iterator[None]]
+    data: Callable[[], DataModule]
+    block: int
+
+
+CASES = {
+    "gan": Case(lambda: GAN((1, 32, 32), 64, r1=0.1, optimizer=DIGITS), bare_loops.gan, MNIST5k, 8),
+    "dlsgan": Case(
+        lambda: DLSGAN((1, 32, 32), 64, r1=0.1, optimizer=DIGITS), bare_loops.dlsgan, MNIST5k, 8
+    ),
+    "pvdgan": Case(
+        lambda: PVDGAN((1, 32, 32), 64, r1=0.1, optimizer=DIGITS), bare_loops.pvdgan, MNIST5k, 8
+    ),
+    "cgpgan on clusters": Case(
+        lambda: CGPGAN((2,), 256, 16, optimizer=POINTS),
+        bare_loops.cgpgan,
+        lambda: Gaussians(batch_size=16),
+        40,
+    ),
+    "loop alone": Case(
+        lambda: DLSGAN(
+            (1, 32, 32),
+            64,
+            generator=partial(ConvGenerator, **THIN),  # type: ignore[arg-type]
+            discriminator=partial(ConvDiscriminator, **THIN),  # type: ignore[arg-type]
+            r1=0.1,
+            optimizer=DIGITS,
+        ),
+        lambda batches: bare_loops.dlsgan(batches, **THIN),
+        lambda: MNIST5k(batch_size=2),
+        100,
+    ),
+}
 
 
 class Alternate(Callback):
-    """Times a block of the trainer's iterations, then one of the bare loop's, and so on."""
+    """Times a block of the Trainer's iterations, then one of the bare loop's, and so on."""
 
     def __init__(self, loop: Iterator[None], block: int) -> None:
         self.loop, self.block = loop, block
@@ -98,40 +111,74 @@ class Alternate(Callback):
             self.start = time.perf_counter()
 
 
-def forever(data: MNIST5k) -> Iterator[Tensor]:
+def forever(data: DataModule) -> Iterator[Tensor]:
     while True:
         for x, _ in data.train_dataloader():
             yield x
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=12)
-    parser.add_argument("--block", type=int, default=25, help="iterations in a block")
-    arguments = parser.parse_args()
-    data = MNIST5k()
+def measure(case: Case, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds per iteration of the Trainer and of the bare loop, in each round."""
+    data = case.data()
     data.setup("fit")
-    model = DLSGAN((1, 32, 32), LATENT, optimizer=lambda p: AdamW(p, lr=1e-3, weight_decay=0.0))
-    watch = Alternate(bare(forever(data)), arguments.block)
-    with tempfile.TemporaryDirectory() as folder:
+    # the loader of the Trainer belongs to it: the loop has its own
+    own = case.data()
+    own.setup("fit")
+    watch = Alternate(case.loop(forever(own)), case.block)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         Trainer(
             accelerator="cpu",
-            max_steps=arguments.block * arguments.blocks,
+            # the first round warms both up
+            max_steps=case.block * (rounds + 1),
+            max_epochs=-1,
             logger=MetricsCSV(folder),
-            callbacks=[EMA(), watch],
+            callbacks=[EMA(), Evaluation(), Pictures(), Checkpoint(), watch],
             default_root_dir=Path(folder),
-            enable_checkpointing=False,
             enable_model_summary=False,
             limit_val_batches=0,
-        ).fit(model, data)
-    # the first block warms both up
-    framework, plain = watch.framework[1:], watch.plain[1:]
+        ).fit(case.model(), data)
+    return watch.framework[1:], watch.plain[1:]
+
+
+def summary(framework: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
+    """Medians and ranges: milliseconds an iteration, their difference, and the ratio."""
     ratios = [a / b for a, b in zip(framework, plain, strict=True)]
-    print(f"\nthreads {torch.get_num_threads()}, {len(ratios)} blocks of {arguments.block}")
-    for name, values in (("model=dlsgan", framework), ("bare loop", plain)):
-        low, middle, high = (1000 * f(values) for f in (min, statistics.median, max))
-        print(f"{name:<14} ms an iteration: median {middle:.1f} (min {low:.1f}, max {high:.1f})")
-    print(f"ratio          median {statistics.median(ratios):.3f}")
+    added = [1000 * (a - b) for a, b in zip(framework, plain, strict=True)]
+    found: dict[str, Any] = {"rounds": len(ratios)}
+    for name, values in (
+        ("trainer_ms", [1000 * t for t in framework]),
+        ("bare_ms", [1000 * t for t in plain]),
+        ("added_ms", added),
+        ("ratio", ratios),
+    ):
+        found[name] = statistics.median(values)
+        found[f"{name}_range"] = [min(values), max(values)]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
+    parser.add_argument("--only", nargs="+", choices=CASES, default=[*CASES])
+    parser.add_argument("--json", help="file to write the figures to")
+    arguments = parser.parse_args()
+    rows = []
+    print("| model | threads | Trainer, ms | bare loop, ms | ratio | Trainer adds, ms |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for threads in arguments.threads:
+        torch.set_num_threads(threads)
+        for name in arguments.only:
+            found = summary(*measure(CASES[name], arguments.rounds))
+            rows.append({"case": name, "threads": threads, **found})
+            low, high = found["ratio_range"]
+            print(
+                f"| {name} | {threads} | {found['trainer_ms']:.2f} | {found['bare_ms']:.2f} | "
+                f"{found['ratio']:.3f} ({low:.3f} to {high:.3f}) | {found['added_ms']:.2f} |",
+                flush=True,
+            )
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

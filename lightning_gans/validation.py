@@ -78,12 +78,24 @@ def check_shape(values: Tensor, shape: tuple[int, ...], what: str) -> None:
 
 def check_images(x: Tensor, shape: tuple[int, ...], what: str = "images") -> None:
     """Raise an InputError unless x is (n, *shape), finite and, for images, in [-1, 1]."""
+    if _is_batch_of_images(x, shape):
+        # one pass over the pixels, in which NaN stays NaN: a tenth of the time
+        low, high = x.aminmax()
+        if low >= -1 - SLACK and high <= 1 + SLACK:
+            return
     check_shape(x, shape, what)
     if len(shape) == 3 and x.numel() and x.abs().max() > 1 + SLACK:
         raise InputError(
             f"expected {what} in [-1, 1], got values from {x.min():.4g} to {x.max():.4g}; "
             "scale pixels of 0 to 255 by x / 127.5 - 1, and clamp after resizing"
         )
+
+
+def _is_batch_of_images(x: Tensor, shape: tuple[int, ...]) -> bool:
+    dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_nested
+    return (
+        dense and x.is_floating_point() and len(shape) == 3 and x.shape[1:] == shape and len(x) > 0
+    )
 
 
 def clip(x: Tensor) -> Tensor:

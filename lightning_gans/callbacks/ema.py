@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_gans.compat import BatchNorm, plain_name
+from lightning_gans.compat import BatchNorm, foreach_lerp, plain_name
 from lightning_gans.ranges import Decay, PositiveInt, Range, checked
 from lightning_gans.runs.checkpoints import AVERAGES
 
@@ -45,6 +45,7 @@ class EMA(Callback):
         self.average: dict[str, Tensor] = {}
         self.own: dict[str, Tensor] = {}  # the model's weights, while it has the averaged ones
         self.loaded = False
+        self.followed: dict[str, Tensor] = {}  # the model's weights in training
 
     @property
     def state_key(self) -> str:
@@ -58,12 +59,14 @@ class EMA(Callback):
             decay = min(decay, 1 - 1 / max(1.0, self.warmup * iteration))
         return decay**self.every
 
-    @torch.no_grad()
     def update(self, model: torch.nn.Module, iteration: int) -> None:
         """Move the average towards the model's weights."""
-        weight = 1 - self.decay_at(iteration)
-        for name, value in averaged_weights(model).items():
-            self.average[name].lerp_(value, weight)
+        self._follow(averaged_weights(model), iteration)
+
+    @torch.no_grad()
+    def _follow(self, weights: dict[str, Tensor], iteration: int) -> None:
+        averages = [self.average[name] for name in weights]
+        foreach_lerp(averages, [*weights.values()], 1 - self.decay_at(iteration))
 
     @torch.no_grad()
     def apply(self, model: torch.nn.Module) -> None:
@@ -107,13 +110,15 @@ class EMA(Callback):
             name: source[name].detach().clone().to(parameter)
             for name, parameter in parameters.items()
         }
+        # a walk through the model takes longer than the update of a small one
+        self.followed = parameters
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the average when it is due."""
         if trainer.global_step % self.every == 0:
-            self.update(pl_module, trainer.global_step)
+            self._follow(self.followed, trainer.global_step)
 
     # Outside training
 

@@ -37,6 +37,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from lightning_gans.callbacks.pace import Pace
 from lightning_gans.callbacks.predictions import Predictions
+from lightning_gans.callbacks.progress import progress
 from lightning_gans.callbacks.signals import StoppedBySignal, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
@@ -360,6 +361,12 @@ class CLI(LightningCLI):
         if saves is False:
             # Lightning would refuse the callback of this command line, which nobody has asked for
             kwargs["enable_checkpointing"] = True
+        given = self.config_init[self.command.subcommand].trainer
+        own = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks]
+        if given.enable_progress_bar is not False and not any(
+            isinstance(callback, stock.ProgressBar) for callback in own
+        ):
+            self.trainer_defaults = {**self.trainer_defaults, "callbacks": progress()}
         try:
             trainer = super().instantiate_trainer(**kwargs)
         # Lightning refuses options with errors of any kind, or by an assertion

@@ -14,7 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gans.compat import continue_after
+from lightning_gans.compat import ask_for_gpus_once, continue_after
 from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
 
@@ -48,6 +48,11 @@ def fetch(flag: Tensor) -> Callable[[], bool]:
     return wait
 
 
+def parameters_of(optimizer: Optimizer | LightningOptimizer) -> list[Tensor]:
+    """The parameters that an optimiser steps, in the order of its groups."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
 class AlternatingTurns(LightningModule, ABC):
     """Players that take turns within one ``training_step``, which is one iteration.
 
@@ -79,20 +84,41 @@ class AlternatingTurns(LightningModule, ABC):
         """
         optimizer = self._acting(player)
         iteration = self.global_step + 1
+        own = parameters_of(optimizer)
 
         def minimize(**terms: Tensor) -> None:
             values = torch.stack(list(terms.values()))
             finite = fetch(values.detach().isfinite().all())
             loss = values.sum()
             optimizer.zero_grad()
-            self.manual_backward(loss)
+            # for these alone: images that a penalty has set to require gradients get none
+            self.manual_backward(loss, inputs=[p for p in own if p.requires_grad])
             # the flag is read only here, so that a GPU computes the gradients meanwhile
             self._check_finite(player, terms, finite())
             optimizer.step()
             self._log_terms(player, terms, loss, iteration)
 
-        with self.toggled_optimizer(optimizer):
+        with self._others_frozen(own):
             yield minimize
+
+    @contextmanager
+    def _others_frozen(self, own: list[Tensor]) -> Iterator[None]:
+        """The parameters of all players that are not in ``own`` require no gradients."""
+        # as Lightning's toggled_optimizer, in a tenth of the time
+        kept = {id(p) for p in own}
+        others = [
+            p
+            for optimizer in self.trainer.optimizers
+            for p in parameters_of(optimizer)
+            if p.requires_grad and id(p) not in kept
+        ]
+        for p in others:
+            p.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for p in others:
+                p.requires_grad_(True)
 
     def _log_terms(
         self, player: str, terms: dict[str, Tensor], loss: Tensor, iteration: int
@@ -164,6 +190,7 @@ class AlternatingTurns(LightningModule, ABC):
 
         A checkpoint brings back the rates that it was saved with.
         """
+        ask_for_gpus_once()
         if self.global_step:
             continue_after(self.trainer, self.global_step)
         self._set_rates()
