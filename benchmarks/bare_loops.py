@@ -39,11 +39,12 @@ class Players:
             AdamW(p, **optimizer)  # type: ignore[arg-type]  # all are numbers
             for p in (self.generator, self.critic)
         )
-        self.averages = [p.detach().clone() for p in self.critic + self.generator]
+        self.followed: list[Tensor] = [*self.critic, *self.generator]
+        self.averages = [p.detach().clone() for p in self.followed]
 
     def descend(self, loss: Tensor, optimizer: AdamW) -> None:
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
     def critics_turn(self) -> None:
@@ -60,7 +61,7 @@ class Players:
 
     @torch.no_grad()
     def average(self) -> None:
-        torch._foreach_lerp_(self.averages, self.critic + self.generator, 1e-3)
+        torch._foreach_lerp_(self.averages, self.followed, 1e-3)
 
 
 def penalty(score: Tensor, x: Tensor) -> Tensor:

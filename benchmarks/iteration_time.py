@@ -5,7 +5,7 @@ block by block, so that a drift of the machine's speed affects both. The Trainer
 the logger and the progress bar of ``lightning-gans train``. "loop alone" is ``model=dlsgan`` on
 networks of one channel and two images, where nearly all of the difference is the loop itself.
 
-    python benchmarks/iteration_time.py --threads 1 2 --json times.json
+    python -m benchmarks.iteration_time --threads 1 2 --json times.json
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from benchmarks import bare_loops
+from benchmarks.measuring import Figure, Label, Quiet, table, write_figures
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.callbacks.progress import Bar
 from lightning_gans.data import DataModule, Gaussians, MNIST5k
 from lightning_gans.models import CGPGAN, DLSGAN, GAN, PVDGAN, Model
 from lightning_gans.networks import ConvDiscriminator, ConvGenerator
@@ -117,6 +117,13 @@ def forever(data: DataModule) -> Iterator[Tensor]:
             yield x
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep what the block prints from the terminal, where it would take time and space."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
 def measure(case: Case, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds per iteration of the Trainer and of the bare loop, in each round."""
     data = case.data()
@@ -125,35 +132,19 @@ def measure(case: Case, rounds: int) -> tuple[list[float], list[float]]:
     own = case.data()
     own.setup("fit")
     watch = Alternate(case.loop(forever(own)), case.block)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, silent():
         Trainer(
             accelerator="cpu",
             # the first round warms both up
             max_steps=case.block * (rounds + 1),
             max_epochs=-1,
             logger=MetricsCSV(folder),
-            callbacks=[EMA(), Evaluation(), Pictures(), Checkpoint(), watch],
+            callbacks=[EMA(), Evaluation(), Pictures(), Checkpoint(), Bar(), watch],
             default_root_dir=Path(folder),
             enable_model_summary=False,
             limit_val_batches=0,
         ).fit(case.model(), data)
     return watch.framework[1:], watch.plain[1:]
-
-
-def summary(framework: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
-    """Medians and ranges: milliseconds an iteration, their difference, and the ratio."""
-    ratios = [a / b for a, b in zip(framework, plain, strict=True)]
-    added = [1000 * (a - b) for a, b in zip(framework, plain, strict=True)]
-    found: dict[str, Any] = {"rounds": len(ratios)}
-    for name, values in (
-        ("trainer_ms", [1000 * t for t in framework]),
-        ("bare_ms", [1000 * t for t in plain]),
-        ("added_ms", added),
-        ("ratio", ratios),
-    ):
-        found[name] = statistics.median(values)
-        found[f"{name}_range"] = [min(values), max(values)]
-    return found
 
 
 def main() -> None:
@@ -163,22 +154,27 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CASES, default=[*CASES])
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args()
-    rows = []
-    print("| model | threads | Trainer, ms | bare loop, ms | ratio | Trainer adds, ms |")
-    print("|---|---:|---:|---:|---:|---:|")
+    quiet, figures, rows = Quiet(), list[Figure](), list[list[object]]()
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for name in arguments.only:
-            found = summary(*measure(CASES[name], arguments.rounds))
-            rows.append({"case": name, "threads": threads, **found})
-            low, high = found["ratio_range"]
-            print(
-                f"| {name} | {threads} | {found['trainer_ms']:.2f} | {found['bare_ms']:.2f} | "
-                f"{found['ratio']:.3f} ({low:.3f} to {high:.3f}) | {found['added_ms']:.2f} |",
-                flush=True,
+            framework, plain = (
+                [1e3 * t for t in seconds] for seconds in measure(CASES[name], arguments.rounds)
             )
+            pairs = list(zip(framework, plain, strict=True))
+            case: dict[str, Label] = {"model": name, "threads": threads}
+            found = [
+                Figure.of("iteration, Trainer", "ms", framework, **case),
+                Figure.of("iteration, bare loop", "ms", plain, **case),
+                Figure.of("Trainer over bare loop", "", [a / b for a, b in pairs], **case),
+                Figure.of("added by the Trainer", "ms", [a - b for a, b in pairs], **case),
+            ]
+            figures += found
+            rows.append([name, threads, *found])
+    head = ["model", "threads", "Trainer, ms", "bare loop, ms", "ratio", "added, ms"]
+    print(table(head, rows))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_figures(arguments.json, figures, quiet)
 
 
 if __name__ == "__main__":

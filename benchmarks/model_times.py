@@ -3,13 +3,12 @@
 The models take turns, block by block, in one process, and each block's ratio is to the ``gan``
 block of the same round, so that a drift of the machine's speed affects both.
 
-    python benchmarks/model_times.py --rounds 6
+    python -m benchmarks.model_times --rounds 6
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmarks.measuring import Figure, Quiet, table, write_figures
 from lightning_gans.data import MNIST5k
 from lightning_gans.models import (
     ACGAN,
@@ -105,7 +105,11 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=25, help="in a block")
     parser.add_argument("--latent-dim", type=int, default=64)
     parser.add_argument("--only", help="gan and these, separated by commas")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", help="file to write the figures to")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    quiet, figures = Quiet(), list[Figure]()
     data = MNIST5k()
     data.setup("fit")
     times: dict[str, list[float]] = {}
@@ -118,15 +122,19 @@ def main() -> None:
         for name in [*made][turn:] + [*made][:turn]:
             times.setdefault(name, []).append(block(made[name], data, args.iterations))
     print(f"\nthreads {torch.get_num_threads()}, {args.rounds} rounds of {args.iterations}\n")
-    print("| model | ms an iteration | relative to gan |\n|---|---|---|")
+    rows = []
     for name in made:
-        found = times[name]
         # the first round warms all up
-        ratios = [a / b for a, b in zip(found[1:], times["gan"][1:], strict=True)]
-        print(
-            f"| {name} | {statistics.median(found[1:]):.1f} | {statistics.median(ratios):.3f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}) |"
-        )
+        found = times[name][1:]
+        relative = [a / b for a, b in zip(found, times["gan"][1:], strict=True)]
+        figures += [
+            Figure.of("iteration", "ms", found, model=name, threads=args.threads),
+            Figure.of("over gan", "", relative, model=name, threads=args.threads),
+        ]
+        rows.append([name, *figures[-2:]])
+    print(table(["model", "ms an iteration", "relative to gan"], rows))
+    if args.json:
+        write_figures(args.json, figures, quiet)
 
 
 if __name__ == "__main__":

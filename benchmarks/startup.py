@@ -10,15 +10,15 @@ evaluation that comes before the first iteration.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.measuring import Figure, Quiet, table, write_figures
 
 COMMAND = [sys.executable, "-m", "lightning_gans"]
 TRAIN = ["train", "model=dlsgan", "trainer.callbacks=benchmarks.startup.Leave"]
@@ -70,20 +70,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CASES, default=[*CASES])
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args()
+    quiet = Quiet()
     times: dict[str, list[float]] = {name: [] for name in arguments.only}
     # the first round reads the files from the disk
     for _ in range(arguments.rounds + 1):
         for name in arguments.only:
             times[name].append(seconds(CASES[name]))
-    rows = []
-    print("| from the start of the process to | seconds (range) |\n|---|---:|")
+    figures, rows = [], []
     for name, found in times.items():
-        kept = found[1:] or found
-        low, middle, high = min(kept), statistics.median(kept), max(kept)
-        rows.append({"case": name, "seconds": middle, "range": [low, high], "rounds": len(kept)})
-        print(f"| {name} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+        figures.append(Figure.of("start", "s", found[1:] or found, to=name))
+        rows.append([name, figures[-1]])
+    print(table(["from the start of the process to", "seconds"], rows))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_figures(arguments.json, figures, quiet)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Importing the package imports nothing heavy, so that a command line can be check
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ __all__ = ["__version__", "load"]
 __version__ = "0.2.0"
 
 
+@cache
 def _rooms() -> set[str]:
     """The names of the modules and folders of the package."""
     found = {path.stem for path in Path(__file__).parent.iterdir() if path.suffix in ("", ".py")}

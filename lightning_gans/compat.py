@@ -32,6 +32,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 # without them a resumed run could not continue with the right iteration
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer import call
 from lightning.pytorch.utilities import rank_zero as rank_zero_pytorch
 from torch import Tensor, distributions
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -71,6 +72,8 @@ _WORKERS = "_workers"
 _KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
 _UNSENT = "_on_queue_feeder_error"
+# without it each note of the hook that runs would be checked as a new weight of the model would be
+RUNNING_HOOK = "_current_fx_name"
 # without it each step of an optimiser would load NVIDIA's library on a machine that has none
 _GPU_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 # without it averages would be updated one tensor after the other, which takes two and a half times
@@ -116,6 +119,11 @@ def _verify() -> None:
         raise ImportError(
             "this version of lightning writes for TensorBoard in a way that lightning_gans does "
             "not support; install a version that pyproject.toml allows"
+        )
+    if f"pl_module.{RUNNING_HOOK} = hook_name" not in inspect.getsource(call):
+        raise ImportError(
+            "this version of lightning calls hooks in a way that lightning_gans does not support; "
+            "install a version that pyproject.toml allows"
         )
     loader = inspect.getsource(_MultiProcessingDataLoaderIter)
     if not hasattr(queues.Queue, _UNSENT) or f"self.{_WORKERS}" not in loader:

@@ -25,6 +25,14 @@ def split(values: Tensor, classes: Classes) -> tuple[Tensor, ...]:
     return torch.split(values, list(classes), -1)
 
 
+def is_one(values: Tensor, classes: Classes) -> bool:
+    """Whether there is one label, so that its values need not be cut out and joined again.
+
+    These operations would be differentiated, too, and a step of small networks has few others.
+    """
+    return len(classes) == 1 and values.shape[-1] == classes[0]
+
+
 def check_labels(y: Tensor, classes: Classes) -> None:
     """Raise an InputError unless y is (N,) for one label or (N, labels), all in range."""
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
@@ -86,17 +94,23 @@ def harden(p: Tensor, classes: Classes) -> Tensor:
 
 def softmax(logits: Tensor, classes: Classes) -> Tensor:
     """Probabilities of each label's classes, (N, sum(classes))."""
+    if is_one(logits, classes):
+        return logits.softmax(1)
     return torch.cat([part.softmax(1) for part in split(logits, classes)], 1)
 
 
 def cross_entropy(logits: Tensor, c: Tensor, classes: Classes) -> Tensor:
     """Cross-entropy with conditions c, hard or soft, to (N,): the mean over labels, in nats."""
+    if is_one(logits, classes):
+        return -(c * logits.log_softmax(1)).sum(1)
     logs = torch.cat([part.log_softmax(1) for part in split(logits, classes)], 1)
     return -(c * logs).sum(1) / len(classes)
 
 
 def activations(score: Tensor, c: Tensor, classes: Classes) -> Tensor:
     """The score that the condition selects for each label, (N, labels)."""
+    if is_one(score, classes):
+        return (score * c).sum(1, keepdim=True)
     return torch.stack([part.sum(1) for part in split(score * c, classes)], 1)
 
 

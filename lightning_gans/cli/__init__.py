@@ -16,6 +16,7 @@ from lightning_gans.cli import train, workflow
 from lightning_gans.cli.errors import out_of_memory
 from lightning_gans.cli.grammar import CONFIGS, Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
+from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher
 from lightning_gans.text import console, printable
@@ -98,7 +99,8 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     for note in parsed.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     with fitted(parsed.threads, parsed.processes):
-        from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (takes seconds)
+        with quick_imports():
+            from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (seconds)
 
         run_lightning(parsed)
     return 0

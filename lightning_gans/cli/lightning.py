@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import wandb
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -34,7 +33,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
-from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
+from lightning_gans.callbacks import EMA, Checkpoint, Compile, Evaluation, Pictures
 from lightning_gans.callbacks.pace import Pace
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.callbacks.progress import progress
@@ -106,6 +105,8 @@ class SaveConfig(SaveConfigCallback):
         write_text(run / CONFIG, text)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
+                import wandb  # noqa: PLC0415  (takes a third of a second)
+
                 found = logger.experiment
                 found.config.update(yaml.safe_load(text), allow_val_change=True)
                 if isinstance(found, wandb.Run) and found.settings.mode != "disabled":
@@ -176,8 +177,14 @@ class CLI(LightningCLI):
             args=[command.subcommand, *command.options],
         )
 
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # depends on the command
+        """The command that is run: the parsers of the others take a quarter of a second."""
+        name = self.command.subcommand
+        return {name: super().subcommands()[name]}
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks, in the order of their calls; link arguments of the model to data."""
+        parser.add_lightning_class_args(Compile, "compile")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
@@ -362,9 +369,9 @@ class CLI(LightningCLI):
             # Lightning would refuse the callback of this command line, which nobody has asked for
             kwargs["enable_checkpointing"] = True
         given = self.config_init[self.command.subcommand].trainer
-        own = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks]
+        listed = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks]
         if given.enable_progress_bar is not False and not any(
-            isinstance(callback, stock.ProgressBar) for callback in own
+            isinstance(callback, stock.ProgressBar) for callback in listed
         ):
             self.trainer_defaults = {**self.trainer_defaults, "callbacks": progress()}
         try:
@@ -502,8 +509,16 @@ def in_stock_callback(error: BaseException) -> bool:
     return bool(frames) and Path(frames[-1].filename).parent == Path(stock.__file__).parent
 
 
+def imported_wandb() -> Any:
+    """The package wandb if a logger has imported it, which takes a third of a second; or None."""
+    return sys.modules.get("wandb")
+
+
 def in_wandb(error: BaseException) -> bool:
     """Whether wandb raised an error, such as the one for ``WANDB_MODE=ofline``."""
+    wandb = imported_wandb()
+    if wandb is None:
+        return False
     frames = traceback.extract_tb(error.__traceback__)
     return any(Path(frame.filename).is_relative_to(Path(wandb.__file__).parent) for frame in frames)
 
@@ -518,12 +533,15 @@ def run(command: Command) -> None:
         with stops_at_once():
             CLI(command, leftovers)
         ended = True
-    except (MisconfigurationException, wandb.errors.Error) as error:
+    except MisconfigurationException as error:
         raise UserError(" ".join(str(error).split())) from error
     # Lightning and torch raise anything on a damaged state; all other errors are raised again
     except Exception as error:
         if in_stock_callback(error) and not isinstance(error, UserError):
             raise UserError(" ".join(f"trainer.callbacks: {error}".split())) from error
+        wandb = imported_wandb()
+        if wandb is not None and isinstance(error, wandb.errors.Error):
+            raise UserError(" ".join(str(error).split())) from error
         if in_wandb(error) and not isinstance(error, UserError):
             raise UserError(" ".join(f"wandb: {error}".split())) from error
         if isinstance(error, UserError) or not while_restoring(error):
@@ -544,7 +562,8 @@ def run(command: Command) -> None:
             )
         sys.exit(128 + number)
     finally:
-        if wandb.run is not None:
+        wandb = imported_wandb()
+        if wandb is not None and wandb.run is not None:
             # Lightning leaves the run open, and the next one in this process would write to it
             wandb.finish()
             # the next one reads the environment anew

@@ -43,6 +43,7 @@ from lightning_gans.signatures import (
 
 # the class of a section whose class is fixed
 FIXED = {
+    "compile": "lightning_gans.callbacks.Compile",
     "ema": "lightning_gans.callbacks.EMA",
     "evaluation": "lightning_gans.callbacks.Evaluation",
     "pictures": "lightning_gans.callbacks.Pictures",

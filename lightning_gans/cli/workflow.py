@@ -27,6 +27,7 @@ from lightning_gans.cli.grammar import (
 )
 from lightning_gans.cli.options import option_help, problem
 from lightning_gans.errors import UsageError
+from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import (
@@ -296,11 +297,12 @@ def call(command: str, known: Signature, request: Request) -> int:
     Raises:
         UsageError: for an invalid value.
     """
-    from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415  (heavy)
-    from lightning_gans.compat import no_subconfigs, option_names  # noqa: PLC0415  (heavy)
-
     name = command.replace(" ", "_")
-    function = getattr(import_module(known.module), name)
+    with quick_imports():
+        from lightning_gans.cli.errors import in_own_code, one_line, refusals  # noqa: PLC0415
+        from lightning_gans.compat import no_subconfigs, option_names  # noqa: PLC0415
+
+        function = getattr(import_module(known.module), name)
     parser = make_parser(command, function)
     try:
         with no_subconfigs():

@@ -39,6 +39,7 @@ SECTIONS: dict[str, type | None] = {
     "model": Model,
     "data": DataModule,
     "trainer": None,
+    "compile": None,
     "ema": None,
     "evaluation": None,
     "pictures": None,

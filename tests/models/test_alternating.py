@@ -6,9 +6,12 @@ import csv
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.models import DLSGAN, GAN
+from lightning_gans.networks import DiscriminatorOutput
 from tests.support.training import Watch, data, points, trainer
 
 
@@ -49,3 +52,44 @@ def test_weights_stand_in_their_order_in_the_optimizers(tmp_path: Path) -> None:
         theirs = player == "discriminator"
         named = model.named_parameters()
         assert found == [id(p) for n, p in named if n.startswith("discriminator.") == theirs]
+
+
+class Gradients(Callback):
+    """Remembers, at each step, which parameters require and have gradients."""
+
+    def __init__(self) -> None:
+        self.required: list[set[str]] = []
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: object
+    ) -> None:
+        self.required.append({n for n, p in pl_module.named_parameters() if p.requires_grad})
+
+
+def test_a_turn_trains_its_player_alone_and_leaves_all_others_as_they_were(tmp_path: Path) -> None:
+    model, seen = points(), Gradients()
+    frozen = next(model.generator.parameters())
+    frozen.requires_grad_(False)
+    trainer(tmp_path, seen, max_steps=2).fit(model, data())
+    trained = {n for n, p in model.named_parameters() if p is not frozen}
+    discriminator = {n for n in trained if n.startswith("discriminator.")}
+    assert seen.required == [discriminator, trained - discriminator] * 2
+    assert not frozen.requires_grad
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == trained
+
+
+def test_images_of_a_penalty_get_no_gradient_of_the_loss(tmp_path: Path) -> None:
+    """It would be computed through the first layer, which costs as much as the layer itself."""
+    model = points(GAN)
+    kept: list[Tensor] = []
+    draw = model.discriminator.forward
+
+    def forward(x: Tensor) -> DiscriminatorOutput:
+        kept.append(x)
+        output: DiscriminatorOutput = draw(x)
+        return output
+
+    model.discriminator.forward = forward
+    trainer(tmp_path, max_steps=1).fit(model, data())
+    assert kept[0].requires_grad
+    assert kept[0].grad is None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gans.compat import ask_for_gpus_once, continue_after
+from lightning_gans.compat import RUNNING_HOOK, ask_for_gpus_once, continue_after
 from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
 
@@ -31,19 +35,19 @@ class Minimize(Protocol):
         ...
 
 
-def fetch(flag: Tensor) -> Callable[[], bool]:
-    """Start to copy a flag from the GPU; the result, once called, returns its value.
+def fetch(number: Tensor) -> Callable[[], float]:
+    """Start to copy a number from the GPU; the result, once called, returns its value.
 
     The call waits only for the work that was submitted to the GPU before the copy.
     """
-    if flag.device.type != "cuda":
-        return lambda: bool(flag)
-    value, copied = flag.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
+    if number.device.type != "cuda":
+        return lambda: float(number)
+    value, copied = number.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
     copied.record()
 
-    def wait() -> bool:
+    def wait() -> float:
         copied.synchronize()
-        return bool(value)
+        return float(value)
 
     return wait
 
@@ -74,6 +78,15 @@ class AlternatingTurns(LightningModule, ABC):
         self.automatic_optimization = False
         self._optimizers = optimizers
         self._rates: list[list[dict[str, Any]]] = []
+        self._hooked = True  # whether a backward pass calls anything of a callback or the model
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes each hook that it calls, forty times an iteration: torch would look each
+        # time whether it is a parameter, a buffer or a module
+        if name == RUNNING_HOOK:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @contextmanager
     def turn(self, player: str) -> Iterator[Minimize]:
@@ -87,19 +100,26 @@ class AlternatingTurns(LightningModule, ABC):
         own = parameters_of(optimizer)
 
         def minimize(**terms: Tensor) -> None:
-            values = torch.stack(list(terms.values()))
-            finite = fetch(values.detach().isfinite().all())
-            loss = values.sum()
+            loss = functools.reduce(operator.add, terms.values())
+            value = fetch(loss.detach())  # it is finite if all terms are
             optimizer.zero_grad()
             # for these alone: images that a penalty has set to require gradients get none
-            self.manual_backward(loss, inputs=[p for p in own if p.requires_grad])
-            # the flag is read only here, so that a GPU computes the gradients meanwhile
-            self._check_finite(player, terms, finite())
+            self._backward(loss, [p for p in own if p.requires_grad])
+            # the value is read only here, so that a GPU computes the gradients meanwhile
+            self._check_finite(player, terms, value())
             optimizer.step()
             self._log_terms(player, terms, loss, iteration)
 
         with self._others_frozen(own):
             yield minimize
+
+    def _backward(self, loss: Tensor, parameters: list[Tensor]) -> None:
+        """As ``manual_backward``, which looks in every callback for hooks that few have."""
+        if self._hooked:
+            self.manual_backward(loss, inputs=parameters)
+        else:
+            # no precision that is supported scales a loss
+            torch.autograd.backward(loss, inputs=parameters)
 
     @contextmanager
     def _others_frozen(self, own: list[Tensor]) -> Iterator[None]:
@@ -149,10 +169,12 @@ class AlternatingTurns(LightningModule, ABC):
         assert isinstance(acting, LightningOptimizer)
         return acting
 
-    def _check_finite(self, player: str, terms: dict[str, Tensor], finite: bool) -> None:
-        if not any_rank(not finite, self.device):
+    def _check_finite(self, player: str, terms: dict[str, Tensor], loss: float) -> None:
+        if not any_rank(not math.isfinite(loss), self.device):
             return  # all processes stop here, or none does
         wrong = [f"'{player}/{n}' became {t.item()}" for n, t in terms.items() if not t.isfinite()]
+        if not wrong and not math.isfinite(loss):
+            wrong = [f"'{player}', the sum of {', '.join(terms)}, became {loss}"]
         what = wrong[0] if wrong else f"of {player} is not finite in another process"
         raise NonFiniteLoss(
             f"the term {what} in iteration {self.global_step + 1}; "
@@ -191,6 +213,12 @@ class AlternatingTurns(LightningModule, ABC):
         A checkpoint brings back the rates that it was saved with.
         """
         ask_for_gpus_once()
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # set later
+        self._hooked = is_overridden("backward", self, LightningModule) or any(
+            is_overridden(hook, instance, base)
+            for hook in ("on_before_backward", "on_after_backward")
+            for instance, base in [(self, LightningModule), *((c, Callback) for c in callbacks)]
+        )
         if self.global_step:
             continue_after(self.trainer, self.global_step)
         self._set_rates()
