@@ -41,10 +41,10 @@ class Every:
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's bar, which is redrawn at most ten times a second.
+    """A bar of all iterations, which is redrawn at most ten times a second.
 
-    An iteration can take two milliseconds; a redraw takes a third of one, and would be twice in
-    each.
+    Lightning's draws twice in each iteration, of which one can take two milliseconds, and anew in
+    each epoch, of which one can have a single iteration.
     """
 
     def __init__(self) -> None:
@@ -52,11 +52,34 @@ class Bar(TQDMProgressBar):
         self.redraw = Every(REDRAWN)
 
     @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.train_progress_bar.total = trainer.max_steps if trainer.max_steps > 0 else None
+        self.train_progress_bar.n = self.train_progress_bar.initial = trainer.global_step
+
+    @override
+    def on_train_epoch_start(self, *_: Any) -> None:
+        pass
+
+    @override
+    def on_train_epoch_end(self, *_: Any) -> None:
+        pass
+
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.redraw.due() or batch_idx + 1 == self.total_train_batches:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.redraw.due():
+            self._draw(trainer, pl_module)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.train_progress_bar.n = trainer.global_step
+        self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     @override
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ def test_who_has_no_compiler_trains_without_and_is_told(
             raise RuntimeError("no C++ compiler\nand a page of text")
 
         network = nn.Module()
-        network.forward = call  # type: ignore[assignment]
+        network.forward = call
         return network
 
     monkeypatch.setattr(torch, "compile", refuse)
@@ -79,7 +79,7 @@ def test_the_compiled_generator_trains_and_the_plain_one_is_evaluated_and_saved(
 
 
 def test_a_model_without_a_generator_refuses_to_compile_it(tmp_path: Path) -> None:
-    model = Classifier((2,), (4,), network=MLPDiscriminator)
+    model = Classifier((2,), (4,), discriminator=MLPDiscriminator)
     with pytest.raises(UserError, match=r"compile\.generator=true: Classifier trains no generator"):
         trainer(tmp_path, Compile(generator=True), max_steps=1).fit(model, data())
 

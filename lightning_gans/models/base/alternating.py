@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from lightning_gans.compat import RUNNING_HOOK, ask_for_gpus_once, continue_after
 from lightning_gans.distributed.collectives import any_rank
 from lightning_gans.errors import UserError
+from lightning_gans.freed_memory import keep_freed_memory
 
 
 class NonFiniteLoss(UserError, FloatingPointError):
@@ -213,6 +214,7 @@ class AlternatingTurns(LightningModule, ABC):
         A checkpoint brings back the rates that it was saved with.
         """
         ask_for_gpus_once()
+        keep_freed_memory()
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # set later
         self._hooked = is_overridden("backward", self, LightningModule) or any(
             is_overridden(hook, instance, base)
