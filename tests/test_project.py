@@ -24,6 +24,8 @@ ORDER = [
     "errors",
     "files",
     "safe_yaml",
+    "quick_imports",
+    "freed_memory",
     "trust",
     "compat",
     "ranges",
