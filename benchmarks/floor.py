@@ -210,7 +210,7 @@ class Measure(Callback):
             optimizer.register_step_post_hook(lambda *_: watch.leave())
         targets: list[tuple[Any, str, str]] = [
             (pl_module, "training_step", "loss"),
-            (pl_module, "manual_backward", "backward"),
+            (pl_module, "differentiate", "backward"),
             (pl_module, "log", "log"),
             (pl_module, "log_dict", "log"),
             (pl_module, "on_before_batch_transfer", "data"),

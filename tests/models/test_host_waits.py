@@ -161,13 +161,13 @@ def test_the_flag_is_read_after_the_backward_pass_was_submitted(
         note(self, what)
         events.append(what)
 
-    backward = AlternatingTurns._backward
+    backward = AlternatingTurns.differentiate
 
     def noted(self: AlternatingTurns, loss: Tensor, parameters: list[Tensor]) -> None:
         backward(self, loss, parameters)
         events.append("backward")
 
-    monkeypatch.setattr(AlternatingTurns, "_backward", noted)
+    monkeypatch.setattr(AlternatingTurns, "differentiate", noted)
     monkeypatch.setattr(Waits, "note", ordered)
     with watched() as waits:
         fit(MODELS["GAN"](), tmp_path, waits)

@@ -105,7 +105,7 @@ class AlternatingTurns(LightningModule, ABC):
             value = fetch(loss.detach())  # it is finite if all terms are
             optimizer.zero_grad()
             # for these alone: images that a penalty has set to require gradients get none
-            self._backward(loss, [p for p in own if p.requires_grad])
+            self.differentiate(loss, [p for p in own if p.requires_grad])
             # the value is read only here, so that a GPU computes the gradients meanwhile
             self._check_finite(player, terms, value())
             optimizer.step()
@@ -114,7 +114,7 @@ class AlternatingTurns(LightningModule, ABC):
         with self._others_frozen(own):
             yield minimize
 
-    def _backward(self, loss: Tensor, parameters: list[Tensor]) -> None:
+    def differentiate(self, loss: Tensor, parameters: list[Tensor]) -> None:
         """As ``manual_backward``, which looks in every callback for hooks that few have."""
         if self._hooked:
             self.manual_backward(loss, inputs=parameters)
