@@ -66,7 +66,9 @@ def test_a_terminal_is_redrawn_ten_times_a_second_however_short_an_epoch_is(
     monkeypatch.setattr(sys, "stdout", screen)
     clock.step = 0.01
     points_of_an_epoch = Gaussians(train=8 * epoch, validation=16, batch_size=8)
-    runner = trainer(tmp_path, Bar(), max_steps=100, max_epochs=-1, enable_progress_bar=True)
+    # each evaluation has a bar of its own
+    options = {"max_epochs": -1, "enable_progress_bar": True, "limit_val_batches": 0}
+    runner = trainer(tmp_path, Bar(), max_steps=100, **options)
     runner.fit(points(), points_of_an_epoch)
     shown = [text for text in drawn if "/100 [" in text]
     # one second passes; the last drawing is of the end
