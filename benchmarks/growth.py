@@ -160,7 +160,7 @@ def counted(
             score: Tensor = discriminator(x).score
             (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
             loss = loss + softplus(-score).mean() + slope.flatten(1).square().sum(1).mean()
-        loss.backward()
+        torch.autograd.backward(loss, inputs=own)
 
     with Recorder() as recorder:
         turn(theirs, ours, True)
