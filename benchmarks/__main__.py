@@ -57,6 +57,7 @@ PARTS = (
     Part("floor", "benchmarks.floor", 50),
     Part("scaling", "benchmarks.scaling", 85),
     Part("processes", "benchmarks.processes", 75),
+    Part("thin", "benchmarks.thin_networks --thin", 60),
     Part("neighbours", "benchmarks.neighbours", 110, times=False),
     Part("iteration", "benchmarks.iteration_time --threads 1 2", 100),
     Part("evaluation", "benchmarks.evaluation_time", 50),
