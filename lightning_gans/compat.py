@@ -81,6 +81,8 @@ _GPU_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 foreach_lerp = torch._foreach_lerp_
 # without it the weights of a compiled network would have other names than those of the same network
 _COMPILED = "_orig_mod."
+# without them each gradient penalty would also compute the gradients by all weights, in vain
+_WILL_EXECUTE, _LEAF = "_will_engine_execute_node", "AccumulateGrad"
 
 
 # without it a process that joins another's run could not be told the run's folder
@@ -130,6 +132,11 @@ def _verify() -> None:
         raise ImportError(
             "this version of Python or torch loads data in processes in a way that lightning_gans "
             "does not support; install a version that pyproject.toml allows"
+        )
+    if not hasattr(torch._C, _WILL_EXECUTE):
+        raise ImportError(
+            "this version of torch computes gradients in a way that lightning_gans does not "
+            "support; install a version that pyproject.toml allows"
         )
     imports = getattr(_util, _IMPORT_OBJECT, None)
     known = (
@@ -471,3 +478,19 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
 
 _BY_LENGTH = (torch.ops.aten.arange, torch.ops.aten.eye, torch.ops.aten.randperm)
+
+
+def needs_gradient(ctx: Any, index: int) -> bool:
+    """Whether the backward pass that runs needs the gradient by a tensor that a function was given.
+
+    ``ctx.needs_input_grad`` says only whether any pass could need it.
+
+    Args:
+        ctx: of the ``torch.autograd.Function`` that runs.
+        index: of the argument; all arguments before it are tensors.
+    """
+    if not ctx.needs_input_grad[index]:
+        return False
+    node = ctx.next_functions[index][0]
+    # the engine does not tell for leaves
+    return type(node).__name__ == _LEAF or bool(getattr(torch._C, _WILL_EXECUTE)(node))

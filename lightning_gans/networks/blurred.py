@@ -16,7 +16,7 @@ from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
-from .layers import Blur, EqualizedConv2d, EqualizedLinear
+from .layers import Blur, EqualizedConv2d, EqualizedLinear, fast_layout
 from .pyramid import BOTTOM, SIDES, pyramid
 from .residual_block import residual
 
@@ -64,11 +64,11 @@ class BlurredGenerator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
-        x = self.start(with_classes(z, c, self.classes)) + self.bias
-        x = functional.leaky_relu(x, 0.2)
+        x = fast_layout(self.start(with_classes(z, c, self.classes))) + self.bias
+        x = functional.leaky_relu_(x, 0.2)
         for block in self.blocks:
             x = block(self.blur.up(x))
-        image: Tensor = self.draw(x)
+        image: Tensor = self.draw(x).contiguous()
         return image
 
 
@@ -103,7 +103,8 @@ class BlurredDiscriminator(nn.Module):
         # 4x4 is as wide as 8x8
         widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]
         self.read = nn.Sequential(
-            EqualizedConv2d(image_shape[0], widths[0], kernel_size=1), nn.LeakyReLU(0.2)
+            EqualizedConv2d(image_shape[0], widths[0], kernel_size=1),
+            nn.LeakyReLU(0.2, inplace=True),
         )
         self.blocks = nn.ModuleList(
             residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])
@@ -113,7 +114,7 @@ class BlurredDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Scores, codes and features of images (N, *image_shape)."""
-        x = self.read(x)
+        x = self.read(fast_layout(x))
         for block in self.blocks:
             x = self.blur.down(block(x))
         output: DiscriminatorOutput = self.heads(x.flatten(1))

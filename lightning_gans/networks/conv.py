@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
+from .convolution import Conv2d
 from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
 
@@ -106,7 +107,7 @@ class ConvDiscriminator(nn.Module):
         widths = pyramid(image_shape, channels, max_channels, SIDES)[1:]
         self.down = nn.Sequential()
         for narrow, width in pairwise([image_shape[0], *widths]):
-            self.down.append(nn.Conv2d(narrow, width, 4, stride=2, padding=1))
+            self.down.append(Conv2d(narrow, width, 4, stride=2, padding=1))
             self.down.append(nn.LeakyReLU(_SLOPE))
         self.down.append(nn.Flatten())
         self.down.append(nn.Linear(widths[-1] * BOTTOM**2, hidden))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
+from .convolution import Conv2d
 from .discriminator_output import DiscriminatorOutput, Heads
 from .pyramid import BOTTOM, SIDES, pyramid
 
@@ -98,7 +99,7 @@ class PixelShuffleGenerator(nn.Module):
             self.up.extend([_double(wide, width), nn.BatchNorm2d(width), nn.ReLU()])
         self.up.extend(
             [
-                nn.Conv2d(widths[-1], 4 * last, 3, padding=1, bias=False),
+                Conv2d(widths[-1], 4 * last, 3, padding=1, bias=False),
                 nn.PixelShuffle(2),
                 nn.BatchNorm2d(last),
                 nn.ReLU(),
@@ -171,7 +172,7 @@ def _double(in_channels: int, out_channels: int) -> nn.Module:
 
 
 def _halve(in_channels: int, out_channels: int) -> nn.Module:
-    return nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+    return Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
 
 
 def _initialize(layer: nn.Module) -> None:

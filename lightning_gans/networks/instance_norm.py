@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
+from .convolution import Conv2d
 from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
 from .pyramid import quarter
@@ -106,7 +107,7 @@ class InstanceNormDiscriminator(nn.Module):
 
 
 def _convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    convolution = Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     return [convolution, nn.LeakyReLU(0.2), _norm(out_channels)]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
-from .layers import DownConv2d, EqualizedConv2d, EqualizedConvolution, UpConv2d
+from .layers import HALF_POWER, DownConv2d, EqualizedConv2d, EqualizedConvolution, UpConv2d
 
 
 class Residual(nn.Module):
@@ -22,12 +20,17 @@ class Residual(nn.Module):
         self, first: EqualizedConvolution, second: EqualizedConvolution, skip: EqualizedConvolution
     ) -> None:
         super().__init__()
-        self.main = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
+        self.main = nn.Sequential(
+            first, nn.LeakyReLU(0.2, inplace=True), second, nn.LeakyReLU(0.2, inplace=True)
+        )
         self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to feature maps of the shape that ``second`` and ``skip`` make."""
-        y: Tensor = (self.skip(x) + self.main(x)) / math.sqrt(2)
+        first, rectify, second, last = self.main
+        # weights and biases are divided by √2 in place of the sum, which is larger: a rectifier
+        # maps a part of its input to that part of its output
+        y: Tensor = last(second(rectify(first(x)), HALF_POWER)) + self.skip(x, HALF_POWER)
         return y
 
 

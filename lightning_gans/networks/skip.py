@@ -6,7 +6,6 @@ section 4.2.1; after Karras et al. 2020, Fig. 7, "output skips" and "input skips
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
@@ -17,7 +16,15 @@ from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
-from .layers import Blur, DownConv2d, EqualizedConv2d, EqualizedLinear, UpConv2d
+from .layers import (
+    HALF_POWER,
+    Blur,
+    DownConv2d,
+    EqualizedConv2d,
+    EqualizedLinear,
+    UpConv2d,
+    fast_layout,
+)
 from .pyramid import BOTTOM, pyramid
 
 SIDES = (32, 64, 128, 256, 512, 1024)
@@ -57,17 +64,17 @@ class SkipGenerator(nn.Module):
         hidden = 2 * latent_dim + 8
         self.dense = nn.Sequential(
             EqualizedLinear(input_dim(latent_dim, classes), hidden),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             EqualizedLinear(hidden, widths[0] * BOTTOM**2),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             nn.Unflatten(1, (widths[0], BOTTOM, BOTTOM)),
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 UpConv2d(wide, width),
-                nn.LeakyReLU(0.2),
+                nn.LeakyReLU(0.2, inplace=True),
                 EqualizedConv2d(width, width),
-                nn.LeakyReLU(0.2),
+                nn.LeakyReLU(0.2, inplace=True),
             )
             for wide, width in pairwise([widths[0], *widths])
         )
@@ -80,12 +87,12 @@ class SkipGenerator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
-        x: Tensor = self.dense(with_classes(z, c, self.classes))
+        x: Tensor = fast_layout(self.dense(with_classes(z, c, self.classes)))
         image: Tensor = self.draw[0](x)
         for block, draw in zip(self.blocks, self.draw[1:], strict=True):
             x = block(x)
             image = self.blur.up(image) + draw(x)
-        return image + self.bias
+        return (image + self.bias).contiguous()
 
 
 class SkipDiscriminator(nn.Module):
@@ -119,7 +126,8 @@ class SkipDiscriminator(nn.Module):
         # 4x4 is as wide as 8x8
         widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]
         self.read = nn.Sequential(
-            EqualizedConv2d(image_shape[0], widths[0], kernel_size=1), nn.LeakyReLU(0.2)
+            EqualizedConv2d(image_shape[0], widths[0], kernel_size=1),
+            nn.LeakyReLU(0.2, inplace=True),
         )
         self.blocks = nn.ModuleList(
             DownBlock(image_shape[0], narrow, width)
@@ -127,13 +135,15 @@ class SkipDiscriminator(nn.Module):
         )
         self.blur = Blur()
         self.dense = nn.Sequential(
-            nn.Flatten(), EqualizedLinear(widths[-1] * BOTTOM**2, hidden), nn.LeakyReLU(0.2)
+            nn.Flatten(),
+            EqualizedLinear(widths[-1] * BOTTOM**2, hidden),
+            nn.LeakyReLU(0.2, inplace=True),
         )
         self.heads = Heads(hidden, scores, code_dim, EqualizedLinear)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Scores, codes and features of images (N, *image_shape)."""
-        image = x
+        image = x = fast_layout(x)
         x = self.read(image)
         for block in self.blocks:
             image = self.blur.down(image)
@@ -156,7 +166,7 @@ class DownBlock(nn.Module):
         super().__init__()
         self.main = nn.Sequential(
             EqualizedConv2d(in_channels, out_channels),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             DownConv2d(out_channels, out_channels, bias=False),
         )
         self.skip = EqualizedConv2d(image_channels, out_channels, kernel_size=1, bias=False)
@@ -164,5 +174,7 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """Merge feature maps (N, in_channels, 2H, 2W) and an image (N, image_channels, H, W)."""
-        x = (self.main(x) + self.skip(image)) / math.sqrt(2)
-        return functional.leaky_relu(x + self.bias, 0.2)
+        first, rectify, second = self.main
+        # weights are divided by √2 in place of the sum, which is larger
+        x = second(rectify(first(x)), HALF_POWER) + self.skip(image, HALF_POWER)
+        return functional.leaky_relu_(x + self.bias, 0.2)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
+from .convolution import Conv2d
 from .discriminator_output import DiscriminatorOutput, Heads
 from .initialization import glorot
 from .pyramid import BOTTOM, SIDES, pyramid
@@ -103,9 +104,9 @@ class WGANCritic(nn.Module):
         for narrow, width in pairwise([image_shape[0], *widths]):
             self.down.extend(
                 [
-                    nn.Conv2d(narrow, width, 5, stride=2, padding=2),
+                    Conv2d(narrow, width, 5, stride=2, padding=2),
                     nn.LeakyReLU(0.2),
-                    nn.Conv2d(width, width, 5, padding=2),
+                    Conv2d(width, width, 5, padding=2),
                     nn.LeakyReLU(0.2),
                 ]
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_gans.networks.layers import (
+    SMALL,
     Blur,
     DownConv2d,
     EqualizedConv2d,
     EqualizedLinear,
     UpConv2d,
+    _constant,
 )
 
 Array = npt.NDArray[np.float64]
@@ -141,6 +145,116 @@ def test_averages_of_neighbours_equal_the_blur_to_the_second_derivative() -> Non
             (curvature,) = torch.autograd.grad((slope * v).sum(), x)
             found.append((y, slope, curvature))
         torch.testing.assert_close(found[0], found[1])
+
+
+def plain_filter(x: Tensor, before: int, after: int, factor: float = 1.0) -> Tensor:
+    """The filter of every plane, as one convolution whose kernels are zero between channels."""
+    channels = x.shape[1]
+    kernel = x.new_zeros(channels, channels, 4, 4)
+    for channel in range(channels):
+        kernel[channel, channel] = factor * torch.from_numpy(BINOMIAL)
+    return functional.conv2d(functional.pad(x, (before, after, before, after)), kernel)
+
+
+def plain_down(x: Tensor) -> Tensor:
+    return plain_filter(x, 1, 1)[..., ::2, ::2]
+
+
+def plain_up(x: Tensor) -> Tensor:
+    n, channels, height, width = x.shape
+    zeros = torch.zeros_like(x)
+    # every pixel becomes a block of zeros with the pixel at its lower right
+    blocks = torch.stack([zeros, zeros, zeros, x], -1).view(*x.shape, 2, 2)
+    spread = blocks.transpose(3, 4).reshape(n, channels, 2 * height, 2 * width)
+    return plain_filter(spread, 1, 2, factor=4)
+
+
+def plain_up_conv(layer: UpConv2d, x: Tensor) -> Tensor:
+    side = layer.weight.shape[-1]
+    big = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    start = side - 1 - (side - 1) // 2
+    big = functional.pad(big, (start, side - 1 - start) * 2)
+    weight = layer.weight.flip(2, 3) * layer.multiplier
+    y = plain_filter(functional.conv2d(big, weight), 1, 2)
+    return y if layer.bias is None else y + layer.bias
+
+
+def plain_down_conv(layer: DownConv2d, x: Tensor) -> Tensor:
+    side = layer.weight.shape[-1]
+    before, after = (side - 1) // 2, side // 2
+    blurred = functional.pad(plain_filter(x, 1, 2), (before, after) * 2)
+    y = functional.conv2d(blurred, layer.weight * layer.multiplier, layer.bias)
+    return functional.avg_pool2d(y, 2)
+
+
+def all_orders(
+    function: Callable[[Tensor], Tensor], x: Tensor, weights: list[Tensor]
+) -> list[Tensor]:
+    """Values, gradients, and the gradients of a penalty of the gradient by x."""
+    x = x.detach().requires_grad_()
+    y = function(x)
+    first = torch.autograd.grad(y.pow(3).sum(), [x, *weights], create_graph=True)
+    second = torch.autograd.grad(first[0].square().sum(), [x, *weights], allow_unused=True)
+    return [y, *first, *(slope for slope in second if slope is not None)]
+
+
+SIDES = [(6, 8), (SMALL, 4), (2 * SMALL + 2, 6)]  # of all ways to filter
+FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize(("height", "width"), SIDES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_every_way_to_blur_is_the_plain_one_to_the_second_derivative(
+    height: int, width: int, memory_format: torch.memory_format, dtype: torch.dtype
+) -> None:
+    x = random_images(3, height, width).to(dtype).contiguous(memory_format=memory_format)
+    blur, bound = Blur(), 1e-10 if dtype == torch.float64 else 1e-5
+    pairs: list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
+        (blur, lambda x: plain_filter(x, 1, 2)),
+        (blur.down, plain_down),
+        (blur.up, plain_up),
+    ]
+    for ours, plain in pairs:
+        for found, expected in zip(all_orders(ours, x, []), all_orders(plain, x, []), strict=True):
+            scale = expected.abs().max().item()
+            torch.testing.assert_close(found, expected, rtol=0, atol=bound * scale)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize(("height", "width"), SIDES)
+@pytest.mark.parametrize("kernel_size", [2, 3, 4])
+@pytest.mark.parametrize("make", [UpConv2d, DownConv2d])
+def test_changes_of_resolution_are_the_plain_ones_to_the_second_derivative(
+    make: type[UpConv2d | DownConv2d],
+    kernel_size: int,
+    height: int,
+    width: int,
+    memory_format: torch.memory_format,
+) -> None:
+    x = random_images(3, height, width).contiguous(memory_format=memory_format)
+    layer = make(3, 2, kernel_size, gain=1.5).double()
+    assert layer.bias is not None
+    nn.init.normal_(layer.bias)
+    weights = [layer.weight, layer.bias]
+
+    def plain(x: Tensor) -> Tensor:
+        return plain_up_conv(layer, x) if isinstance(layer, UpConv2d) else plain_down_conv(layer, x)
+
+    found, expected = all_orders(layer, x, weights), all_orders(plain, x, weights)
+    for ours, theirs in zip(found, expected, strict=True):
+        scale = theirs.abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10 * scale)
+
+
+def test_a_blur_first_used_in_an_evaluation_can_be_trained_through() -> None:
+    _constant.cache_clear()
+    with torch.inference_mode():
+        Blur()(torch.zeros(1, 1, 6, 6))
+    x = torch.zeros(1, 1, 6, 6, requires_grad=True)
+    Blur()(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad[0, 0, 2, 2] == 1
 
 
 def test_blur_has_nothing_to_learn_or_to_save() -> None:
