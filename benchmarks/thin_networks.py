@@ -69,7 +69,8 @@ def pair(case: Case, *, plain: bool) -> tuple[nn.Module, nn.Module]:
 
 def game(case: Case, generator: nn.Module, discriminator: nn.Module) -> Callable[[], Tensor]:
     """A function that makes one iteration, and returns the sum of both players' losses."""
-    ours, theirs = list(generator.parameters()), list(discriminator.parameters())
+    ours: list[Tensor] = list(generator.parameters())
+    theirs: list[Tensor] = list(discriminator.parameters())
     dtype = ours[0].dtype
     descend_g, descend_d = (AdamW(p, lr=1e-4, weight_decay=0.0) for p in (ours, theirs))
     averages = [p.detach().clone() for p in theirs + ours]
@@ -94,7 +95,8 @@ def game(case: Case, generator: nn.Module, discriminator: nn.Module) -> Callable
         descend_d.zero_grad()
         loss.backward()
         descend_d.step()
-        seen, total = fake.code.detach(), loss.detach()
+        seen = fake.code.detach()
+        total: Tensor = loss.detach().clone()
         for p in ours:
             p.requires_grad_(True)
         for p in theirs:
@@ -114,7 +116,8 @@ def game(case: Case, generator: nn.Module, discriminator: nn.Module) -> Callable
         with torch.no_grad():
             v.lerp_(torch.cat([seen, fake.code]).square().mean(0), 1e-3)
             torch._foreach_lerp_(averages, theirs + ours, 1e-3)
-        return total + loss.detach()
+        total += loss.detach()
+        return total
 
     return iterate
 

@@ -35,7 +35,7 @@ class Geometry(NamedTuple):
     groups: int = 1
     transposed: bool = False
 
-    def arguments(self) -> tuple[object, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """Stride, padding, dilation, transposed, output padding, groups: as torch expects them."""
         both = (self.stride, self.stride), (self.padding, self.padding)
         return *both, (1, 1), self.transposed, (0, 0), self.groups
@@ -85,7 +85,8 @@ class Conv2d(nn.Conv2d):
 
 def _apply(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     kind = x.device.type
-    if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+    available = torch.amp.is_autocast_available(kind)
+    if available and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
         # autocast does not look into functions with derivatives of their own
         dtype = torch.get_autocast_dtype(kind)
         x, weight = x.to(dtype), weight.to(dtype)

@@ -89,11 +89,11 @@ def test_three_orders_of_derivatives_are_those_of_torch(
         torch.testing.assert_close(ours_, theirs_, rtol=1e-10, atol=1e-10)
 
 
-class Calls(TorchDispatchMode):
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts convolutions, and their gradients by input and by weights."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count: Counter[str] = Counter()
 
     def __torch_dispatch__(
@@ -115,7 +115,7 @@ def test_a_gradient_penalty_computes_nothing_that_it_does_not_need(scaled: bool)
         (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
     assert first.count == {"convolution": 1, "by input": 1, "by weights": 0}
     with Calls() as second:
-        slope.square().sum().backward()
+        slope.square().sum().backward()  # type: ignore[no-untyped-call]
     # of the slope: a convolution and weights; of the value, which is squared: as usual, but for x
     assert second.count == {"convolution": 1, "by input": 1, "by weights": 2}
 
@@ -123,11 +123,11 @@ def test_a_gradient_penalty_computes_nothing_that_it_does_not_need(scaled: bool)
 def test_frozen_weights_get_no_gradient_and_cost_none() -> None:
     x, weight, bias = random_inputs(1, 3, transposed=False)
     with Calls() as calls:
-        convolve(x, weight.detach(), bias.detach()).sum().backward()
+        convolve(x, weight.detach(), bias.detach()).sum().backward()  # type: ignore[no-untyped-call]
     assert calls.count == {"convolution": 1, "by input": 1, "by weights": 0}
     assert weight.grad is None
     with Calls() as calls:
-        convolve(x.detach(), weight, bias).sum().backward()
+        convolve(x.detach(), weight, bias).sum().backward()  # type: ignore[no-untyped-call]
     assert calls.count == {"convolution": 1, "by input": 0, "by weights": 1}
 
 
@@ -145,7 +145,7 @@ def test_autocast_computes_in_half_precision_as_torch_does(transposed: bool) -> 
         with torch.autocast("cpu", torch.bfloat16):
             y = function(x, weight, bias)
         assert y.dtype == torch.bfloat16
-        y.float().square().sum().backward()
+        y.float().square().sum().backward()  # type: ignore[no-untyped-call]
         results.append((y, weight.grad))
     torch.testing.assert_close(*results)
 

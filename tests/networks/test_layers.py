@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -188,7 +188,7 @@ def plain_down_conv(layer: DownConv2d, x: Tensor) -> Tensor:
 
 
 def all_orders(
-    function: Callable[[Tensor], Tensor], x: Tensor, weights: list[Tensor]
+    function: Callable[[Tensor], Tensor], x: Tensor, weights: Sequence[Tensor]
 ) -> list[Tensor]:
     """Values, gradients, and the gradients of a penalty of the gradient by x."""
     x = x.detach().requires_grad_()
