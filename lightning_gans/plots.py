@@ -14,15 +14,15 @@ from torch import Tensor
 from lightning_gans.priors import Prior
 
 
-def scatter(real: Tensor, fake: Tensor, category: Tensor | None = None) -> Tensor:
-    """Plot generated points on top of real ones, both (n, 2): uint8 (3, height, width).
+def scatter(real: Tensor | None, fake: Tensor, category: Tensor | None = None) -> Tensor:
+    """Plot generated points on top of any real ones, both (n, 2): uint8 (3, height, width).
 
     Generated points are coloured by their ``category``, (n,), if it is given.
     """
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    groups = [(real, "data", "0.6")]
+    groups = [] if real is None else [(real, "data", "0.6")]
     if category is None:
         groups.append((fake, "generated", "tab:blue"))
     else:

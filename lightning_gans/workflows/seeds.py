@@ -1,0 +1,155 @@
+"""Latents of numbered seeds, and the images of latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_gans.errors import InputError, UsageError, UserError
+from lightning_gans.models import Decodes, Generates
+from lightning_gans.models.base.load import load
+from lightning_gans.priors import Categories, truncate
+from lightning_gans.ranges import shown
+from lightning_gans.rng import stream
+
+# how many images are generated at once. Always as many: the last bits of a result may depend on it
+BATCH = 16
+
+
+class Latents(NamedTuple):
+    """What images are generated from.
+
+    Attributes:
+        z: (n, latent_dim).
+        c: the conditions of a class-conditional model, (n, sum(classes)); otherwise None.
+    """
+
+    z: Tensor
+    c: Tensor | None = None
+
+
+def draw(
+    model: Generates,
+    seed: int,
+    numbers: Sequence[int],
+    category: Sequence[int] | None = None,
+    truncation: float | None = None,
+) -> Latents:
+    """The latents of images of a seed.
+
+    Each image has a random stream of its own, which depends on the seed and its number alone, and
+    its category another one: an image is the same however many are drawn, and a category that is
+    given does not change the latent.
+
+    Args:
+        model: on the CPU, whose draws are the same on every machine.
+        seed: of all of them.
+        numbers: of the images.
+        category: of all of them, a class for each label; drawn from P(C) by default.
+        truncation: the bound of :func:`lightning_gans.priors.truncate`; none by default.
+
+    Raises:
+        UserError: if the prior cannot be truncated.
+    """
+    z, c = [], []
+    for number in numbers:
+        random = stream(f"generate/{number}", seed)
+        drawn = model.prior.sample(1, random)
+        z.append(drawn if truncation is None else truncate(model.prior, drawn, truncation, random))
+        if model.categories is not None:
+            choice = stream(f"generate/{number}/category", seed)
+            c.append(condition(model.categories, category, choice))
+    return Latents(torch.cat(z), torch.cat(c).detach() if c else None)
+
+
+def condition(
+    categories: Categories, category: Sequence[int] | None, random: torch.Generator
+) -> Tensor:
+    """One condition, (1, sum(classes)): of a category, or drawn."""
+    if category is None:
+        return categories.sample(1, random)
+    return categories.condition(category, 1)
+
+
+def decoded(model: Decodes, latents: Latents) -> Iterator[Tensor]:
+    """The images of latents in batches, (at most BATCH, *image_shape), on the CPU.
+
+    The last batch is filled up, so that an image is the same to the last bit however many others
+    follow it.
+
+    Raises:
+        InputError: if an image is not finite.
+    """
+    n, device = len(latents.z), model.prior.device
+    for start in range(0, n, BATCH):
+        rows = torch.arange(start, start + BATCH).clamp(max=n - 1)
+        z = latents.z[rows].to(device)
+        c = None if latents.c is None else latents.c[rows].to(device)
+        x = model.decode(z, c)[: n - start].cpu()
+        if not x.isfinite().all():
+            raise InputError("the model makes images that are not finite; it has diverged")
+        yield x
+
+
+def load_generating(checkpoint: Path, ckpt: str) -> Generates:
+    """A trained model that generates, on the CPU.
+
+    Args:
+        checkpoint: its file.
+        ckpt: how it was named, for messages.
+
+    Raises:
+        UserError: if it does not generate.
+    """
+    model = load(checkpoint)
+    if not isinstance(model, Generates):
+        raise UserError(
+            f"{ckpt} holds {with_article(type(model).__name__)}, which does not generate images; "
+            "give the checkpoint of a model that does"
+        )
+    return model
+
+
+def with_article(noun: str) -> str:
+    """A noun with its article.
+
+    >>> with_article("Autoencoder"), with_article("GAN")
+    ('an Autoencoder', 'a GAN')
+    """
+    return f"{'an' if noun[:1] in 'AEIOU' else 'a'} {noun}"
+
+
+def parse_category(model: Decodes, category: str | None) -> list[int] | None:
+    """The class of each label that ``category=`` names; None if it names none.
+
+    Args:
+        model: class-conditional, if a category is given.
+        category: a number, or a number for each label, separated by commas.
+
+    Raises:
+        UsageError: if the model has no such category.
+    """
+    if category is None:
+        return None
+    if model.categories is None:
+        raise UsageError(
+            f"category={category}: {type(model).__name__} is not class-conditional; leave it out"
+        )
+    classes = model.categories.classes
+    words = [word.strip() for word in str(category).split(",")]
+    if len(words) != len(classes):
+        raise UsageError(
+            f"category={shown(category)}: expected the class of each of {len(classes)} labels, "
+            f"separated by commas, such as {','.join('0' for _ in classes)}"
+        )
+    for word, count in zip(words, classes, strict=True):
+        if not word.isascii() or not word.isdigit() or int(word) >= count:
+            raise UsageError(
+                f"category={shown(category)}: expected a number from 0 to {count - 1}, "
+                f"got {shown(word)}"
+            )
+    return [int(word) for word in words]
