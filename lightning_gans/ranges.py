@@ -99,6 +99,8 @@ PositiveFloat = Annotated[float, Range(0, without=(0,))]
 NonNegativeFloat = Annotated[float, Range(0)]
 ClosedUnitInterval = Annotated[float, Range(0, 1)]
 OpenUnitInterval = Annotated[float, Range(0, 1, (0, 1), "number between 0 and 1")]
+# a GIF counts hundredths of a second, and browsers slow down frames of less than two
+FramesPerSecond = Annotated[float, Range(0.1, 50)]
 # factors of running averages: with 1 nothing would be learnt
 Decay = Annotated[float, Range(0, 1, (1,))]
 

@@ -55,6 +55,9 @@ SYNONYMS = {
     "score": "scores",
     "fold": "data.fold",
     "strangest": "most_anomalous",
+    # a word that no parameter can have
+    "from": "low",
+    "to": "high",
 }
 
 

@@ -1,0 +1,197 @@
+"""``interpolate`` from the command line to its strips and films."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lightning_gans
+from lightning_gans.models import CAGAN, GAN, Autoencoder, Reconstructs
+from lightning_gans.runs.tensor_files import read_tensors
+from lightning_gans.workflows.generate import generate
+from lightning_gans.workflows.interpolate import interpolate
+from tests.support.films import frames_of, information
+from tests.support.models import tiny_dlsgan
+from tests.support.pictures import draw
+from tests.support.rounds import (
+    SHAPE,
+    TinyConditionalGenerator,
+    TinyDiscriminator,
+    TinyGenerator,
+)
+from tests.support.saved_models import refusal, save, spread, status_of
+from tests.support.training import points
+
+TINY = {"generator": TinyGenerator, "discriminator": TinyDiscriminator}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A DLSGAN of images of 4 × 4."""
+    return save(spread(tiny_dlsgan()), tmp_path / "run")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return draw(tmp_path / "photos", 2, 4)
+
+
+def test_a_path_leads_from_the_code_of_one_image_to_that_of_another(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(run), f"a={photos / '00.png'}", f"b={photos / '01.png'}", "steps=5", "out=path"]
+    assert status_of(["interpolate", *words]) == 0
+    said = capsys.readouterr().out
+    assert "5 images from 00.png to 01.png: interpolation.png and latents.safetensors in" in said
+    model = lightning_gans.load(run)
+    assert isinstance(model, Reconstructs)
+    pixels = [np.asarray(Image.open(photos / f"0{i}.png")).astype(np.float32) for i in (0, 1)]
+    x = torch.from_numpy(np.stack(pixels))[:, None] / 127.5 - 1
+    first, last = model.encode(x[:1])[0], model.encode(x[1:])[0]
+    found, notes = read_tensors(Path("path/latents.safetensors"))
+    expected = torch.stack([first + (last - first) * mu for mu in (0, 0.25, 0.5, 0.75, 1)])
+    torch.testing.assert_close(found["latents"], expected)
+    assert (notes["a"], notes["b"]) == ("00.png", "01.png")
+    # the image, the path and the other image, each enlarged to 96 pixels
+    strip = np.asarray(Image.open("path/interpolation.png").convert("L")).astype(np.float32)
+    images = [x[0], *model.decode(expected), x[1]]
+    assert strip.shape[1] == 16 + 7 * 100 - 4
+    for column, image in enumerate(images):
+        left, top = 8 + column * 100 + 12, 8 + 15 + 12
+        shown = torch.from_numpy(strip[top : top + 96 : 24, left : left + 96 : 24]) / 127.5 - 1
+        torch.testing.assert_close(shown, image[0], rtol=0, atol=2 / 127.5)
+
+
+def test_a_seed_is_the_image_that_generate_draws(run: Path) -> None:
+    drawn = generate(str(run), n=13, seed=4, out="drawn").latents
+    path = interpolate(str(run), "4:12", "4", steps=3, out="path").latents
+    assert drawn is not None
+    assert path is not None
+    torch.testing.assert_close(path.z[0], drawn.z[12])
+    torch.testing.assert_close(path.z[2], drawn.z[0])
+    torch.testing.assert_close(path.z[1], (drawn.z[0] + drawn.z[12]) / 2)
+
+
+def test_a_seed_and_its_number_are_no_time_of_day(run: Path) -> None:
+    # as YAML reads 4:12, minutes and seconds
+    assert status_of(["interpolate", str(run), "a=4:12", "b=010", "steps=2", "out=path"]) == 0
+    notes = read_tensors(Path("path/latents.safetensors"))[1]
+    assert (notes["a"], notes["b"]) == ("seed 4:12", "seed 10")
+
+
+def test_a_great_circle_keeps_the_norm_between_those_of_its_ends(run: Path) -> None:
+    round_, straight = (
+        interpolate(str(run), "0", "3", steps=9, path=kind, out=kind).latents
+        for kind in ("slerp", "linear")
+    )
+    assert round_ is not None
+    assert straight is not None
+    for end in (0, -1):
+        torch.testing.assert_close(round_.z[end], straight.z[end])
+    norms = round_.z.norm(dim=1)
+    assert norms.min() >= norms[[0, -1]].min() * (1 - 1e-5)
+    assert straight.z.norm(dim=1).min() < norms.min() * 0.95
+
+
+def test_a_condition_changes_along_the_path(tmp_path: Path) -> None:
+    model = CAGAN(SHAPE, (4,), 3, TinyConditionalGenerator, TinyDiscriminator)
+    run = save(spread(model), tmp_path / "cagan")
+    drawn = generate(str(run), n=8, out="drawn").latents
+    assert drawn is not None
+    assert drawn.c is not None
+    classes = drawn.c.argmax(1).tolist()
+    other = next(i for i, k in enumerate(classes) if k != classes[0])
+    path = interpolate(str(run), "0:0", f"0:{other}", steps=3, out="path").latents
+    assert path is not None
+    assert path.c is not None
+    torch.testing.assert_close(path.c[1], (drawn.c[0] + drawn.c[other]) / 2)
+    fixed = interpolate(str(run), "0:0", f"0:{other}", steps=3, category="2", out="fixed").latents
+    assert fixed is not None
+    assert fixed.c is not None
+    assert (fixed.c == torch.tensor([0.0, 0, 1, 0])).all()
+
+
+@pytest.mark.parametrize(("ping_pong", "count"), [(True, 10), (False, 6)])
+def test_a_gif_goes_back_unless_it_is_not_to(run: Path, ping_pong: bool, count: int) -> None:
+    words = ["a=0", "b=1", "steps=6", "format=gif", "fps=20", f"ping_pong={str(ping_pong).lower()}"]
+    assert status_of(["interpolate", str(run), *words, "out=gif"]) == 0
+    frames = frames_of(Path("gif/interpolation.gif"))
+    assert (len(frames), frames[0].shape) == (count, (96, 96, 3))
+    assert information(Path("gif/interpolation.gif")) == (0, 50)
+
+
+def test_without_ffmpeg_the_line_says_how_to_install_it(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(importlib.import_module("sys").modules, "imageio_ffmpeg", None)
+    status, said = refusal(["interpolate", str(run), "a=0", "b=1", "format=mp4"], capsys)
+    assert status == 1
+    assert "format=mp4 needs imageio-ffmpeg; install it with pip install" in said
+    assert not Path("runs").exists()
+
+
+def test_a_film_has_every_image(run: Path) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    words = [str(run), "a=0", "b=1", "steps=6", "format=mp4", "fps=10", "out=film"]
+    assert status_of(["interpolate", *words]) == 0
+    assert {path.name for path in Path("film").iterdir()} == {
+        "interpolation.mp4",
+        "latents.safetensors",
+        "config.yaml",
+    }
+    reader = ffmpeg.read_frames("film/interpolation.mp4")
+    meta = next(reader)
+    frames = list(reader)
+    assert (meta["size"], meta["fps"], len(frames)) == ((96, 96), 10, 10)
+    model = lightning_gans.load(run)
+    z = read_tensors(Path("film/latents.safetensors"))[0]["latents"]
+    expected = model.decode(z)[5, 0].repeat_interleave(24, 0).repeat_interleave(24, 1)
+    shown = np.frombuffer(frames[5], np.uint8).reshape(96, 96, 3)[..., 1] / 127.5 - 1
+    assert np.abs(shown - expected.numpy()).mean() < 0.1, "colours survive the compression"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["a=0", "b=nowhere.png"], 2, "b=nowhere.png: nowhere.png does not exist"),
+        (["a=0"], 2, "no b is named"),
+        (["a=0", "b=5000000000"], 2, "b=5000000000: expected a seed from 0 to 4,294,967,295"),
+        (["a=0", "b=1", "steps=1"], 2, "steps: expected whole number from 2 to 1,000"),
+        (["a=0", "b=1", "category=0"], 2, "DLSGAN is not class-conditional"),
+        (["a=0", "b=1", "path=round"], 2, "expected one of linear, slerp"),
+        (["a=0", "b=text.png"], 1, "text.png cannot be read: cannot identify image file"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_no_folder(
+    run: Path, words: list[str], status: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("text.png").write_text("no image")
+    found = refusal(["interpolate", str(run), *words, "out=new"], capsys)
+    assert found[0] == status
+    assert text in found[1]
+    assert not Path("new").exists()
+
+
+def test_models_that_cannot_are_told_so(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {
+        "gan": GAN(SHAPE, 3, **TINY),  # type: ignore[arg-type]  # by name
+        "autoencoder": Autoencoder(SHAPE, 3, **TINY),  # type: ignore[arg-type]  # by name
+        "points": points(),
+    }
+    runs = {name: save(model, tmp_path / name) for name, model in made.items()}
+    file = photos / "00.png"
+    for name, ends, text in (
+        ("gan", ("0", str(file)), "a GAN has no encoder of latents; give seeds"),
+        ("autoencoder", ("0", str(file)), "seed 0: an Autoencoder does not generate; give files"),
+        ("points", ("0", "1"), "this model makes points"),
+    ):
+        words = ["interpolate", str(runs[name]), f"a={ends[0]}", f"b={ends[1]}"]
+        status, said = refusal(words, capsys)
+        assert (status, text in said) == (1, True), said
