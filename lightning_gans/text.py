@@ -84,7 +84,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 @contextmanager
 def console() -> Iterator[None]:
-    """In the block, printing never fails for a character, and warnings are :func:`printable`.
+    """In the block, printing never fails for a character, and a warning is one line, shown once.
 
     A console that lacks a letter (cp1252 on Windows, ASCII under ``LC_ALL=C``) shows its escape.
 
@@ -98,6 +98,7 @@ def console() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     format_before = warnings.formatwarning
+    shown: set[str] = set()
 
     def formatted(
         message: Warning | str,
@@ -106,7 +107,11 @@ def console() -> Iterator[None]:
         lineno: int,
         line: str | None = None,
     ) -> str:
-        return printable_lines(format_before(message, category, filename, lineno, line))
+        # where in the code it was found means nothing to whoever typed a command
+        text = f"warning: {printable(' '.join(str(message).split()))}\n"
+        is_new = text not in shown
+        shown.add(text)
+        return text if is_new else ""
 
     warnings.formatwarning = formatted
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -73,16 +74,34 @@ def test_a_console_that_lacks_a_letter_shows_its_escape(
     assert b"\\u03c9" in written.getvalue()
 
 
-def test_a_warning_that_names_a_hostile_file_is_harmless(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with console(), warnings.catch_warnings():
+@pytest.fixture
+def shown_warnings() -> Iterator[None]:
+    """Warnings are written as outside of tests: pytest records them instead."""
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda m, c, f, n, file=None, line=None: sys.stderr.write(  # type: ignore[assignment]
             warnings.formatwarning(m, c, f, n, line)
         )
+        yield
+
+
+@pytest.mark.usefixtures("shown_warnings")
+def test_a_warning_that_names_a_hostile_file_is_harmless(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console():
         warnings.warn("skipped \x1b[2J\udcff.png", stacklevel=1)
     assert r"skipped \x1b[2J\udcff.png" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("shown_warnings")
+def test_a_warning_is_one_line_without_its_place_in_the_code_and_is_shown_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console():
+        for text in ("the file\n is damaged", "the file\n is damaged", "another"):
+            warnings.warn(text, stacklevel=1)
+    assert capsys.readouterr().err == "warning: the file is damaged\nwarning: another\n"
 
 
 def test_lines_of_a_report_stay_lines() -> None:

@@ -129,7 +129,9 @@ class Checkpoint(stock.Checkpoint):
         if all_reduce_max([float(self.error is not None)], trainer.strategy.root_device)[0]:
             self.error = self.error or Unwritable(path, OSError("see the first process's message"))
             self.written = before
-            rank_zero_warn(f"{self.error}; the checkpoints before it are kept")
+            kept = before.get("last")
+            before_it = f"{kept[-1]} is kept" if kept else "no checkpoint was saved before it"
+            rank_zero_warn(f"{self.error}; {before_it}")
             return False
         if kind == "best":
             # until a last one knows of the new best, the old one is that of the run
@@ -375,7 +377,12 @@ class Checkpoint(stock.Checkpoint):
             # invalid input is found before any weight is changed
             consistent = self.between or isinstance(exception, InputError)
             good = consistent and all(bool(p.isfinite().all()) for p in pl_module.parameters())
-            self.save(trainer, "last" if good else "failed")
+            saved = self.save(trainer, "last" if good else "failed")
+            self._leave()
+            self._let_go()
+            if not saved and isinstance(exception, (StoppedBySignal, KeyboardInterrupt)):
+                assert self.error is not None
+                raise self.error
         self._leave()
         self._let_go()
 

@@ -19,6 +19,7 @@ from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher
+from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.text import console, printable
 from lightning_gans.threads import fitted
 from lightning_gans.trust import split_trust, trusting
@@ -78,6 +79,9 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     first = argv[0] if argv else ""
     completions = [name for name in known if name.startswith(f"{first} ")]
     if completions:
+        two = " ".join(argv[:2])
+        if len(argv) > 1 and (meant := suggestion(two, completions)):
+            raise UsageError(f"there is no command '{two}'{meant}")
         raise UsageError(f"'{first}' is incomplete; commands are {', '.join(completions)}")
     if command == "train" and "=" not in first and not first.startswith("-"):
         raise UsageError(
@@ -90,16 +94,18 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
 def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     """Run a command and return its exit status."""
     if command not in train.COMMANDS:
-        return workflow.run(command, argv, groups)
+        with StopSignals():
+            return workflow.run(command, argv, groups)
     if command == "train" and {"-h", "--help"} & set(argv):
         # the help of fit, which is the same command, is Lightning's own: slow, with every option
         print(train.full_usage(groups, argv))
         return 0
-    parsed = train.parse_command(command, argv, groups)
+    with StopSignals():  # training has its own handlers
+        parsed = train.parse_command(command, argv, groups)
     for note in parsed.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     with fitted(parsed.threads, parsed.processes):
-        with quick_imports():
+        with StopSignals(), quick_imports():
             from lightning_gans.cli.lightning import run as run_lightning  # noqa: PLC0415  (seconds)
 
         run_lightning(parsed)

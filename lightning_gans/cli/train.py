@@ -78,6 +78,7 @@ SYNONYMS = {
     "optimizer": "model.optimizer",
     "discriminator_optimizer": "model.discriminator_optimizer",
     "ckpt": "ckpt_path",
+    "evaluation.every": "trainer.val_check_interval",
 }
 # an option that people look for among those of the Trainer, which has none of this name
 THREADS = "trainer.threads"
@@ -157,7 +158,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         check_run_config(run)
         choosing = {"model", "data"} if chosen_by_names else set()
         typed = {group: name for group, name in names.items() if group not in choosing}
-        called = {"model": run.parent.parent.name, "data": run.parent.name, **typed}
+        called = {**names_in_config(run / CONFIG), **names_of(run / CONFIG), **typed}
         called = {group: called[group] for group in ("model", "data")}
         chosen = [run / CONFIG] + [groups.find(g, n) for g, n in typed.items()]
     else:
@@ -330,6 +331,8 @@ def full_option_name(key: str) -> str:
         )
     if key == THREADS:
         return "threads"
+    if key in SYNONYMS:
+        return SYNONYMS[key]
     return f"{SYNONYMS[head]}{dot}{rest}" if head in SYNONYMS else key
 
 
@@ -547,7 +550,7 @@ def resume(
         if subcommand == "fit" and ckpt_path != "best" and not tries_code(settings):
             path = hold_run(path, any_newer=not is_file(typed_path(ckpt_path)))
     except CheckpointMissing as error:
-        raise UsageError(f"{error}; 'last' and 'best' find one") from error
+        raise UsageError(str(error)) from error
     if by_kind and not is_follower():
         print(printable(f"ckpt_path={ckpt_path}: {path}"), file=sys.stderr)
     settings = [s for s in settings if not s.startswith("--ckpt_path=")] + [f"--ckpt_path={path}"]
@@ -719,6 +722,13 @@ def run_names(
     if any(setting.startswith("--model=") for setting in settings):
         called.setdefault("model", "model")  # a class has no file that its runs could be called by
     return called
+
+
+def names_in_config(file: Path) -> dict[str, str]:
+    """Names of the model and the data of a run whose folder does not tell them: their classes'."""
+    config = read_mapping(file)
+    paths = {group: subsection(config, group).get("class_path") for group in ("model", "data")}
+    return {group: str(path or group).rpartition(".")[2].lower() for group, path in paths.items()}
 
 
 def usage(groups: Groups) -> str:

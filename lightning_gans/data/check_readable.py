@@ -57,7 +57,7 @@ def usable(
         message += first + rest
         if on_error == "error":
             raise UnreadableImages(
-                f"{message}; repair or delete them, or leave them out with on_error: skip"
+                f"{message}; repair or delete them, or leave them out with data.on_error=skip"
             )
         rank_zero_warn(printable(f"{message}; they are left out"))
     return [name not in reasons for name in names]

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from lightning_gans.errors import UserError
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
-from lightning_gans.runs.folder import checkpoints
+from lightning_gans.runs.folder import ROOT, checkpoints
 
 LOCK = ".run.lock"
 RECORD = "run.json"
@@ -94,8 +94,12 @@ def is_follower() -> bool:
     return any(os.environ.get(name, "0").strip("0").isdigit() for name in _RANKS)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, tries: int = 3) -> None:
     """Make a new folder, with those above it.
+
+    Args:
+        folder: to make.
+        tries: how often the folders above are made again if they vanish.
 
     Raises:
         FileExistsError: if it exists.
@@ -116,6 +120,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir()
     except FileExistsError:
         raise
+    except FileNotFoundError as error:
+        # a run that wrote nothing has just removed the folder above
+        if not tries:
+            raise Unwritable(folder, error) from error
+        make_folder(folder, tries - 1)
     except OSError as error:
         raise Unwritable(folder, error) from error
 
@@ -165,7 +174,7 @@ def _in_use(run: Path, record: Record | None) -> str:
         who = f"by process {record.pid} on {record.host}, since {since}"
     return (
         f"{run} is in use {who}; wait until that training ends, or stop it, or start another run "
-        "without ckpt_path"
+        "in a folder of its own"
     )
 
 
@@ -196,7 +205,7 @@ def release_all() -> None:
 
 
 def discard_unused(run: Path, *unused: str) -> None:
-    """Remove the folder of a run that wrote nothing.
+    """Remove the folder of a run that wrote nothing, and the empty ones above it.
 
     Args:
         run: the folder.
@@ -209,6 +218,9 @@ def discard_unused(run: Path, *unused: str) -> None:
                 (run / name).unlink(missing_ok=True)
             release(run)
             run.rmdir()
+            if run.parent.parent.parent.name == ROOT:  # runs/<model>/<data>/<time>
+                run.parent.rmdir()
+                run.parent.parent.rmdir()
 
 
 def check_unused(run: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lightning_gans.errors import UserError
 
+# the folder of all runs
+ROOT = "runs"
 # the folder of a run that holds its checkpoints
 FOLDER = "checkpoints"
 # what a checkpoint is of, in alphabetical order
@@ -17,6 +19,8 @@ KINDS = ("best", "failed", "last")
 # the folder of a run that holds its pictures
 PICTURES = "images"
 
+# the endings of the other files in a run's folder
+_NO_CHECKPOINT = (".yaml", ".csv", ".json", ".md", ".png", ".html")
 # how many times the checkpoints are listed anew, because a run that still trains removed one
 _LISTINGS = 5
 # what a run names its checkpoints; any other name in that folder is not a run's
@@ -38,6 +42,10 @@ def find(path: Path) -> Path:
     Raises:
         CheckpointMissing: if there is none, with what was looked for.
     """
+    if path.is_file() and path.suffix in _NO_CHECKPOINT:
+        raise CheckpointMissing(
+            f"{path} is no checkpoint; give the run's folder, {path.parent}, or a .ckpt file"
+        )
     if path.is_file():
         # typed in the folder of checkpoints, a name does not hold the run's folder
         return path.parent.resolve() / path.name if path.parent.name in ("", "..") else path

@@ -34,10 +34,9 @@ from lightning_gans.runs.claim import (
     started_before,
     write_record,
 )
-from lightning_gans.runs.folder import checkpoints, find, newest
+from lightning_gans.runs.folder import ROOT, checkpoints, find, newest
 from lightning_gans.text import is_utf8, name_part
 
-ROOT = "runs"
 CONFIG = "config.yaml"
 # the folder in a folder of results that holds them as long as they are not complete
 PARTS = "parts"
@@ -303,7 +302,10 @@ def family(names: Mapping[str, str]) -> Path:
 
 
 def names_of(file: Path) -> dict[str, str]:
-    """The names of the model and the data of a file in ``runs/<model>/<data>/<time>``; or {}."""
+    """The names of the model and the data of a file in ``runs/<model>/<data>/<time>``; or {}.
+
+    A run's folder that a person chose does not tell them.
+    """
     above = file.resolve().parents
     if len(above) > 3 and above[3].name == ROOT:
         return {"model": above[2].name, "data": above[1].name}
@@ -322,12 +324,17 @@ def folders(path: Path) -> list[Path]:
 
 
 def runs(names: Mapping[str, str]) -> list[Path]:
-    """The folders of the runs of a model, of a data set or of both; of all where none is named."""
-    level = [Path(ROOT)]
+    """The folders of the runs of a model, of a data set or of both; of all where none is named.
+
+    Those of all include runs whose folders a person chose with ``LIGHTNING_GANS_RUN``, less deep in
+    ``runs``.
+    """
+    level, chosen = [Path(ROOT)], []
     for group in ("model", "data"):
         name = Path(names[group]).stem if group in names else None
         level = [f for above in level for f in folders(above) if name in (None, f.name)]
-    return [run for parent in level for run in folders(parent)]
+        chosen += [] if names else [run for run in level if read_record(run) is not None]
+    return chosen + [run for parent in level for run in folders(parent)]
 
 
 def find_checkpoint(kind: str, names: Mapping[str, str], option: str = "ckpt_path") -> Path:

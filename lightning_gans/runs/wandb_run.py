@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gans.runs.atomic import set_aside, write_text
-from lightning_gans.runs.layout import CONFIG, ROOT
+from lightning_gans.runs.folder import ROOT
+from lightning_gans.runs.layout import CONFIG
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping, subsection
 
 FILE = "wandb.json"

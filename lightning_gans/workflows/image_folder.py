@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import typed_path
-from lightning_gans.runs.layout import ROOT
+from lightning_gans.runs.folder import ROOT
 
 
 def image_folder(images: str) -> Path:

@@ -28,7 +28,8 @@ from lightning_gans.paths import typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
-from lightning_gans.runs.layout import ROOT, family_of, is_complete
+from lightning_gans.runs.folder import ROOT
+from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device

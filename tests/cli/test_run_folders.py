@@ -300,7 +300,26 @@ def test_a_run_that_is_refused_leaves_no_folder(capsys: pytest.CaptureFixture[st
     assert refused(*GAN, "model.generator.nonsense=3") == 2
     assert refused("model=gan", "data=folder", "data.root=/nonexistent") == 1
     assert refused(*GAN, "trainer.callbacks=tests.cli.test_run_folders.Refuses") == 1
-    assert not list(Path("runs").glob("*/*/*"))
+    assert not list(Path("runs").glob("*"))
+
+
+def test_a_run_in_a_chosen_folder_gives_its_results_the_names_of_its_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "runs/reference")
+    main([*GAN, "trainer.max_steps=1"])
+    monkeypatch.delenv("LIGHTNING_GANS_RUN")
+    found = parse_command("predict", ["ckpt=runs/reference"], Groups())
+    assert found.names == {"model": "gan", "data": "gaussians"}
+
+
+def test_another_file_of_a_run_is_no_checkpoint(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused("test", f"ckpt={run}/config.yaml") == 2
+    assert error(capsys).endswith(
+        f"config.yaml is no checkpoint; give the run's folder, {run}, or a .ckpt file"
+    )
 
 
 def test_two_trainings_of_one_job_without_srun_have_folders_of_their_own_and_resume_there(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 
 from lightning_gans.cli import main
 from lightning_gans.runs.atomic import Unwritable
@@ -163,9 +163,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_iteration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FullDisk(monkeypatch, 4)
-    message = (
-        r"last-step=4\.ckpt could not be written: No space left .*those|the checkpoints before"
-    )
+    message = r"last-step=4\.ckpt could not be written: No space left .*; last-step=2.ckpt is kept"
     with pytest.warns(UserWarning, match=message):
         main([*TRAIN, "trainer.max_steps=6", "checkpoint.every=2"])
     found = [path.name for path in checkpoints(run_of(tmp_path), "last")]
@@ -184,6 +182,48 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_checkpoints_before_and_fails(
     found = [path.name for path in checkpoints(run_of(tmp_path), "last")]
     assert found == ["last-step=2.ckpt", "last-step=4.ckpt"]
     assert not list(run_of(tmp_path).rglob("*.part"))
+
+
+class Terminate(Callback):
+    """Asks the run to stop in its third iteration."""
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_that_is_stopped_on_a_full_disk_fails_and_says_that_nothing_was_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FullDisk(monkeypatch, *range(10))
+    words = [*TRAIN, "trainer.max_steps=9", f"trainer.callbacks={__name__}.Terminate"]
+    with (
+        pytest.warns(UserWarning, match="no checkpoint was saved before it"),
+        pytest.raises(SystemExit) as end,
+    ):
+        main(words)
+    assert end.value.code == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert "last-step=3.ckpt could not be written: No space left on device; free some" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("words", [TRAIN, ["invert", "ckpt=x"]], ids=["train", "invert"])
+def test_a_signal_while_a_command_starts_is_one_line(
+    number: int,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*args: object) -> None:
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("lightning_gans.cli.train.parse_command", interrupted)
+    monkeypatch.setattr("lightning_gans.cli.workflow.parse_request", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"stopped by {signal.Signals(number).name}\n"
 
 
 def test_pictures_and_rows_that_cannot_be_written_for_a_while_do_not_stop_training(

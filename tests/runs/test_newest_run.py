@@ -55,6 +55,20 @@ def test_the_newest_run_of_what_is_named_is_found_whatever_its_data() -> None:
         last(data="celeba")
 
 
+def test_a_run_whose_folder_a_person_chose_is_found_as_the_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained()
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "runs/reference")
+    chosen = trained()
+    monkeypatch.setenv("LIGHTNING_GANS_RUN", "runs/first/second")
+    deeper = trained()
+    monkeypatch.delenv("LIGHTNING_GANS_RUN")
+    assert last() == deeper
+    shutil.rmtree(deeper)
+    assert last() == chosen == Path("runs/reference")
+
+
 def test_without_any_run_the_folder_of_all_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs; train"):
         last()
