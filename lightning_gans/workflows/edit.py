@@ -40,7 +40,7 @@ from lightning_gans.workflows.invert import SOME_UNREADABLE, unreadable
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.picture_table import draw_table, signed, text_width
-from lightning_gans.workflows.seeds import Latents, decoded, with_article
+from lightning_gans.workflows.seeds import Latents, decoded, index_of, with_article
 
 TABLE = "edits.csv"
 INFORMATIVE = "informative"
@@ -115,8 +115,8 @@ def edit(
         images: a folder of images, instead of image; each gets a strip of its own.
         elements: the elements that move, one at a time: numbers from 0, such as 3,17, or
             ``informative:5``, the five with the most information, which is the default.
-        attribute: what to edit instead of elements, for models that edit attributes: the number of
-            the attribute, from 0.
+        attribute: what to edit instead of elements, for models that edit attributes: the name of
+            the attribute, or its number from 0.
         strength: of the attribute, for one edited image instead of a strip from low to high.
         keep_others: whether the other attributes keep their values.
         low: where elements begin, in standard deviations of the prior from its mean; for an
@@ -210,7 +210,7 @@ def check_choices(
     if elements is not None and attribute is not None:
         raise UsageError("elements and attribute are both named; give one of them")
     if strength is not None and attribute is None:
-        raise UsageError(f"strength={strength:g} needs attribute=NUMBER as well")
+        raise UsageError(f"strength={strength:g} needs attribute=NAME as well")
     if low >= high:
         raise UsageError(f"expected from below to, got from={low:g} to={high:g}")
 
@@ -341,7 +341,7 @@ class AttributeMoves(Moves):
 
     Args:
         model: that edits.
-        attribute: its number.
+        attribute: its name or number.
         values: the strengths, (steps,).
         keep_others: whether all other attributes keep their values.
 
@@ -358,21 +358,36 @@ class AttributeMoves(Moves):
                 "as an AEDLSGAN does; leave it out to edit elements"
             )
         self.model, self.values, self.keep_others = model, values, keep_others
-        if not is_number(str(attribute)):
+        names = attribute_names(model)
+        if names:
+            self.attribute = index_of("attribute", str(attribute).strip(), len(names), names)
+        elif is_number(str(attribute)):
+            self.attribute = int(attribute)
+        else:
             raise UsageError(f"attribute={shown(attribute)}: expected a number from 0")
-        self.attribute = int(attribute)
+        self.name = names[self.attribute] if names else f"attribute {self.attribute}"
         strengths = " to ".join(dict.fromkeys(signed(float(values[i])) for i in (0, -1)))
-        self.summary = (
-            f"attribute {attribute} of strength {strengths}, in standard deviations of its score"
-        )
+        self.summary = f"{self.name} of strength {strengths}, in standard deviations of its score"
 
     def rows(self, x: Tensor, code: Tensor) -> list[Row]:
         strengths = self.values.to(x.device)
         images = self.model.edit(
             x.expand(len(strengths), -1, -1, -1), self.attribute, strengths, self.keep_others
         )
-        name = f"attribute {self.attribute}"
-        return [Row(name, name, images.cpu(), None)]
+        return [Row(self.name, self.name, images.cpu(), None)]
+
+
+def attribute_names(model: Edits) -> list[str]:
+    """The names of the attributes of a model, in the order of their scores; none if it has none.
+
+    A label of two classes is one attribute, called like its second class; each class of other
+    labels is one.
+    """
+    return [
+        name
+        for label in model.class_names or ()
+        for name in (label[1:] if len(label) == 2 else label)
+    ]
 
 
 def draw(

@@ -79,8 +79,8 @@ def generate(
         seed: of the images; another seed draws others.
         truncation: elements of the latent that are beyond so many standard deviations are drawn
             again, for typical images of less variety; by default none is. For normal priors.
-        category: of all images, for class-conditional models: a number, or one for each label,
-            separated by commas; by default drawn as in training.
+        category: of all images, for class-conditional models: a name or number, or one for each
+            label, separated by commas; by default drawn as in training.
         format: ``grid`` is one picture, ``files`` a PNG file for each image, ``npz`` arrays for
             numpy: images (n, height, width, channels), latents, conditions and seed.
         columns: images in a row of the grid; by default about as many as rows.

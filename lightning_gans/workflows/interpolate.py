@@ -110,8 +110,9 @@ def interpolate(
         steps: images from a to b, both included; 8 in a strip, 48 in an animation by default.
         path: ``linear`` is the straight line, ``slerp`` the great circle around the prior's mean,
             which keeps the norm that draws of a normal prior have.
-        category: of the images of seeds, for class-conditional models: a number, or one for each
-            label, separated by commas; by default drawn, and changed along the path as well.
+        category: of the images of seeds, for class-conditional models: a name or number, or one
+            for each label, separated by commas; by default drawn, and changed along the path as
+            well.
         format: ``strip`` is a PNG file, ``gif`` and ``mp4`` are animations; mp4 needs
             imageio-ffmpeg.
         fps: images a second of an animation.

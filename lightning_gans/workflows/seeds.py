@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from lightning_gans.rng import stream
 
 # how many images are generated at once. Always as many: the last bits of a result may depend on it
 BATCH = 16
+# how many names an error lists
+NAMED = 20
 
 
 class Latents(NamedTuple):
@@ -128,7 +131,7 @@ def parse_category(model: Decodes, category: str | None) -> list[int] | None:
 
     Args:
         model: class-conditional, if a category is given.
-        category: a number, or a number for each label, separated by commas.
+        category: a name or number, or one for each label, separated by commas.
 
     Raises:
         UsageError: if the model has no such category.
@@ -139,17 +142,44 @@ def parse_category(model: Decodes, category: str | None) -> list[int] | None:
         raise UsageError(
             f"category={category}: {type(model).__name__} is not class-conditional; leave it out"
         )
-    classes = model.categories.classes
-    words = [word.strip() for word in str(category).split(",")]
+    typed, classes = str(category), model.categories.classes
+    # a name may have a comma
+    words = [word.strip() for word in typed.split(",")] if len(classes) > 1 else [typed.strip()]
     if len(words) != len(classes):
         raise UsageError(
             f"category={shown(category)}: expected the class of each of {len(classes)} labels, "
             f"separated by commas, such as {','.join('0' for _ in classes)}"
         )
-    for word, count in zip(words, classes, strict=True):
-        if not word.isascii() or not word.isdigit() or int(word) >= count:
-            raise UsageError(
-                f"category={shown(category)}: expected a number from 0 to {count - 1}, "
-                f"got {shown(word)}"
-            )
-    return [int(word) for word in words]
+    # of an Elastic InfoGAN, categories are not the classes of the data
+    named = model.class_names or ()
+    names = named if tuple(map(len, named)) == classes else [()] * len(classes)
+    return [
+        index_of("category", word, count, own)
+        for word, count, own in zip(words, classes, names, strict=True)
+    ]
+
+
+def index_of(option: str, word: str, count: int, names: Sequence[str]) -> int:
+    """The number of something that is named, or numbered from 0; a name that is a number wins.
+
+    Args:
+        option: its name, for messages.
+        word: a name or number.
+        count: how many there are.
+        names: of all, in order; empty if they have none.
+
+    Raises:
+        UsageError: if there is no such number or name.
+    """
+    if word in names:
+        return list(names).index(word)
+    # int() reads digits of all alphabets
+    if re.fullmatch("[0-9]{1,9}", word) and int(word) < count:
+        return int(word)
+    known = ""
+    if names:
+        listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        known = f" or one of {listed},"
+    raise UsageError(
+        f"{option}={shown(word)}: expected a number from 0 to {count - 1},{known} got {shown(word)}"
+    )

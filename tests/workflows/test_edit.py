@@ -13,10 +13,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 import lightning_gans
+from lightning_gans.errors import UsageError
 from lightning_gans.models import AEDLSGAN, DLSGAN, GAN, Autoencoder, Reconstructs
 from lightning_gans.priors import DynamicScale, Independent, Normal, Traced
 from lightning_gans.runs.tensor_files import read_tensors
-from lightning_gans.workflows.edit import AttributeMoves, ElementMoves, edit, parse_elements, shares
+from lightning_gans.workflows.edit import (
+    AttributeMoves,
+    ElementMoves,
+    attribute_names,
+    edit,
+    parse_elements,
+    shares,
+)
 from tests.support.films import frames_of, information
 from tests.support.models import tiny_dlsgan
 from tests.support.pictures import draw
@@ -152,6 +160,23 @@ def test_an_attribute_is_edited_by_the_model(attributes: Path, photos: Path) -> 
     torch.testing.assert_close(rows[0].images, model.edit(x, 0, 1.0))
 
 
+def test_an_attribute_is_called_by_its_name(attributes: Path) -> None:
+    model = lightning_gans.load(attributes)
+    assert isinstance(model, AEDLSGAN)
+    model.class_names = (("no hat", "hat"), ("no smile", "smile"))
+    strengths = torch.tensor([1.0])
+    x = torch.zeros(1, *SHAPE)
+    for typed, name, number in (("smile", "smile", 1), ("0", "hat", 0)):
+        moves = AttributeMoves(model, typed, strengths, True)
+        (row,) = moves.rows(x, model.encode(x))
+        assert (row.label, moves.summary.startswith(name)) == (name, True)
+        torch.testing.assert_close(row.images, model.edit(x, number, 1.0))
+    with pytest.raises(UsageError, match="from 0 to 1, or one of hat, smile, got beard"):
+        AttributeMoves(model, "beard", strengths, True)
+    model.class_names = (("red", "green", "blue"), ("no", "yes"))
+    assert attribute_names(model) == ["red", "green", "blue", "yes"]
+
+
 def test_a_gif_goes_there_and_back(run: Path, photos: Path) -> None:
     words = [str(run), f"image={photos / '00.png'}", "steps=5", "format=gif", "fps=10", "out=gif"]
     assert status_of(["edit", *words]) == 0
@@ -215,7 +240,7 @@ def test_images_are_cropped_and_padded_as_in_training(run: Path, photos: Path) -
         (["elements=-1"], 2, "expected different numbers"),
         (["from=1", "to=1"], 2, "expected from below to, got from=1 to=1"),
         (["from=a"], 2, "low: expected number, got a"),
-        (["strength=1"], 2, "strength=1 needs attribute=NUMBER as well"),
+        (["strength=1"], 2, "strength=1 needs attribute=NAME as well"),
         (["attribute=0", "elements=1"], 2, "elements and attribute are both named"),
         (["attribute=0"], 1, "a DLSGAN edits no attributes, as an AEDLSGAN does"),
         (["images=photos"], 2, "image and images are both named"),

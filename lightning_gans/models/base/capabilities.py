@@ -70,10 +70,12 @@ class Capability(nn.Module, ABC):
         image_shape: of one image (channels, height, width), or (2,) for points.
         has_averages: whether the weights are averages that differ from those of the last iteration,
             as :func:`~lightning_gans.load` gives them.
+        class_names: of the classes of each label of the data; None if they have no names.
     """
 
     image_shape: tuple[int, ...]
     has_averages: bool = False
+    class_names: tuple[tuple[str, ...], ...] | None = None
 
     def _images(self, x: Tensor) -> Tensor:
         """Images that a user gave, in the type of the weights.
