@@ -29,6 +29,7 @@ ORDER = [
     "trust",
     "compat",
     "ranges",
+    "scaling",
     "signatures",
     "threads",
     "rng",

@@ -41,6 +41,7 @@ from lightning_gans.runs.layout import (
     requeued,
 )
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
+from lightning_gans.scaling import PENALTIES, image_shape_of, last_set, penalty_weight
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
 from lightning_gans.threads import read_threads
@@ -170,6 +171,15 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     settings = with_seed(settings, chosen + files, content)
     threads = threads_of(settings, chosen + files, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
+    if run is None and "model" in names:
+        own = groups.find("model", names["model"])
+        scaled = scale_penalties(settings, chosen + files, content, own)
+        derived += scaled
+        for option in scaled if subcommand == "fit" else ():
+            repeated.notes.append(
+                f"{option.removeprefix('--')} for images of this size; {names['model']} has it for "
+                "32x32 grey ones"
+            )
     check_settings(chosen + files, content, derived + settings, config)
     settings = derived + settings
     # the class of an argument is set before the options of that class
@@ -689,6 +699,58 @@ def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]])
             kind = "MLP" if points else "Conv"
             named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
     return named
+
+
+def scale_penalties(
+    settings: Sequence[str], files: Sequence[Path], content: Sequence[Mapping[str, Any]], own: Path
+) -> list[str]:
+    """Options that fit the gradient penalties of a model's config to the size of the images.
+
+    What the user, an experiment or another config file sets is left as it is.
+
+    Args:
+        settings: the typed options.
+        files: the config files, in order.
+        content: of each.
+        own: the file of the model.
+    """
+    data = [subsection(subsection(found, "data"), "init_args") for found in content]
+    path = next(
+        (p for f in reversed(content) if (p := subsection(f, "data").get("class_path"))), None
+    )
+    module, _, name = current_path(str(path)).rpartition(".")
+    known = signature(module, name)
+    if known is None or "resolution" not in known.parameters:
+        return []
+    size: list[object] = []
+    for argument in ("resolution", "channels"):
+        typed = [
+            v
+            for k, _, v in (s.partition("=") for s in settings)
+            if is_argument(k, "data", argument)
+        ]
+        set_to = last_set(data, argument)
+        parameter = known.parameters.get(argument)
+        # data without the argument are in colour
+        default = "3" if parameter is None else parameter.default
+        size.append(typed[-1] if typed else set_to[1] if set_to else default)
+    shape = image_shape_of(*size)
+    models = [subsection(subsection(found, "model"), "init_args") for found in content]
+    scaled = []
+    for penalty in PENALTIES if shape is not None else ():
+        set_to = last_set(models, penalty)
+        if set_to is None or files[set_to[0]] != own or not isinstance(set_to[1], float):
+            continue
+        if any(is_argument(s.partition("=")[0], "model", penalty) for s in settings):
+            continue
+        weight = penalty_weight(set_to[1], shape)
+        scaled += [f"--model.{penalty}={weight:g}"] if weight != set_to[1] else []
+    return scaled
+
+
+def is_argument(key: str, section: str, name: str) -> bool:
+    """Whether an option sets an argument of a section's class."""
+    return key in (f"--{section}.{name}", f"--{section}.init_args.{name}")
 
 
 def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,59 @@
+"""How a model's settings follow from the size of its images. Imports nothing heavy.
+
+The config of each model, such as ``model=dlsgan``, holds the settings for 32x32 grey images. What
+has to change with the images is here, and nowhere else. ``docs/own_images.md`` says how it was
+measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lightning_gans.ranges import NonNegativeFloat, Width, checked
+
+# a grey image of 32x32, for which the configs of the models hold
+REFERENCE_VALUES = 32 * 32
+# the weights of gradient penalties, by the names of the models' arguments
+PENALTIES = ("r1", "r2")
+
+
+@checked
+def penalty_weight(weight: NonNegativeFloat, image_shape: tuple[Width, ...]) -> float:
+    """The weight of a gradient penalty for images of a size, in proportion to their values.
+
+    A discriminator that notices a change of the whole image reacts to each of its n values with
+    1/n of its slope, so that the squared norm of its gradient is in proportion to 1/n. The
+    published weights follow this within a factor of two: 0.1 for 32x32 digits gives 19.2 for faces
+    of 3x256x256, where the thesis has 10 (section 4.2.1).
+
+    Args:
+        weight: for 32x32 grey images.
+        image_shape: (channels, height, width).
+
+    Returns:
+        The weight, to three significant digits.
+
+    Example:
+        >>> penalty_weight(0.1, (3, 64, 64))
+        1.2
+    """
+    return float(f"{weight * math.prod(image_shape) / REFERENCE_VALUES:.3g}")
+
+
+def image_shape_of(resolution: object, channels: object) -> tuple[int, int, int] | None:
+    """The shape of square images as options give it; None if these are no numbers of pixels."""
+    try:
+        side, depth = int(str(resolution)), int(str(channels))
+    except ValueError:
+        return None
+    return (depth, side, side) if side > 0 and depth > 0 else None
+
+
+def last_set(sections: Sequence[object], name: str) -> tuple[int, object] | None:
+    """Which of some sections of config files sets an argument last, and its value there."""
+    found = None
+    for index, section in enumerate(sections):
+        if isinstance(section, dict) and name in section:
+            found = index, section[name]
+    return found
