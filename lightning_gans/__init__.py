@@ -1,7 +1,7 @@
 """GANs and their inversions on PyTorch Lightning.
 
 Importing the package imports nothing heavy, so that a command line can be checked at once;
-``load`` and the rooms (``models``, ``networks``, ``priors``, ...) are imported when first used.
+``load``, ``from_pretrained``, ``push_to_hub`` and the rooms (``models``, ``networks``, ``priors``, ...) are imported when first used.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lightning_gans.exports.hub import from_pretrained, push_to_hub
     from lightning_gans.models.base.load import load
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "from_pretrained", "load", "push_to_hub"]
 __version__ = "0.2.0"
 
 
@@ -30,6 +31,8 @@ def __getattr__(name: str) -> object:
         from lightning_gans.models.base.load import load  # noqa: PLC0415  (torch takes seconds)
 
         return load
+    if name in ("from_pretrained", "push_to_hub"):
+        return getattr(import_module(f"{__name__}.exports.hub"), name)
     if name in _rooms():
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute {name!r}")

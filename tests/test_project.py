@@ -49,6 +49,7 @@ ORDER = [
     "inversion",
     "ood",
     "callbacks",
+    "exports",
     "app",
     "workflows",
     "cli",

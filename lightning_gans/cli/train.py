@@ -31,7 +31,7 @@ from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
 from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import hold, is_follower, release
-from lightning_gans.runs.folder import CheckpointMissing, find, newest
+from lightning_gans.runs.folder import EXPORTED_WEIGHTS, CheckpointMissing, find, newest
 from lightning_gans.runs.layout import (
     CONFIG,
     VARIABLE,
@@ -557,6 +557,11 @@ def resume(
             path = find_checkpoint(ckpt_path, named)
         else:
             path = find(typed_path(ckpt_path))
+            if path.name == EXPORTED_WEIGHTS:
+                raise UsageError(
+                    f"ckpt_path={ckpt_path}: an exported model has weights but no state of a run, "
+                    f"which {subcommand} needs; give the run's own folder"
+                )
         if subcommand == "fit" and ckpt_path != "best" and not tries_code(settings):
             path = hold_run(path, any_newer=not is_file(typed_path(ckpt_path)))
     except CheckpointMissing as error:

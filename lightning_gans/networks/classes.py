@@ -56,7 +56,7 @@ def with_classes(z: Tensor, c: Tensor | None, classes: tuple[int, ...]) -> Tenso
     """
     if not classes and c is None:
         return z
-    return torch.cat([z, standardize(required(c, len(z), classes), classes)], 1)
+    return torch.cat([z, standardize(required(c, z.shape[0], classes), classes)], 1)
 
 
 def required(c: Tensor | None, rows: int, classes: tuple[int, ...]) -> Tensor:

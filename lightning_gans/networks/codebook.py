@@ -76,7 +76,7 @@ class CodebookGenerator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
-        open_pages = self.select(required(c, len(z), self.classes))
+        open_pages = self.select(required(c, z.shape[0], self.classes))
         image: Tensor = self.draw(self.up(torch.cat([self.dense(z), open_pages], 1)))
         return image
 

@@ -52,7 +52,8 @@ class Heads(nn.Module):
 
     def forward(self, features: Tensor) -> DiscriminatorOutput:
         """Map flattened features (N, num_features) to scores and codes."""
-        empty = features.new_zeros(len(features), 0)
+        # not len(), which an export would fix to the number of its example
+        empty = features.new_zeros(features.shape[0], 0)
         score = self.score(features) if self.score is not None else empty
         code = self.code(features) if self.code is not None else empty
         score, code = at_least_float32(score), at_least_float32(code)

@@ -138,7 +138,8 @@ def check_origin(origin: Origin) -> None:
 
 def calibration_file(checkpoint: Path) -> Path:
     """Where the calibration of a checkpoint is stored: next to it, under its name."""
-    return checkpoint.with_name(checkpoint.name.removesuffix(".ckpt") + SUFFIX)
+    name = checkpoint.name.removesuffix(".ckpt").removesuffix(".safetensors")
+    return checkpoint.with_name(name + SUFFIX)
 
 
 def checksum(file: Path) -> str:

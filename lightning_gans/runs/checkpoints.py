@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lightning_gans.compat import plain_name
 from lightning_gans.errors import UserError
 from lightning_gans.runs.checkpoint_format import AVERAGES, averages, content_error
-from lightning_gans.runs.folder import CheckpointMissing, damage, find
+from lightning_gans.runs.exported import read_exported
+from lightning_gans.runs.folder import EXPORTED_WEIGHTS, CheckpointMissing, damage, find
 from lightning_gans.trust import shortened
 
 __all__ = [
@@ -34,10 +35,16 @@ class UnreadableCheckpoint(UserError, ValueError):
 def read(file: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU, read as data: no code in it is run.
 
+    The weights of an exported folder are read likewise; training cannot resume from them.
+
     Raises:
         UnreadableCheckpoint: if the file is damaged, holds no model of this package, or has
             invalid content.
     """
+    if file.name == EXPORTED_WEIGHTS:
+        exported = read_exported(file)
+        check_content(exported, str(file))
+        return exported
     reason = damage(file)
     if reason is not None:
         raise UnreadableCheckpoint(f"{file} cannot be read as a checkpoint: {reason}")

@@ -18,6 +18,8 @@ FOLDER = "checkpoints"
 KINDS = ("best", "failed", "last")
 # the folder of a run that holds its pictures
 PICTURES = "images"
+# the two files of an exported folder that make the model again
+EXPORTED_WEIGHTS, EXPORTED_CONFIG = "model.safetensors", "config.json"
 
 # the endings of the other files in a run's folder
 _NO_CHECKPOINT = (".yaml", ".csv", ".json", ".md", ".png", ".html")
@@ -39,6 +41,8 @@ def is_checkpoint_name(name: object) -> bool:
 def find(path: Path) -> Path:
     """The checkpoint that a path means: itself, or the newest in a run's folder.
 
+    Of an exported folder it is the file of weights, ``model.safetensors``.
+
     Raises:
         CheckpointMissing: if there is none, with what was looked for.
     """
@@ -52,6 +56,8 @@ def find(path: Path) -> Path:
     if not path.is_dir():
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
         raise CheckpointMissing(f"no checkpoint at {path}: it {what}")
+    if is_exported(path):
+        return path / EXPORTED_WEIGHTS
     run = path.parent if path.name == FOLDER else path
     if path.resolve().name == FOLDER and path.name != FOLDER:
         run = path.resolve().parent  # as for "."
@@ -59,6 +65,11 @@ def find(path: Path) -> Path:
     if checkpoint is None:
         raise CheckpointMissing(f"no checkpoint in {path}: {_found_instead(run)}")
     return checkpoint
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is one that ``export`` wrote."""
+    return all((folder / name).is_file() for name in (EXPORTED_WEIGHTS, EXPORTED_CONFIG))
 
 
 def _found_instead(run: Path) -> str:

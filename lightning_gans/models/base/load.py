@@ -36,7 +36,8 @@ def load(
     modules that you trust.
 
     Args:
-        path: a checkpoint, or a run's folder; its newest checkpoint is loaded.
+        path: a checkpoint, a run's folder, whose newest checkpoint is loaded, or a folder that
+            ``export`` wrote.
         device: the model's device.
         trust: your modules whose classes the checkpoint may name, with their submodules, such as
             "my.networks".
@@ -88,7 +89,7 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
     check_weights(model, checkpoint["state_dict"], file)
     check_weights(model, weights, file)
     model.load_state_dict(weights)
-    model.has_averages = any(
+    model.has_averages = checkpoint.get("has_averages") is True or any(
         not torch.equal(value, checkpoint["state_dict"][name])
         for name, value in averages(checkpoint).items()
     )
