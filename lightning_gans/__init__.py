@@ -1,7 +1,8 @@
 """GANs and their inversions on PyTorch Lightning.
 
 Importing the package imports nothing heavy, so that a command line can be checked at once;
-``load``, ``from_pretrained``, ``push_to_hub`` and the rooms (``models``, ``networks``, ``priors``, ...) are imported when first used.
+``load``, ``from_pretrained``, ``push_to_hub`` and the rooms (``models``, ``networks``, ``priors``,
+...) are imported when first used.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def about(model: Model, facts: Facts) -> list[str]:
     first = ((module and module.__doc__) or type(model).__doc__ or "").strip().splitlines()[:1]
     channels = {1: "grey", 3: "colour"}.get(model.image_shape[0], "")
     shape = (
-        f"{channels} images of {model.image_shape[1]} × {model.image_shape[2]} pixels"
+        f"{channels} images of {model.image_shape[1]} x {model.image_shape[2]} pixels"
         if len(model.image_shape) == 3
         else "points in the plane"
     )

@@ -1,0 +1,438 @@
+"""What a run or an exported model is, on one screen."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickletools
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+
+from lightning_gans import __version__
+from lightning_gans.errors import UserError, reason
+from lightning_gans.exports.card import described
+from lightning_gans.models.base.capabilities import capabilities
+from lightning_gans.paths import typed_path
+from lightning_gans.ranges import checked
+from lightning_gans.runs.claim import read_record
+from lightning_gans.runs.exported import read_config
+from lightning_gans.runs.folder import (
+    EXPORTED_CONFIG,
+    EXPORTED_WEIGHTS,
+    FOLDER,
+    CheckpointMissing,
+    checkpoints,
+    damage,
+    is_exported,
+    step_of,
+)
+from lightning_gans.runs.layout import CONFIG
+from lightning_gans.runs.metrics_csv import FILE
+from lightning_gans.runs.report import number
+from lightning_gans.runs.report import read as read_log
+from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.text import printable
+from lightning_gans.trust import current_trust
+from lightning_gans.workflows.outcome import Outcome
+
+# the names of what torch stores in a checkpoint, as operations of the pickle format
+_TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"}
+_COUNTS = {"BININT", "BININT1", "BININT2", "INT", "LONG1"}
+# bytes of a checkpoint's description that are read; weights are elsewhere in the file
+LARGEST = 50_000_000
+
+
+@dataclass(frozen=True)
+class Info(Outcome):
+    """What is known of a run or an exported folder.
+
+    Attributes:
+        values: plain data, as ``format=json`` prints them; what is unknown is None.
+    """
+
+    values: Mapping[str, Any] | None = None
+
+
+@checked
+def info(run: str, format: Literal["text", "json"] = "text") -> Info:  # noqa: A002
+    """Say what a run or an exported model is: model, data, progress, measurements, files.
+
+    lightning-gans info runs/dlsgan/mnist5k/TIME
+    lightning-gans info runs/dlsgan/mnist5k/TIME format=json
+
+    Nothing is loaded or run: checkpoints are listed and checked by their own checksums. Young and
+    damaged runs are described as far as they go.
+
+    Args:
+        run: a run's folder, a checkpoint in one, or a folder that export wrote.
+        format: text, or json for programs.
+
+    Returns:
+        The description.
+
+    Raises:
+        CheckpointMissing: if it is neither.
+    """
+    path = typed_path(run)
+    if not path.exists():
+        raise CheckpointMissing(f"{path} does not exist; give a run's folder or an exported one")
+    if path.is_file():
+        path = path.parent
+    folder = path.resolve().parent if path.resolve().name == FOLDER else path
+    if is_exported(folder) or (folder / EXPORTED_CONFIG).is_file():
+        values = exported_values(folder)
+    elif any((folder / name).exists() for name in (CONFIG, FILE, FOLDER, "run.json")):
+        values = run_values(folder)
+    else:
+        raise CheckpointMissing(
+            f"{folder} is neither a run's folder nor an exported one: it has no {CONFIG}, {FILE}, "
+            f"{FOLDER} or {EXPORTED_CONFIG}"
+        )
+    text = json.dumps(finite(values), indent=2) if format == "json" else screen(values)
+    return Info(folder, text, 0, values)
+
+
+def run_values(run: Path) -> dict[str, Any]:
+    """What is known of a run."""
+    problems: list[str] = []
+    config = _read(lambda: read_mapping(run / CONFIG), run / CONFIG, problems)
+    log = _read(lambda: read_log(run / FILE), run / FILE, problems)
+    found = checkpoints(run)
+    states = {path.name: damage(path) for path in found}
+    problems += [f"{name} is damaged: {why}" for name, why in states.items() if why]
+    intact = [path for path in found if states[path.name] is None]
+    steps = [step_of(path) for path in intact]
+    if log is not None:
+        steps += [int(points[0][-1]) for points in log.series.values() if points[0]]
+    iterations = max(steps, default=0)
+    model, data = _section(config, "model"), _section(config, "data")
+    batch = data["arguments"].get("batch_size")
+    record = read_record(run)
+    times = [path.stat().st_mtime for path in (*found, run / FILE) if path.is_file()]
+    seconds = None
+    if record is not None and times:
+        # a run that was resumed wrote files before it was started for the last time
+        was_resumed = any(t < record.started for t in _times(run))
+        seconds = None if was_resumed else max(times) - record.started
+    rate = iterations * batch / seconds if seconds and isinstance(batch, int) else None
+    return {
+        "kind": "run",
+        "path": str(run),
+        "model": model["class"],
+        "model_arguments": model["arguments"],
+        "networks": weight_counts(intact[-1], problems) if intact else None,
+        "data": data["class"],
+        "data_arguments": data["arguments"],
+        "iterations": iterations,
+        "max_iterations": _trainer(config).get("max_steps"),
+        "started": record.started if record else None,
+        "seconds": seconds,
+        "images_per_second": rate,
+        "metrics": measurements(log),
+        "capabilities": capabilities_of(model["class"]),
+        "disk": disk_use(run),
+        "checkpoints": {name: why is None for name, why in states.items()},
+        "versions": {"lightning_gans": __version__, "lightning": _lightning_of(run / CONFIG)},
+        "problems": problems,
+    }
+
+
+def exported_values(folder: Path) -> dict[str, Any]:
+    """What is known of an exported folder."""
+    problems: list[str] = []
+    config = _read(lambda: read_config(folder), folder / EXPORTED_CONFIG, problems) or {}
+    spec = config.get("model") if isinstance(config.get("model"), dict) else {}
+    arguments = {k: v for k, v in (spec or {}).items() if not k.startswith("_")}
+    path = (spec or {}).get("_class_path")
+    metrics = config.get("metrics") if isinstance(config.get("metrics"), dict) else {}
+    return {
+        "kind": "exported",
+        "path": str(folder),
+        "model": path if isinstance(path, str) else None,
+        "model_arguments": arguments,
+        "networks": exported_counts(folder / EXPORTED_WEIGHTS, problems),
+        "data": config.get("data"),
+        "data_arguments": {},
+        "iterations": config.get("iterations"),
+        "max_iterations": None,
+        "started": None,
+        "seconds": None,
+        "images_per_second": None,
+        "metrics": {
+            name: {"last": value, "step": config.get("iterations")}
+            for name, value in (metrics or {}).items()
+            if isinstance(value, (int, float))
+        },
+        "capabilities": capabilities_of(path),
+        "disk": disk_use(folder),
+        "checkpoints": {},
+        "versions": {"lightning_gans": config.get("version"), "lightning": None},
+        "problems": problems,
+    }
+
+
+def _read(content: Any, path: Path, problems: list[str]) -> Any:
+    """What a function reads from a file; None if it cannot, which is a problem."""
+    if not path.exists():
+        problems.append(f"{path.name} does not exist")
+        return None
+    try:
+        return content()
+    except (UserError, OSError, ValueError, RecursionError) as error:
+        problems.append(reason(error))
+        return None
+
+
+def _section(config: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """The class and arguments of a section of a run's config."""
+    section = (config or {}).get(name)
+    section = section if isinstance(section, dict) else {}
+    path, arguments = section.get("class_path"), section.get("init_args")
+    return {
+        "class": path if isinstance(path, str) else None,
+        "arguments": arguments if isinstance(arguments, dict) else {},
+    }
+
+
+def _trainer(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    section = (config or {}).get("trainer")
+    return section if isinstance(section, dict) else {}
+
+
+def _times(run: Path) -> Iterator[float]:
+    """When pictures and checkpoints of a run were written."""
+    for path in run.glob("*/*-step=*.*"):
+        with suppress(OSError):
+            yield path.stat().st_mtime
+
+
+def _lightning_of(config: Path) -> str | None:
+    """The version of Lightning that wrote a config, which its first line names."""
+    with suppress(OSError, UnicodeDecodeError), config.open(encoding="utf-8") as file:
+        first = file.readline(200)
+        if first.startswith("#") and "==" in first:
+            return printable(first.rpartition("==")[2].strip())
+    return None
+
+
+def weight_counts(checkpoint: Path, problems: list[str]) -> dict[str, int] | None:
+    """The number of weights of each network, from a checkpoint's description of its tensors.
+
+    The description is a pickle, which is read as a list of operations and never carried out.
+    """
+    counts: dict[str, int] = {}
+    try:
+        with zipfile.ZipFile(checkpoint) as file:
+            (name,) = [part for part in file.namelist() if part.endswith("/data.pkl")]
+            if file.getinfo(name).file_size > LARGEST:
+                raise ValueError("its description is too long")
+            content = file.read(name)
+        inside, weight, count = False, "", 0
+        for operation, argument, _ in pickletools.genops(content):
+            if operation.name in _TEXTS and isinstance(argument, str):
+                if argument == "state_dict":
+                    inside = True
+                elif inside and argument in ("loops", "callbacks", "optimizer_states"):
+                    break
+                elif "." in argument:
+                    weight = argument
+            elif operation.name in _COUNTS and isinstance(argument, int):
+                count = argument
+            elif operation.name == "BINPERSID" and inside:  # a tensor's memory, and its size
+                network = weight.partition(".")[0]
+                counts[network] = counts.get(network, 0) + count
+    # a damaged file can raise anything
+    except Exception as error:
+        problems.append(f"{checkpoint.name}: its weights cannot be counted: {reason(error)}")
+        return None
+    return counts or None
+
+
+def exported_counts(weights: Path, problems: list[str]) -> dict[str, int] | None:
+    """The number of weights of each network, from the header of a safetensors file."""
+    counts: dict[str, int] = {}
+    try:
+        with safe_open(weights, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                network = name.partition(".")[0]
+                size = math.prod(file.get_slice(name).get_shape())
+                counts[network] = counts.get(network, 0) + size
+    except (SafetensorError, OSError, ValueError) as error:
+        problems.append(f"{weights.name} cannot be read: {reason(error)}")
+        return None
+    return counts
+
+
+def measurements(log: Any) -> dict[str, dict[str, float]]:
+    """For each measure the last value and, if one way is better, the best one, with their steps."""
+    found = {}
+    for name in sorted(log.measured) if log is not None else ():
+        if name == "evaluation/samples":
+            continue
+        steps, values = log.series[name]
+        entry = {"last": values[-1], "step": steps[-1]}
+        arrow = described(name)[0]
+        usable = [i for i, value in enumerate(values) if math.isfinite(value)]
+        if arrow and usable:
+            best = (max if arrow == "↑" else min)(usable, key=values.__getitem__)
+            entry |= {"best": values[best], "best_step": steps[best]}
+        found[name] = entry
+    return found
+
+
+def capabilities_of(path: object) -> list[str] | None:
+    """What models of a class can do; None if it may not be imported, or is none."""
+    try:
+        found = current_trust().resolve(path, "the folder")
+    except UserError:
+        return None
+    return list(capabilities(found)) if isinstance(found, type) else None
+
+
+def disk_use(folder: Path) -> dict[str, int]:
+    """Bytes of the files, by the folder within."""
+    found: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                parts = path.relative_to(folder).parts
+                place = parts[0] if len(parts) > 1 else "."
+                found[place] = found.get(place, 0) + path.stat().st_size
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Values as JSON has them: what is not finite becomes null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return value
+
+
+def screen(values: Mapping[str, Any]) -> str:
+    """The description as lines of a label and what it says."""
+    lines = [
+        ("folder", values["path"]),
+        ("model", _called(values["model"], values["model_arguments"])),
+        ("weights", _counts(values["networks"])),
+        ("data", _called(values["data"], values["data_arguments"])),
+        ("iterations", _progress(values)),
+        ("trained", _trained(values)),
+    ]
+    for name, entry in values["metrics"].items():
+        lines.append((name, _measure(name, entry)))
+    can = values["capabilities"]
+    lines.append(("can", ", ".join(can) if can else "unknown" if can is None else "nothing"))
+    disk = values["disk"]
+    parts = ", ".join(f"{place} {size(n)}" for place, n in sorted(disk.items()) if place != ".")
+    lines.append(("disk", size(sum(disk.values())) + (f" ({parts})" if parts else "")))
+    if values["kind"] == "run":
+        names = [f"{n}{'' if ok else ' (damaged)'}" for n, ok in values["checkpoints"].items()]
+        lines.append(("checkpoints", ", ".join(names) or "none yet"))
+    versions = [f"{name} {version}" for name, version in values["versions"].items() if version]
+    lines.append(("versions", ", ".join(versions)))
+    lines += [("problem", problem) for problem in values["problems"]]
+    lines += [("next", command) for command in next_commands(values)]
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(printable(f"{label:<{width}}  {text}") for label, text in lines)
+
+
+def _called(path: object, arguments: Mapping[str, Any]) -> str:
+    if not path:
+        return "unknown"
+    shown = {
+        name: value
+        for name, value in arguments.items()
+        if isinstance(value, (bool, int, float, str)) and len(str(value)) < 40
+    }
+    text = ", ".join(f"{name}={value}" for name, value in list(shown.items())[:8])
+    return f"{str(path).rpartition('.')[2]}{f' ({text})' if text else ''}"
+
+
+def _counts(networks: Mapping[str, int] | None) -> str:
+    if not networks:
+        return "unknown"
+    parts = ", ".join(f"{name} {count:,}" for name, count in networks.items())
+    return f"{sum(networks.values()):,} ({parts})"
+
+
+def _progress(values: Mapping[str, Any]) -> str:
+    done, most = values["iterations"], values["max_iterations"]
+    if not isinstance(done, int):
+        return "unknown"
+    return f"{done:,} of {most:,}" if isinstance(most, int) and most > 0 else f"{done:,}"
+
+
+def _trained(values: Mapping[str, Any]) -> str:
+    if values["started"] is None:
+        return "unknown"
+    text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(values["started"]))
+    if values["seconds"] is None:
+        return f"last started {text}"
+    text += f", {duration(values['seconds'])}"
+    rate = values["images_per_second"]
+    return f"{text}, {rate:.3g} images/s with evaluations" if rate else text
+
+
+def _measure(name: str, entry: Mapping[str, float]) -> str:
+    arrow = described(name)[0]
+    text = f"{number(float(entry['last']))}{f' {arrow}' if arrow else ''}"
+    if "best" in entry and entry["best_step"] != entry["step"]:
+        text += f" (best {number(entry['best'])} at {entry['best_step']:,.0f})"
+    return text
+
+
+def next_commands(values: Mapping[str, Any]) -> list[str]:
+    """Commands for this run or folder."""
+    path, can = values["path"], values["capabilities"] or []
+    commands = []
+    most, done = values["max_iterations"], values["iterations"]
+    if values["kind"] == "run":
+        usable = any(values["checkpoints"].values())
+        if usable and isinstance(most, int) and done < most:
+            commands.append(f"lightning-gans train ckpt={path}")
+        if not usable:
+            return commands
+        commands.append(f"lightning-gans export ckpt={path} out=FOLDER")
+    if "reconstruct" in can:
+        commands.append(f"lightning-gans invert ckpt={path} images=FOLDER start=encoder")
+        commands.append(f"lightning-gans ood score ckpt={path} images=FOLDER")
+    if can:
+        commands.append(f'python: lightning_gans.load("{path}")')
+    return commands
+
+
+def size(count: int) -> str:
+    """Bytes in words.
+
+    >>> size(1536), size(12)
+    ('1.5 kB', '12 B')
+    """
+    value, units = float(count), ["B", "kB", "MB", "GB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(3700), duration(61), duration(5)
+    ('1 h 1 min', '1 min 1 s', '5 s')
+    """
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"
