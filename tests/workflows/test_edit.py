@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -213,6 +215,26 @@ def test_a_folder_has_a_strip_for_each_readable_image(
     assert written == named | {"edits.csv", "config.yaml"}
     first, last = (read_tensors(Path("all", rows[i]["latents"]))[0]["code"] for i in (0, 4))
     assert torch.equal(first, last)
+
+
+def test_files_of_any_name_have_strips(run: Path, photos: Path) -> None:
+    names = [b"two\nlines.png", b"bytes \xff.png", b"x" * 240 + b".png", "\u03c9".encode() * 100]
+    folder = Path("named")
+    folder.mkdir()
+    for name in names:
+        ending = b"" if name.endswith(b".png") else b".png"
+        shutil.copy(photos / "00.png", folder / os.fsdecode(name + ending))
+    for path in sorted(folder.iterdir()):
+        assert status_of(["edit", str(run), f"image={path}", "steps=2"]) == 0
+    assert status_of(["edit", str(run), f"images={folder}", "steps=2", "out=all"]) == 0
+    found = sorted(path.name for path in Path("all").glob("*.png"))
+    assert [name[:10] for name in found] == [
+        "0000_bytes",
+        "0001_two_l",
+        "0002_xxxxx",
+        "0003_\u03c9\u03c9\u03c9\u03c9\u03c9",
+    ]
+    assert len(list(Path("runs").rglob("*.safetensors"))) == 4
 
 
 def test_images_are_cropped_and_padded_as_in_training(run: Path, photos: Path) -> None:

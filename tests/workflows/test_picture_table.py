@@ -75,6 +75,10 @@ def test_colours_that_frames_share_do_not_flicker(tmp_path: Path) -> None:
         pixels[:20, 0] = 10 * number  # so that frames differ
         frames.append(Image.fromarray(pixels.astype(np.uint8)))
     write_gif(tmp_path / "colour.gif", frames, 12, ping_pong=False)
-    shown = [frame[:20, 1:].astype(int) for frame in frames_of(tmp_path / "colour.gif")]
+    found = frames_of(tmp_path / "colour.gif")
+    for seen, frame in zip(found, frames, strict=True):
+        error = np.abs(seen.astype(int) - np.asarray(frame).astype(int)).mean()
+        assert error < 20, "a wrong colour is off by 85 levels on average"
+    shown = [frame[:20, 1:] for frame in found]
     assert len(shown) == 5
     assert all(np.array_equal(frame, shown[0]) for frame in shown), "the still half"
