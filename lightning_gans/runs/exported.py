@@ -99,6 +99,17 @@ def read_exported(weights: Path) -> dict[str, Any]:
         "hyper_parameters": config.get("model"),
         "not_saved": config.get("not_saved", []),
         "state_dict": tensors,
+        "class_names": config.get("class_names"),
         "has_averages": config.get("has_averages") is True,
         "global_step": config.get("iterations", 0),
     }
+
+
+def as_names(value: object) -> tuple[tuple[str, ...], ...] | None:
+    """Names of the classes of each label, from lists of texts; None for anything else."""
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(label, (list, tuple)) and all(isinstance(name, str) for name in label)
+        for label in value
+    ):
+        return None
+    return tuple(tuple(label) for label in value)

@@ -241,6 +241,7 @@ def describe(
         examples=examples,
         licence=settings.licence,
         pictures=pictures,
+        extra=[f"classes: {', '.join(label)}" for label in model.class_names or ()],
         ood=ood if OOD in files else f"No OOD scores: {ood}." if ood else "",
     )
     (folder / CARD).write_text(card(model, facts), encoding="utf-8")
@@ -253,6 +254,7 @@ def describe(
             "has_averages": model.has_averages,
             "iterations": settings.iterations,
             "image_shape": list(model.image_shape),
+            "class_names": model.class_names and [list(label) for label in model.class_names],
             "capabilities": list(model.capabilities),
             "preparation": {"crop": preparation.crop, "padding": preparation.padding},
             "data": data_name(data),

@@ -15,6 +15,7 @@ from lightning_gans.models.base.model import Model
 from lightning_gans.models.base.weights import check_weights, out_of_range
 from lightning_gans.runs.checkpoint_format import averages
 from lightning_gans.runs.checkpoints import UnreadableCheckpoint, averaged, find, read
+from lightning_gans.runs.exported import as_names
 from lightning_gans.trust import NoSuchClass, Untrusted, current_trust, trusting
 
 # limits while a model is built: tensor elements per element of its weights, elements in any case,
@@ -93,6 +94,7 @@ def restore(checkpoint: dict[str, Any], file: Path, /, **arguments: object) -> M
         not torch.equal(value, checkpoint["state_dict"][name])
         for name, value in averages(checkpoint).items()
     )
+    model.class_names = as_names(checkpoint.get("class_names")) or model.class_names
     reason = out_of_range(model)
     if reason is not None:
         raise UnreadableCheckpoint(f"{file} holds no usable weights: {reason}")

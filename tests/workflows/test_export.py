@@ -1,0 +1,436 @@
+"""``export`` from the command line to a folder that others use."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import lightning_gans
+from lightning_gans.cli import main
+from lightning_gans.errors import UserError
+from lightning_gans.exports import programs
+from lightning_gans.exports.examples import Preparation, example
+from lightning_gans.exports.modules import parts_of
+from lightning_gans.exports.programs import difference, traced, write_torch
+from lightning_gans.models import (
+    CGPGAN,
+    DLSGAN,
+    GAN,
+    PVDGAN,
+    Classifier,
+    Decodes,
+    Model,
+    Reconstructs,
+)
+from lightning_gans.networks import (
+    BatchStdDiscriminator,
+    BlurredDiscriminator,
+    BlurredGenerator,
+    ConvDiscriminator,
+    ConvGenerator,
+)
+from lightning_gans.priors import HalfUniformHalfNormal, Normal, Uniform
+from lightning_gans.trust import Untrusted
+from lightning_gans.workflows.ood_score import ood_score
+from tests.support.command_line import only, small
+from tests.support.pictures import draw
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three iterations, and what was exported of it, in one folder."""
+    folder = tmp_path_factory.mktemp("secret")
+    draw(folder / "pictures", 60, 16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(small(folder / "pictures"))
+        run = only(folder / "runs" / "dlsgan" / "folder")
+        shutil.copytree(run, folder / "run")
+        main(["export", "ckpt=run", "out=handed", "formats=safetensors,torch"])
+    return folder
+
+
+def images(n: int, model: Model) -> Tensor:
+    """Random images."""
+    generator = torch.Generator().manual_seed(n)
+    return torch.rand(n, *model.image_shape, generator=generator) * 2 - 1
+
+
+def test_a_colleague_loads_the_exported_folder_and_gets_the_same_images_and_codes(
+    place: Path,
+) -> None:
+    own, handed = (
+        lightning_gans.load(place / "run"),
+        lightning_gans.from_pretrained(place / "handed"),
+    )
+    assert isinstance(own, DLSGAN)
+    assert isinstance(handed, DLSGAN)
+    z, x = own.prior.sample(5), images(5, own)
+    assert torch.equal(own.decode(z), handed.decode(z))
+    assert torch.equal(own.encode(x), handed.encode(x))
+    assert handed.has_averages == own.has_averages
+    assert handed.prior.v.equal(own.prior.v)
+
+
+def test_a_colleague_with_torch_alone_gets_the_same_images_and_codes(place: Path) -> None:
+    model = lightning_gans.load(place / "run")
+    assert isinstance(model, Reconstructs)
+    z, x = model.prior.sample(5), images(5, model)
+    generator = torch.export.load(place / "handed" / "generator.pt2").module()
+    encoder = torch.export.load(place / "handed" / "encoder.pt2").module()
+    assert torch.allclose(generator(z)[0], model.decode(z), atol=1e-5)
+    assert torch.allclose(encoder(x)[0], model.encode(x), atol=1e-5)
+    assert torch.allclose(generator(encoder(x)[0])[0], model.reconstruct(x), atol=1e-5)
+    own = sum(p.numel() for p in model.parameters())
+    assert (
+        sum(
+            p.numel()
+            for p in torch.export.load(place / "handed" / "encoder.pt2").state_dict.values()
+        )
+        < own
+    )
+
+
+def test_the_printed_program_calls_the_same_images_ood(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    strange = draw(tmp_path / "strange", 24, 21, seed=7)
+    blank = np.zeros((16, 16), np.uint8)
+    for level in (0, 128, 255):
+        from PIL import Image
+
+        Image.fromarray(blank + np.uint8(level)).save(strange / f"level{level:03}.png")
+    main_file = place / "handed" / "example_torch.py"
+    assert main_file.read_text() in (place / "handed" / "README.md").read_text()
+    program = runpy.run_path(str(main_file))
+    ood = json.loads((place / "handed" / "ood.json").read_text())
+    for name in ood["held_out"]:
+        # calibration and preparation come from the exported folder alone
+        found = ood_score(
+            "handed", str(strange), score=name, most_anomalous=0, out=str(tmp_path / name)
+        )
+        assert found.results is not None
+        program["OOD"]["score"] = name
+        program["ood_score"].__defaults__ = (name,)
+        x = np.concatenate([program["prepare"](strange / file) for file in found.names])
+        scores = program["ood_score"](x)
+        assert np.allclose(scores, found.results.scores[name].numpy(), rtol=1e-4)
+        p, is_ood = program["ood"](x)
+        assert np.allclose(p, found.results.verdicts.pvalues.numpy())
+        assert (is_ood == found.results.verdicts.is_ood.numpy()).all()
+        assert ood["thresholds"][name] in ood["held_out"][name]
+
+
+def test_the_card_tells_data_measurements_and_files_and_no_path_of_this_machine(
+    place: Path,
+) -> None:
+    card = (place / "handed" / "README.md").read_text()
+    for words in ("DLSGAN", "| `psnr/real` |", "↑", "Licence", "24 images were held out"):
+        assert words in card
+    assert {p.name for p in (place / "handed").iterdir()} >= {"samples.png", "reconstructions.png"}
+    for file in (place / "handed").iterdir():
+        assert str(place).encode() not in file.read_bytes(), file.name
+        assert f"`{file.name}`" in card or file.name == "README.md"
+
+
+def test_names_of_classes_are_handed_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    with monkeypatch.context() as patch:
+        patch.setattr(DLSGAN, "class_names", (("star", "disc"), ("red", "blue")))
+        main(["export", "ckpt=run", f"out={tmp_path / 'out'}", "formats=safetensors"])
+    handed = lightning_gans.from_pretrained(tmp_path / "out")
+    assert handed.class_names == (("star", "disc"), ("red", "blue"))
+    assert "star, disc" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_an_export_beside_an_earlier_one_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "ckpt=run", "out=handed", "formats=safetensors"])
+    assert stopped.value.code == 2
+    assert "already has an exported model" in capsys.readouterr().err
+
+
+def test_a_program_that_differs_from_the_network_is_not_kept(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(programs, "MOST", -1.0)
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "ckpt=run", "out=wrong", "formats=torch"])
+    assert stopped.value.code == 1
+    assert "generator.pt2 differs from the network" in capsys.readouterr().err
+    assert not Path("wrong").exists()
+
+
+def test_onnx_without_its_packages_is_one_line_with_what_to_install(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(programs, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "ckpt=run", "out=more", "formats=onnx"])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "pip install 'lightning_gans[export]'" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["weights", "config", "class"])
+def test_a_damaged_or_hostile_export_is_refused_in_one_line(
+    place: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(place / "handed", folder)
+    if damage == "weights":
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        content[-5] ^= 1
+        (folder / "model.safetensors").write_bytes(content)
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        if damage == "class":
+            config["model"]["generator"] = "antigravity.fly"
+        text = json.dumps(config)
+        (folder / "config.json").write_text(text if damage == "class" else text[:50])
+    with pytest.raises(Untrusted if damage == "class" else UserError) as error:
+        lightning_gans.from_pretrained(folder)
+    assert "\n" not in str(error.value)
+    assert "antigravity" not in sys.modules
+
+
+NARROW: dict[str, Any] = {"latent_dim": 3}
+
+
+def narrow_generator(
+    latent_dim: int, image_shape: tuple[int, ...], **options: Any
+) -> ConvGenerator:
+    return ConvGenerator(latent_dim, image_shape, channels=2, **options)
+
+
+def narrow_discriminator(
+    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
+) -> ConvDiscriminator:
+    return ConvDiscriminator(image_shape, scores, code_dim, channels=2, hidden=8)
+
+
+def blurred_generator(latent_dim: int, image_shape: tuple[int, ...]) -> BlurredGenerator:
+    return BlurredGenerator(latent_dim, image_shape, channels=2)
+
+
+def blurred_discriminator(
+    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
+) -> BlurredDiscriminator:
+    return BlurredDiscriminator(image_shape, scores, code_dim, channels=2)
+
+
+def spread_discriminator(
+    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
+) -> BatchStdDiscriminator:
+    return BatchStdDiscriminator(image_shape, scores, code_dim, trunk=narrow_discriminator, width=8)
+
+
+SHAPE = (1, 16, 16)
+MODELS: dict[str, Any] = {
+    "blurred": lambda: DLSGAN(SHAPE, 3, blurred_generator, blurred_discriminator),
+    "batch": lambda: DLSGAN(SHAPE, 3, narrow_generator, spread_discriminator),
+    "variance": lambda: PVDGAN(SHAPE, 3, narrow_generator, narrow_discriminator),
+    "classes": lambda: CGPGAN(
+        SHAPE, 4, 3, generator=narrow_generator, discriminator=narrow_discriminator
+    ),
+    "labels": lambda: Classifier(SHAPE, (3, 2)),
+    "points": lambda: DLSGAN((2,), 3),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_kind_of_model_is_exported_for_any_batch(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = MODELS[kind]().eval()
+    parts = parts_of(model)
+    assert {part.name for part in parts} == {
+        "blurred": {"generator", "encoder"},
+        "batch": {"generator", "encoder"},
+        "variance": {"generator", "encoder"},
+        "classes": {"generator", "classifier"},
+        "labels": {"classifier"},
+        "points": {"generator", "encoder"},
+    }[kind]
+    for part in parts:
+        assert write_torch(part, traced(part), tmp_path / f"{part.name}.pt2") < 1e-5
+        assert (part.outputs == ("code", "variance")) == (
+            kind == "variance" and part.name == "encoder"
+        )
+
+
+def test_a_generator_takes_unscaled_latents() -> None:
+    model = MODELS["points"]().eval()
+    model.prior.v.copy_(torch.tensor([1.0, 4.0, 0.1]))
+    (part, _) = parts_of(model)
+    z = torch.randn(4, 3)
+    assert torch.equal(part.module(z)[0], model.generator(z * model.prior.scale()))
+
+
+def test_a_network_that_looks_at_the_size_of_its_batch_is_noticed() -> None:
+    model = MODELS["points"]().eval()
+    (part, _) = parts_of(model)
+    constant = part.module(*part.example(1))
+    with pytest.raises(programs.Differs, match="shape"):
+        difference(part, lambda arguments: [x.repeat(2, 1) for x in constant], Path("g.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("prior", "line"),
+    [
+        (Normal(2), "z = random.standard_normal((n, 2), np.float32)"),
+        (Normal(2, 1.0, 2.0), "z = 1.0 + 2.0 * random.standard_normal((n, 2), np.float32)"),
+        (Uniform(2, -1.0, 3.0), "z = random.uniform(-1.0, 3.0, (n, 2)).astype(np.float32)"),
+        (HalfUniformHalfNormal(2), None),
+    ],
+)
+def test_the_program_draws_latents_of_the_models_prior(prior: Any, line: str | None) -> None:
+    model = GAN((2,), 2, prior=lambda dim: prior)
+    assert isinstance(model, Decodes)
+    text = example(model, Preparation(), "torch", has_ood=False)
+    assert (line in text) if line else ("def generate" not in text)
+
+
+@pytest.mark.parametrize("crop", ["center", "none", (1, 2, 3, 4)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_program_prepares_pictures_as_training_does(
+    crop: Any, channels: Any, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    from lightning_gans.ood.folder_images import PreparedImages
+
+    random = np.random.default_rng(0)
+    colours = random.integers(0, 256, (23, 30, 4)).astype(np.uint8)
+    Image.fromarray(colours[..., :3]).save(tmp_path / "a.png")
+    Image.fromarray(colours).save(tmp_path / "b.png")
+    Image.fromarray(colours[..., 0]).save(tmp_path / "c.png")
+    Image.fromarray(colours[:16, :16, 0]).save(tmp_path / "d.png")
+    Image.fromarray(colours[..., 0].astype(np.uint16) * 257).save(tmp_path / "e.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(colours[..., :3]).save(tmp_path / "f.png", exif=exif)
+    files = sorted(str(path) for path in tmp_path.glob("*.png"))
+    expected = PreparedImages(files, 20, channels, crop, 2)
+    model = GAN((channels, 20, 20), 2, generator=lambda **_: torch.nn.Identity())
+    text = example(model, Preparation(crop, 2), "torch", has_ood=False)
+    (tmp_path / "program.py").write_text(text.replace('generator = network("generator")', ""))
+    program = runpy.run_path(str(tmp_path / "program.py"))
+    for file, (x, _) in zip(files, (expected[i] for i in range(len(files))), strict=True):
+        assert np.array_equal(program["prepare"](file)[0], x.numpy()), file
+
+
+class LocalHub(SimpleNamespace):
+    """What this package calls of huggingface_hub, on a folder instead of the network."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
+        (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> Any:
+        shutil.copytree(folder_path, self.root / repo_id, dirs_exist_ok=True)
+        return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
+
+    def snapshot_download(
+        self, repo_id: str, *, revision: str | None, allow_patterns: list[str]
+    ) -> str:
+        if not (self.root / repo_id).is_dir():
+            raise OSError(f"404 Client Error.\nno repository {repo_id}")
+        copy = self.root / "cache"
+        copy.mkdir()
+        for pattern in allow_patterns:
+            for file in (self.root / repo_id).glob(pattern):
+                shutil.copy(file, copy)
+        return str(copy)
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(place)
+    hub: Any = LocalHub(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    main(["export", "ckpt=run", f"out={tmp_path / 'out'}", "formats=safetensors", "hub=me/digits"])
+    assert "https://hub/me/digits/commit/1" in capsys.readouterr().out
+    back = lightning_gans.from_pretrained("me/digits")
+    own = lightning_gans.load("run")
+    assert isinstance(back, DLSGAN)
+    assert isinstance(own, DLSGAN)
+    z = own.prior.sample(3)
+    assert torch.equal(back.decode(z), own.decode(z))
+    with pytest.raises(UserError, match="could not be read from the hub: 404") as error:
+        lightning_gans.from_pretrained("me/other")
+    assert "\n" not in str(error.value)
+
+
+def test_the_hub_without_its_package_is_one_line_before_any_work(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(SystemExit):
+        main(["export", "ckpt=run", "out=hubless", "hub=me/digits"])
+    assert "pip install 'lightning_gans[hub]'" in capsys.readouterr().err
+    assert not Path("hubless").exists()
+    with pytest.raises(UserError, match="does not exist; give an exported folder, or USER/NAME"):
+        lightning_gans.from_pretrained("no/such/folder")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(programs.onnx_missing()), reason="needs the extra [export]")
+def test_onnx_runtime_alone_gives_the_same_images_codes_and_verdicts(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    main(["export", "ckpt=run", f"out={tmp_path / 'out'}", "formats=onnx,safetensors"])
+    strange = draw(tmp_path / "strange", 12, 21, seed=7)
+    script = """
+import runpy, sys, json, numpy as np
+from pathlib import Path
+program = runpy.run_path(sys.argv[1] + "/example_onnx.py")
+x = np.concatenate([program["prepare"](f) for f in sorted(Path(sys.argv[2]).glob("*.png"))])
+p, is_ood = program["ood"](x)
+assert not {"torch", "lightning_gans"} & set(sys.modules)
+np.savez(sys.argv[3], x=x, code=program["encoder"](x)[0], y=program["reconstruct"](x), p=p)
+"""
+    results = tmp_path / "results.npz"
+    words = [sys.executable, "-c", script, tmp_path / "out", strange, results]
+    subprocess.run(words, check=True, cwd=tmp_path)
+    found = np.load(results)
+    model = lightning_gans.load("run")
+    assert isinstance(model, Reconstructs)
+    x = torch.from_numpy(found["x"])
+    assert np.abs(found["code"] - model.encode(x).numpy()).max() < 1e-5
+    assert np.abs(found["y"] - model.reconstruct(x).numpy()).max() < 1e-5
+    expected = ood_score(
+        str(tmp_path / "out"), str(strange), most_anomalous=0, out=str(tmp_path / "s")
+    )
+    assert expected.results is not None
+    assert np.allclose(found["p"], expected.results.verdicts.pvalues.numpy())
+    assert find_spec("onnxruntime") is not None

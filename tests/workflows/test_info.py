@@ -1,0 +1,156 @@
+"""``info``: one screen on a run or an exported folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import lightning_gans
+from lightning_gans.cli import main
+from lightning_gans.errors import UserError
+from lightning_gans.workflows.info import info
+from tests.support.command_line import only, small
+from tests.support.pictures import draw
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three iterations."""
+    folder = tmp_path_factory.mktemp("info")
+    draw(folder / "pictures", 60, 16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(small(folder / "pictures"))
+    return only(folder / "runs" / "dlsgan" / "folder")
+
+
+@pytest.fixture(autouse=True)
+def unpickle_nothing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Fail if a test loads a checkpoint, unless it says so."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a checkpoint was loaded")
+
+    if "run" in request.fixturenames:
+        request.getfixturevalue("run")  # which may load one itself
+    monkeypatch.setattr(torch, "load", refuse)
+
+
+def test_a_finished_run_on_one_screen(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["info", str(run)])
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 40
+    for words in (
+        "DLSGAN",
+        "latent_dim=6",
+        "Folder",
+        "3 of 3",
+        "psnr/real",
+        "reconstruct",
+        "ckpt=",
+    ):
+        assert words in text
+
+
+def test_weights_are_counted_as_the_model_has_them(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = info(str(run)).values
+    assert found is not None
+    monkeypatch.undo()
+    expected: dict[str, int] = {}
+    for name, value in lightning_gans.load(run).state_dict().items():
+        network = name.partition(".")[0]
+        expected[network] = expected.get(network, 0) + value.numel()
+    assert found["networks"] == expected
+    assert found["capabilities"] == list(lightning_gans.load(run).capabilities)
+
+
+def test_programs_read_the_description_of_a_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["info", str(run), "format=json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["iterations"] == 3
+    assert found["metrics"]["psnr/real"]["step"] == 3
+    best = found["metrics"]["psnr/real"]
+    assert best["best"] >= best["last"]
+    assert found["disk"]["checkpoints"] > 1000
+    assert found["problems"] == []
+
+
+def test_the_best_measurement_is_the_lowest_where_lower_is_better(
+    run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    text = "step,evaluation/samples,fid/digits,psnr/real\n1,9,50,10\n2,9,40,12\n3,9,nan,11\n"
+    (copy / "metrics.csv").write_text(text)
+    found = info(str(copy), format="json").values
+    assert found is not None
+    assert found["metrics"]["fid/digits"]["best"] == 40
+    assert found["metrics"]["psnr/real"]["best"] == 12
+    assert found["metrics"]["psnr/real"]["last"] == 11
+    # NaN is no JSON
+    json.loads(info(str(copy), format="json").text, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "config", "metrics", "young", "hostile"])
+def test_damaged_and_young_runs_are_described_as_far_as_they_go(
+    run: Path, tmp_path: Path, harm: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    last = next((copy / "checkpoints").glob("last-*"))
+    if harm == "truncated":
+        last.write_bytes(last.read_bytes()[:1000])
+    elif harm == "config":
+        (copy / "config.yaml").write_text("model: [")
+    elif harm == "metrics":
+        (copy / "metrics.csv").write_bytes(b"\xff\xfe\x00")
+    elif harm == "young":
+        for name in ("checkpoints", "images"):
+            shutil.rmtree(copy / name)
+        (copy / "metrics.csv").unlink()
+    else:
+        (copy / "config.yaml").write_text("model:\n  class_path: antigravity.Model\n")
+    found = info(str(copy))
+    assert found.values is not None
+    assert found.exit_status == 0
+    if harm == "truncated":
+        assert "(damaged)" in found.text
+        assert "train ckpt" not in found.text
+    elif harm == "young":
+        assert found.values["iterations"] == 0
+        assert "none yet" in found.text
+    elif harm == "hostile":
+        assert found.values["capabilities"] is None
+    else:
+        assert found.values["problems"]
+
+
+def test_an_exported_folder_on_one_screen(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # export loads
+    expected = info(str(run)).values
+    out = tmp_path / "handed"
+    main(["export", f"ckpt={run}", f"out={out}", "formats=safetensors"])
+    found = info(str(out)).values
+    assert found is not None
+    assert expected is not None
+    assert found["networks"] == expected["networks"]
+    assert found["metrics"]["psnr/real"]["last"] == expected["metrics"]["psnr/real"]["last"]
+    (out / "model.safetensors").write_bytes(b"nothing")
+    assert "cannot be read" in info(str(out)).text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a run's folder nor an exported one"):
+        info(str(tmp_path))
+    with pytest.raises(UserError, match="does not exist"):
+        info(str(tmp_path / "nowhere"))
