@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 import lightning_gans
-from lightning_gans.cli import CONFIGS, main
+from lightning_gans.cli import main
 from lightning_gans.models import DLSGAN, GAN
 from tests.support.command_line import BRIEF, MLP, ROOT, only, rows, small
 
@@ -97,9 +97,11 @@ def test_a_checkpoint_of_another_model_or_a_damaged_one_is_one_line(
     main(["model=gan", *MLP, "trainer.max_steps=2"])
     run = only(tmp_path / "runs" / "gan" / "gaussians")
     before = (run / "metrics.csv").read_bytes()
+    damaged = tmp_path / "damaged.ckpt"
+    damaged.write_text("no weights")
     for words, message in (
         (["ckpt_path=last", "model.latent_dim=5"], "is of another model: expected"),
-        ([f"ckpt_path={CONFIGS}/model/gan.yaml"], "cannot be read as a checkpoint"),
+        ([f"ckpt_path={damaged}"], "cannot be read as a checkpoint"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["model=gan", "data=gaussians", *words])
