@@ -1,0 +1,53 @@
+"""The features through which ``evaluate`` compares images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lightning_gans.errors import UserError
+from lightning_gans.metrics import (
+    DigitFeatures,
+    FeatureExtractor,
+    FeaturesUnavailable,
+    InceptionFeatures,
+)
+
+INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
+GREY_DIGITS = {(1, 28, 28), (1, 32, 32)}
+
+
+def image_features(
+    requested: FeatureExtractor | None, shape: tuple[int, ...], device: torch.device
+) -> tuple[FeatureExtractor, str]:
+    """The extractor, prepared, and a line that says which it is and why.
+
+    Inception if its weights are on this machine, otherwise features that need no download. Only an
+    extractor that was asked for may download its weights.
+
+    Args:
+        requested: by the user; None if they leave the choice.
+        shape: of an image.
+        device: of the extractor.
+
+    Raises:
+        UserError: if weights are missing, or no features without a download fit the images.
+    """
+    chosen, why = (requested, "as requested") if requested is not None else choice(shape)
+    try:
+        chosen.prepare(device)
+    except FeaturesUnavailable as error:
+        raise UserError(str(error)) from error
+    return chosen, f"features: {chosen.name}, {why}"
+
+
+def choice(shape: tuple[int, ...]) -> tuple[FeatureExtractor, str]:
+    """The extractor for images of a shape if none is requested, and why."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_WEIGHTS
+    if file.is_file():
+        return InceptionFeatures(str(file)), "whose weights are on this machine"
+    missing = f"Inception's weights are not at {file}; features=inception_features downloads them"
+    if tuple(shape) in GREY_DIGITS:
+        return DigitFeatures(), f"made for digits: {missing}"
+    raise UserError(f"no features fit images of shape {tuple(shape)} without a download: {missing}")

@@ -1,0 +1,141 @@
+"""``evaluate`` from two folders, or a model, to its tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.linalg import sqrtm
+from torch import Tensor
+
+from lightning_gans.metrics import PSNR, DigitFeatures, from_uint8
+from lightning_gans.models.base.load import load
+from lightning_gans.workflows import image_features as choosing
+from lightning_gans.workflows.evaluate import evaluate, generated, half
+from lightning_gans.workflows.image_features import image_features
+from tests.support.features import Projection, prepared
+from tests.support.models import tiny_dlsgan
+from tests.support.pictures import draw
+from tests.support.saved_models import refusal, save, spread
+
+
+def pixels(folder: Path) -> Tensor:
+    """The images of a folder, (n, 1, 4, 4), uint8."""
+    found = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+    return torch.from_numpy(np.stack(found))[:, None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A DLSGAN of images of 4 × 4."""
+    return save(spread(tiny_dlsgan()), tmp_path / "run")
+
+
+def test_fid_of_two_folders_is_that_of_their_images(tmp_path: Path) -> None:
+    real, fake = draw(tmp_path / "real", 40, 4), draw(tmp_path / "fake", 30, 4, seed=1)
+    found = evaluate(real=str(real), fake=str(fake), features=Projection(), out="both")
+    assert found.measures is not None
+    a, b = (prepared()(pixels(folder)).double().numpy() for folder in (real, fake))
+    covariances = np.cov(a.T), np.cov(b.T)
+    root = sqrtm(covariances[0] @ covariances[1]).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sum(covariances) - 2 * root)
+    assert found.measures["fid/projection"].value == pytest.approx(expected, rel=1e-5)
+    assert set(found.measures) == {
+        f"{name}/projection"
+        for name in ("fid", "kid", "precision", "recall", "density", "coverage")
+    }
+    content = json.loads(Path("both/metrics.json").read_text(encoding="utf-8"))
+    assert content["images"] == {"real": 40, "generated": 30}
+    assert content["measures"]["fid/projection"]["value"] == pytest.approx(expected, rel=1e-5)
+    text = Path("both/evaluation.md").read_text(encoding="utf-8")
+    assert "| fid/projection ↓ |" in text
+    assert "| recall/projection ↑ |" in text
+
+
+def test_the_deviation_over_halves_is_that_of_the_mean_of_all_images() -> None:
+    features = torch.randn(400, 1, generator=torch.Generator().manual_seed(0))
+    means = torch.stack([half(features, "real", seed).mean() for seed in range(300)])
+    assert len(half(features, "real", 0).unique()) == 200, "no image is drawn twice"
+    assert float(means.std()) == pytest.approx(float(features.std()) / 20, rel=0.15)
+
+
+def test_a_model_is_measured_over_seeds(run: Path, tmp_path: Path) -> None:
+    real = draw(tmp_path / "real", 20, 4)
+    found = evaluate(str(run), real=str(real), features=Projection(), seeds=3, out="model")
+    assert found.measures is not None
+    fid = found.measures["fid/projection"]
+    assert len(set(fid.values)) == 3, "seeds draw other images"
+    assert fid.value == pytest.approx(np.mean(fid.values))
+    assert fid.sd == pytest.approx(np.std(fid.values, ddof=1))
+    model = load(run)
+    x, metric = from_uint8(pixels(real)), PSNR()
+    metric.update(x, model.reconstruct(x))  # type: ignore[operator]  # a DLSGAN
+    quality = found.measures["psnr/real"]
+    assert quality.value == pytest.approx(float(metric.compute()), rel=1e-5)
+    assert quality.sd is None
+    assert "ssim/real is not measured" in found.text
+
+
+def test_more_images_or_smaller_batches_do_not_change_the_first(run: Path) -> None:
+    model = load(run)
+    few, many = (
+        torch.cat([*generated(model, 5, count, batch_size)])  # type: ignore[arg-type]  # a DLSGAN
+        for count, batch_size in ((10, 250), (260, 7))
+    )
+    assert len(many) == 260
+    assert torch.allclose(few, many[:10], atol=1e-6)
+    assert not torch.allclose(many[:10], many[250:], atol=1e-3)
+
+
+def test_unreadable_images_are_named_and_the_others_measured(tmp_path: Path) -> None:
+    real, fake = draw(tmp_path / "real", 12, 4), draw(tmp_path / "fake", 12, 4, seed=1)
+    (real / "05.png").write_bytes(b"no image")
+    (fake / "00.png").write_bytes(b"")
+    found = evaluate(real=str(real), fake=str(fake), features=Projection(), out="some")
+    assert found.exit_status == 3
+    assert "2 images could not be read: real 05.png (" in found.text
+    content = json.loads(Path("some/metrics.json").read_text(encoding="utf-8"))
+    assert content["images"] == {"real": 11, "generated": 11}
+
+
+def test_nothing_is_downloaded_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    cpu = torch.device("cpu")
+    chosen, line = image_features(None, (1, 32, 32), cpu)
+    assert isinstance(chosen, DigitFeatures)
+    assert line.startswith("features: digits, ")
+    assert "features=inception_features downloads" in line
+    weights = tmp_path / "checkpoints" / choosing.INCEPTION_WEIGHTS
+    weights.parent.mkdir()
+    weights.write_bytes(b"")
+    assert choosing.choice((3, 64, 64))[0].name == "inception"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "nothing is named"),
+        (["real=a"], "nothing is named to evaluate; give ckpt=RUN, or fake=FOLDER"),
+        (["ckpt=run", "fake=b", "real=a"], "ckpt and fake are both named"),
+        (["fake=b"], "no real images are named"),
+        (["fake=b", "real=a", "data=mnist5k"], "real and data are both given"),
+        (["ckpt=run", "resolution=8"], "resolution is for two folders"),
+        (["fake=b", "real=missing"], "real=missing: missing does not exist; give real=FOLDER"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        draw(Path(name), 3, 4)
+    if not words:
+        words = ["seeds=3"]
+    status, said = refusal(["evaluate", *words], capsys)
+    assert status == 2
+    assert expected in said
