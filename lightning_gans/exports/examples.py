@@ -49,7 +49,7 @@ def example(model: Model, preparation: Preparation, kind: str, has_ood: bool) ->
         blocks += [prepare(model.image_shape, preparation), PICTURE]
     blocks += functions(model, has_ood)
     blocks.append(main(model, has_ood))
-    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+    return "\n\n\n".join(block.strip("\n") for block in blocks) + "\n"
 
 
 HEAD = {
@@ -126,7 +126,9 @@ def prepare(shape: tuple[int, ...], preparation: Preparation) -> str:
         )
         if padding or pad:
             box = f"    else:\n    {box}"
-    mode = "L" if channels == 1 else "RGB"
+    colours = '    image = image.convert("RGB")\n'
+    if channels == 1:
+        colours = '    if image.mode != "L":\n        image = image.convert("RGB").convert("L")\n'
     return f'''
 def prepare(path):
     """An image file as in training: (1, {channels}, {height}, {width}) in [-1, 1]."""
@@ -137,10 +139,7 @@ def prepare(path):
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode != "L":
-        image = image.convert("RGB")
-    image = image.convert("{mode}")
-{pad}{box}    image = image.resize(({width}, {height}), Image.Resampling.BICUBIC)
+{colours}{pad}{box}    image = image.resize(({width}, {height}), Image.Resampling.BICUBIC)
     pixels = np.asarray(image, np.float32).reshape({height}, {width}, {channels})
     return (pixels / np.float32(127.5) - 1).transpose(2, 0, 1)[None].copy()
 '''

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Decodes, Encodes, PredictsLogits
 from lightning_gans.rng import stream
 from lightning_gans.validation import clip
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Part(NamedTuple):
@@ -35,6 +37,10 @@ class Part(NamedTuple):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     example: Callable[[int], tuple[Tensor, ...]]
+
+
+# size of the batch with which networks are traced
+TRACED = 2
 
 
 class GeneratorPart(nn.Module):
@@ -104,6 +110,7 @@ def parts_of(model: Model) -> list[Part]:
     def images(n: int) -> tuple[Tensor, ...]:
         return (torch.rand(n, *shape, generator=stream(f"export/{n}", seed=0)) * 2 - 1,)
 
+    x = images(TRACED)[0]
     if isinstance(model, Decodes):
         dim, categories = model.prior.dim, model.categories
 
@@ -120,16 +127,15 @@ def parts_of(model: Model) -> list[Part]:
         parts.append(Part("generator", generator.eval(), inputs, outputs, latents))
     if isinstance(model, Encodes):
         found = ("code", "variance") if model.predicts_variance else ("code",)
-        encoder = EncoderPart(without_unused(model, lambda m, x: m.encoding(x), images(2)[0]))
+        encoder = EncoderPart(without_unused(model, lambda m: m.encoding(x)))
         parts.append(Part("encoder", encoder.eval(), ("x",), found, images))
     if isinstance(model, PredictsLogits):
-        used = without_unused(model, lambda m, x: m.class_logits(x), images(2)[0])
-        classifier = ClassifierPart(used).eval()
+        classifier = ClassifierPart(without_unused(model, lambda m: m.class_logits(x))).eval()
         parts.append(Part("classifier", classifier, ("x",), ("logits",), images))
     return parts
 
 
-def without_unused(model: Model, call: Callable[..., object], x: Tensor) -> Model:
+def without_unused(model: Network, call: Callable[[Network], object]) -> Network:
     """A copy of a model without the networks that a call does not run.
 
     The program of an encoder then has no weights of a generator.
@@ -143,7 +149,7 @@ def without_unused(model: Model, call: Callable[..., object], x: Tensor) -> Mode
     ]
     try:
         with torch.no_grad():
-            call(copied, x)
+            call(copied)
     finally:
         for hook in hooks:
             hook.remove()
