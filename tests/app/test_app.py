@@ -39,6 +39,7 @@ from lightning_gans.models import CAGAN, GAN, Classifier
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.ood.folder_images import prepared
 from lightning_gans.priors import DynamicScale, Independent, Normal, Uniform
+from lightning_gans.runs.exported import write_config
 from tests.support.models import tiny_dlsgan
 from tests.support.rounds import LATENT, SHAPE, TinyDiscriminator, TinyGenerator
 
@@ -306,3 +307,25 @@ def test_a_missing_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         main(["app", "nowhere", f"port={free_port()}"])
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: no checkpoint at nowhere")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"crop": [1, 2, 3, 4], "padding": 0}, Preparation((1, 2, 3, 4), 0)),
+        ({"crop": "none", "padding": 2}, Preparation("none", 2)),
+        (None, Preparation()),
+    ],
+)
+def test_an_exported_model_says_how_images_are_prepared(
+    told: object, expected: Preparation, tmp_path: Path
+) -> None:
+    from lightning_gans.workflows.app import preparation
+
+    (tmp_path / "model.safetensors").touch()
+    write_config(tmp_path, {"preparation": told})
+    assert preparation(str(tmp_path)) == expected
+    for damaged in ({"crop": [1, -2, 3, 4]}, {"crop": "all"}, {"crop": [[]]}, {"padding": "2"}):
+        write_config(tmp_path, {"preparation": damaged})
+        with pytest.warns(UserWarning, match="expected a crop and a padding"):
+            assert preparation(str(tmp_path)) == Preparation()
