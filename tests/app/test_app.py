@@ -325,7 +325,13 @@ def test_an_exported_model_says_how_images_are_prepared(
     (tmp_path / "model.safetensors").touch()
     write_config(tmp_path, {"preparation": told})
     assert preparation(str(tmp_path)) == expected
-    for damaged in ({"crop": [1, -2, 3, 4]}, {"crop": "all"}, {"crop": [[]]}, {"padding": "2"}):
+    refused: tuple[dict[str, object], ...] = (
+        {"crop": [1, -2, 3, 4]},
+        {"crop": "all"},
+        {"crop": [[]]},
+        {"padding": "2"},
+    )
+    for damaged in refused:
         write_config(tmp_path, {"preparation": damaged})
         with pytest.warns(UserWarning, match="expected a crop and a padding"):
             assert preparation(str(tmp_path)) == Preparation()
