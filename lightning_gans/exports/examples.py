@@ -209,7 +209,8 @@ def ood(x):
     """
     held_out = np.asarray(OOD["held_out"][OOD["score"]])
     score = np.concatenate([ood_score(x[i : i + 1]) for i in range(len(x))])
-    below = np.searchsorted(held_out, score, "left")
+    # a held-out image itself scores the same but for rounding
+    below = np.searchsorted(held_out, score - 1e-5 * np.abs(score), "left")
     p = (1 + len(held_out) - below) / (1 + len(held_out))
     return p, p <= OOD["false_alarms"]
 '''

@@ -21,27 +21,11 @@ import lightning_gans
 from lightning_gans.cli import main
 from lightning_gans.errors import UserError
 from lightning_gans.exports import programs
-from lightning_gans.exports.examples import Preparation, example
-from lightning_gans.exports.modules import parts_of
-from lightning_gans.exports.programs import difference, traced, write_torch
 from lightning_gans.models import (
-    CGPGAN,
     DLSGAN,
-    GAN,
-    Classifier,
-    Decodes,
-    InfoGAN,
     Model,
     Reconstructs,
 )
-from lightning_gans.networks import (
-    BatchStdDiscriminator,
-    BlurredDiscriminator,
-    BlurredGenerator,
-    ConvDiscriminator,
-    ConvGenerator,
-)
-from lightning_gans.priors import HalfUniformHalfNormal, Normal, Uniform
 from lightning_gans.trust import Untrusted
 from lightning_gans.workflows.ood_score import ood_score
 from tests.support.command_line import only, small
@@ -215,130 +199,6 @@ def test_a_damaged_or_hostile_export_is_refused_in_one_line(
     assert "antigravity" not in sys.modules
 
 
-def narrow_generator(
-    latent_dim: int, image_shape: tuple[int, ...], **options: Any
-) -> ConvGenerator:
-    return ConvGenerator(latent_dim, image_shape, channels=2, **options)
-
-
-def narrow_discriminator(
-    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
-) -> ConvDiscriminator:
-    return ConvDiscriminator(image_shape, scores, code_dim, channels=2, hidden=8)
-
-
-def blurred_generator(latent_dim: int, image_shape: tuple[int, ...]) -> BlurredGenerator:
-    return BlurredGenerator(latent_dim, image_shape, channels=2)
-
-
-def blurred_discriminator(
-    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
-) -> BlurredDiscriminator:
-    return BlurredDiscriminator(image_shape, scores, code_dim, channels=2)
-
-
-def spread_discriminator(
-    image_shape: tuple[int, ...], scores: int = 1, code_dim: int = 0
-) -> BatchStdDiscriminator:
-    return BatchStdDiscriminator(image_shape, scores, code_dim, trunk=narrow_discriminator, width=8)
-
-
-SHAPE = (1, 16, 16)
-conditional_generator: Any = narrow_generator
-MODELS: dict[str, Any] = {
-    "blurred": lambda: DLSGAN(SHAPE, 3, blurred_generator, blurred_discriminator),
-    "batch": lambda: DLSGAN(SHAPE, 3, narrow_generator, spread_discriminator),
-    "variance": lambda: InfoGAN(SHAPE, 3, narrow_generator, narrow_discriminator),
-    "classes": lambda: CGPGAN(
-        SHAPE, 4, 3, generator=conditional_generator, discriminator=narrow_discriminator
-    ),
-    "labels": lambda: Classifier(SHAPE, (3, 2)),
-    "points": lambda: DLSGAN((2,), 3),
-}
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_every_kind_of_model_is_exported_for_any_batch(kind: str, tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    model = MODELS[kind]().eval()
-    parts = parts_of(model)
-    assert {part.name for part in parts} == {
-        "blurred": {"generator", "encoder"},
-        "batch": {"generator", "encoder"},
-        "variance": {"generator", "encoder"},
-        "classes": {"generator", "classifier"},
-        "labels": {"classifier"},
-        "points": {"generator", "encoder"},
-    }[kind]
-    for part in parts:
-        assert write_torch(part, traced(part), tmp_path / f"{part.name}.pt2") < 1e-5
-        assert (part.outputs == ("code", "variance")) == (
-            kind == "variance" and part.name == "encoder"
-        )
-
-
-def test_a_generator_takes_unscaled_latents() -> None:
-    model = MODELS["points"]().eval()
-    model.prior.v.copy_(torch.tensor([1.0, 4.0, 0.1]))
-    (part, _) = parts_of(model)
-    z = torch.randn(4, 3)
-    assert torch.equal(part.module(z)[0], model.generator(z * model.prior.scale()))
-
-
-def test_a_network_that_looks_at_the_size_of_its_batch_is_noticed() -> None:
-    model = MODELS["points"]().eval()
-    (part, _) = parts_of(model)
-    constant = part.module(*part.example(1))
-    with pytest.raises(programs.Differs, match="shape"):
-        difference(part, lambda arguments: [x.repeat(2, 1) for x in constant], Path("g.onnx"))
-
-
-@pytest.mark.parametrize(
-    ("prior", "line"),
-    [
-        (Normal(2), "z = random.standard_normal((n, 2), np.float32)"),
-        (Normal(2, 1.0, 2.0), "z = 1.0 + 2.0 * random.standard_normal((n, 2), np.float32)"),
-        (Uniform(2, -1.0, 3.0), "z = random.uniform(-1.0, 3.0, (n, 2)).astype(np.float32)"),
-        (HalfUniformHalfNormal(2), None),
-    ],
-)
-def test_the_program_draws_latents_of_the_models_prior(prior: Any, line: str | None) -> None:
-    model = GAN((2,), 2, prior=lambda dim: prior)
-    assert isinstance(model, Decodes)
-    text = example(model, Preparation(), "torch", has_ood=False)
-    assert (line in text) if line else ("def generate" not in text)
-
-
-@pytest.mark.parametrize("crop", ["center", "none", (1, 2, 3, 4)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_program_prepares_pictures_as_training_does(
-    crop: Any, channels: Any, tmp_path: Path
-) -> None:
-    from PIL import Image
-
-    from lightning_gans.ood.folder_images import PreparedImages
-
-    random = np.random.default_rng(0)
-    colours = random.integers(0, 256, (23, 30, 4)).astype(np.uint8)
-    Image.fromarray(colours[..., :3]).save(tmp_path / "a.png")
-    Image.fromarray(colours).save(tmp_path / "b.png")
-    Image.fromarray(colours[..., 0]).save(tmp_path / "c.png")
-    Image.fromarray(colours[:16, :16, 0]).save(tmp_path / "d.png")
-    Image.fromarray(colours[..., 0].astype(np.uint16) * 257).save(tmp_path / "e.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(colours[..., :3]).save(tmp_path / "f.png", exif=exif)
-    files = sorted(str(path) for path in tmp_path.glob("*.png"))
-    expected = PreparedImages(files, 20, channels, crop, 2)
-    narrow: Any = lambda **_: torch.nn.Identity()  # noqa: E731
-    model = GAN((channels, 20, 20), 2, generator=narrow)
-    text = example(model, Preparation(crop, 2), "torch", has_ood=False)
-    (tmp_path / "program.py").write_text(text.replace('generator = network("generator")', ""))
-    program = runpy.run_path(str(tmp_path / "program.py"))
-    for file, (x, _) in zip(files, (expected[i] for i in range(len(files))), strict=True):
-        assert np.array_equal(program["prepare"](file)[0], x.numpy()), file
-
-
 class LocalHub(SimpleNamespace):
     """What this package calls of huggingface_hub, on a folder instead of the network."""
 
@@ -358,7 +218,7 @@ class LocalHub(SimpleNamespace):
     ) -> str:
         if not (self.root / repo_id).is_dir():
             raise OSError(f"404 Client Error.\nno repository {repo_id}")
-        copy = self.root / "cache"
+        copy = self.root / "downloads"
         copy.mkdir()
         for pattern in allow_patterns:
             for file in (self.root / repo_id).glob(pattern):
