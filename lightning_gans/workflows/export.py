@@ -158,7 +158,15 @@ def export(
         calibration, why_not = calibration_of(
             model, checkpoint, own, data is None, held_out, batch_size, why
         )
-        differences, files = write_networks(model.cpu(), chosen, made)
+        try:
+            differences, files = write_networks(model.cpu(), chosen, made)
+        except UserError as error:
+            if formats is not None or "onnx" not in chosen:
+                raise
+            chosen, note = ("safetensors", "torch"), f"without ONNX: {error}"
+            for unfinished in made.glob("*.*"):
+                unfinished.unlink()
+            differences, files = write_networks(model, chosen, made)
         settings = Settings(chosen, false_alarms, licence, int(content.get("global_step", 0)))
         told = why_not
         if calibration is not None:
