@@ -333,7 +333,8 @@ def test_mistakes_end_in_one_line(
     data = ("data=mnist_ood", f"data.root={root}")
     model = f"ckpt={run}"
     cases = [
-        (["tabel"], 2, "'ood' is incomplete; commands are"),
+        (["tabel"], 2, "no command 'ood tabel' (did you mean 'ood table'?)"),
+        ([], 2, "'ood' is incomplete; commands are"),
         (["table", *data], 2, "no ckpt is named"),
         (["table", model], 2, "no data is named"),
         (["table", f"ckpt={tmp_path}/none", *data], 1, "no checkpoint at"),
