@@ -37,7 +37,7 @@ from lightning_gans.inversion.inverter import ImageParts, Inverter, Shares, gath
 from lightning_gans.inversion.probes import noise, shifted
 from lightning_gans.losses import AdversarialLoss
 from lightning_gans.models import Model
-from lightning_gans.models.base.capabilities import Decodes, Encodes
+from lightning_gans.models.base.capabilities import Decodes, Encodes, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import size
 from lightning_gans.ood.calibration import checksum
@@ -291,7 +291,8 @@ def report_parts(
     text, recovery = "", found.recovery
     if recovery is not None:
         labels = found.y if classify is not None else None
-        text = report(parts.results, recovery, found.x, model.prior, labels, classify)
+        encoder = model if isinstance(model, Reconstructs) else None
+        text = report(parts.results, recovery, found.x, model.prior, labels, classify, encoder)
     if found.reasons:
         text += f"\n{unreadable(found.reasons, files)}"
     if len(found.reasons) == len(images.items):

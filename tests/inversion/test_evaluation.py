@@ -132,13 +132,29 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_a_table_row_by_hand() -> None:
     measures = Measures(
-        1000, -0.0004, 1.3321, 0.00049, "rejected", 18.5961, 7.948, 0.99249, 0.51234, 2
+        1000,
+        -0.0004,
+        1.3321,
+        0.00049,
+        "rejected",
+        18.5961,
+        7.948,
+        0.99249,
+        0.51234,
+        2,
+        21.349,
+        0.81251,
+        0.1,
     )
     without = Measures(7, 0.0, 1.0, 0.9999, "over-regular", 1.0, 0.5, None, 12.0, 0)
     lines = markdown({"none": measures, "W₁ | λ 0.1": without}).splitlines()
-    assert cells(lines[2]) == ("none/1000/0.000/1.332/0.0 %/rejected/18.596/7.948/99.2 %/0.51/2")
-    assert cells(lines[3]) == ("W₁ \\| λ 0.1/7/0.000/1.000/100.0 %/over-regular/1.000/0.500/-/12/0")
-    assert len(cells(lines[0]).split("/")) == 12  # "s / image" counts as two
+    assert cells(lines[2]) == (
+        "none/1000/0.000/1.332/0.0 %/rejected/18.596/7.948/21.35/0.813/0.100/99.2 %/0.51/2"
+    )
+    assert cells(lines[3]) == (
+        "W₁ \\| λ 0.1/7/0.000/1.000/100.0 %/over-regular/1.000/0.500/-/-/-/-/12/0"
+    )
+    assert len(cells(lines[0]).split("/")) == 15  # "s / image" counts as two
     assert len({len(line) for line in lines}) == 1
     read = json.loads(json.dumps(as_dict(without)))
     assert read["accuracy"] is None

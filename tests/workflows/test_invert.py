@@ -158,6 +158,19 @@ def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> 
     )
     assert torch.equal(found.codes, expected.codes)
     assert torch.equal(found.trace, expected.trace)
+
+    content = json.loads((run / "measures.json").read_text(encoding="utf-8"))
+    own = content["encoder"]
+    for reported, y in ((content, found.images), (own, model.reconstruct(x))):
+        errors = (y.clamp(-1, 1) - x).square().flatten(1).mean(1)
+        assert reported["psnr"] == pytest.approx(float((10 * (4 / errors).log10()).mean()))
+        assert 0 < abs(reported["ssim"]) < 1
+        assert reported["lpips"] is None
+        assert reported["seconds_per_image"] > 0
+    assert own["mean"] == pytest.approx(float(model.encode(x).mean()))
+    text = (run / "report.md").read_text(encoding="utf-8")
+    assert "| encoder " in text
+    assert "LPIPS is not measured: it needs grey or RGB images of 31 pixels" in text
     torch.testing.assert_close(model.decode(found.codes), found.images.clamp(-1, 1))
     measures = json.loads((run / "measures.json").read_text())
     assert measures["n"] == 5
