@@ -5,21 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lightning_gans.cli import main
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import Command, parse_command
 from lightning_gans.scaling import penalty_weight
+from tests.support.figures import leave_out_figures
 
 FOLDER = ["model=dlsgan", "data=folder"]
+SKIP = [
+    "--model.generator=lightning_gans.networks.SkipGenerator",
+    "--model.generator.channels=16",
+    "--model.generator.max_channels=256",
+    "--model.discriminator=lightning_gans.networks.SkipDiscriminator",
+    "--model.discriminator.channels=16",
+    "--model.discriminator.max_channels=256",
+    "--model.discriminator.hidden=256",
+    "--model.optimizer.lr=0.003",
+]
 
 
 def parsed(*argv: str) -> Command:
     return parse_command("train", argv, Groups())
 
 
-def penalties(*argv: str) -> list[str]:
-    """The options of a command line that set a gradient penalty."""
-    return [o for o in parsed(*argv).options if o.partition("=")[0].endswith((".r1", ".r2"))]
+def fitted(*argv: str) -> list[str]:
+    """The options that follow from the size of the images."""
+    return list(parsed(*argv).derived)
 
 
 @pytest.mark.parametrize(
@@ -41,27 +54,43 @@ def test_the_penalty_grows_with_the_number_of_values(
 
 
 def test_a_person_with_larger_images_types_nothing_more() -> None:
-    assert penalties(*FOLDER) == ["--model.r1=1.2"]  # 64x64 in colour is the default
-    assert penalties(*FOLDER, "data.resolution=128", "data.channels=1") == ["--model.r1=1.6"]
-    assert penalties("model=cagan", "data=celeba", "data.resolution=64") == [
+    assert fitted(*FOLDER) == ["--model.r1=1.2", *SKIP]  # 64x64 in colour is the default
+    assert fitted(*FOLDER, "data.resolution=128", "data.channels=1") == ["--model.r1=1.6", *SKIP]
+    assert fitted(*FOLDER, "data.resolution=32") == ["--model.r1=0.3"]
+    assert fitted("model=cagan", "data=celeba", "data.resolution=64") == [
         "--model.r1=1.2",
         "--model.r2=1.2",
+        *SKIP,
     ]
     (note,) = parsed(*FOLDER).notes
-    assert note.startswith("model.r1=1.2 for images of this size")
+    assert note == (
+        "for images of this size model=dlsgan has r1=1.2, generator=SkipGenerator, "
+        "discriminator=SkipDiscriminator, optimizer.lr=0.003; what you type yourself stays"
+    )
 
 
 def test_images_of_the_size_of_the_config_and_points_are_left_alone() -> None:
-    assert penalties("model=dlsgan") == []
-    assert penalties(*FOLDER, "data.resolution=32", "data.channels=1") == []
-    assert penalties("model=gan", "data=gaussians") == []
-    assert penalties("model=wgan_gp", "data=folder") == []  # its r1 is 0
+    assert fitted("model=dlsgan") == []
+    assert fitted(*FOLDER, "data.resolution=32", "data.channels=1") == []
+    assert fitted("model=gan", "data=gaussians") == []
+
+
+def test_models_that_bring_their_networks_or_play_no_game_keep_them() -> None:
+    assert fitted("model=wgan_gp", "data=folder") == []  # its r1 is 0
+    assert fitted("model=cgpgan_codebook", "data=folder") == ["--model.r2=1.2"]
+    for model in ("dcgan_soft", "classifier", "encoder", "autoencoder"):
+        assert fitted(f"model={model}", "data=folder") == []
 
 
 def test_what_a_person_or_an_experiment_sets_is_left_alone() -> None:
-    assert penalties(*FOLDER, "model.r1=3") == ["--model.r1=3"]
-    assert penalties(*FOLDER, "--model.init_args.r1=3") == ["--model.init_args.r1=3"]
-    assert penalties("experiment=dlsgan_ffhq") == []
+    assert fitted(*FOLDER, "model.r1=3") == SKIP
+    assert fitted(*FOLDER, "--model.init_args.r1=3") == SKIP
+    assert fitted(*FOLDER, "optimizer.lr=0.01") == ["--model.r1=1.2", *SKIP[:-1]]
+    conv = "--model.generator=lightning_gans.networks.ConvGenerator"
+    assert fitted(*FOLDER, "model.generator.channels=8") == [conv, "--model.r1=1.2"]
+    plain = "model.discriminator=lightning_gans.networks.PlainDiscriminator"
+    assert fitted(*FOLDER, plain) == ["--model.r1=1.2"]
+    assert fitted("experiment=dlsgan_ffhq") == []
 
 
 def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
@@ -70,5 +99,21 @@ def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
         "data:\n  class_path: lightning_gans.data.Folder\n"
         "  init_args: {root: photos, resolution: 128}\n"
     )
-    assert penalties("model=dlsgan", f"--config={own}") == ["--model.r1=4.8"]
-    assert penalties("model=dlsgan", f"--config={own}", "data.resolution=32") == ["--model.r1=0.3"]
+    assert fitted("model=dlsgan", f"--config={own}") == ["--model.r1=4.8", *SKIP]
+    assert fitted("model=dlsgan", f"--config={own}", "data.resolution=32") == ["--model.r1=0.3"]
+
+
+def test_the_config_of_a_run_holds_the_settings_that_fit(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_figures(monkeypatch)
+    words = ["data=folder", f"data.root={image_folder}", "evaluation.features=null"]
+    main(["model=pvdgan", *words, "trainer.max_steps=1", "trainer.limit_val_batches=0"])
+    (file,) = tmp_path.glob("runs/*/*/*/config.yaml")
+    model = yaml.safe_load(file.read_text())["model"]["init_args"]
+    assert model["r1"] == 1.2
+    assert model["optimizer"]["init_args"]["lr"] == 0.003
+    assert model["generator"]["class_path"].endswith(".SkipGenerator")
+    assert model["generator"]["init_args"]["max_channels"] == 256
+    (again,) = [parsed(f"ckpt={file.parent}")]
+    assert again.derived == again.notes == ()  # a run that is resumed keeps what it has

@@ -41,7 +41,14 @@ from lightning_gans.runs.layout import (
     requeued,
 )
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
-from lightning_gans.scaling import PENALTIES, image_shape_of, last_set, penalty_weight
+from lightning_gans.scaling import (
+    PENALTIES,
+    SKIP_RATE,
+    image_shape_of,
+    last_set,
+    penalty_weight,
+    skip_networks,
+)
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
 from lightning_gans.threads import read_threads
@@ -173,12 +180,12 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     derived = name_networks(settings, content) + name_optimizer(settings, content)
     if run is None and "model" in names:
         own = groups.find("model", names["model"])
-        scaled = scale_penalties(settings, chosen + files, content, own)
-        derived += scaled
-        for option in scaled if subcommand == "fit" else ():
+        fitted = fit_to_images(derived + settings, chosen + files, content, own)
+        derived += fitted
+        if fitted and subcommand == "fit":
             repeated.notes.append(
-                f"{option.removeprefix('--')} for images of this size; {names['model']} has it for "
-                "32x32 grey ones"
+                f"for images of this size model={names['model']} has {in_short(fitted)}; what you "
+                "type yourself stays"
             )
     check_settings(chosen + files, content, derived + settings, config)
     settings = derived + settings
@@ -706,10 +713,10 @@ def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]])
     return named
 
 
-def scale_penalties(
+def fit_to_images(
     settings: Sequence[str], files: Sequence[Path], content: Sequence[Mapping[str, Any]], own: Path
 ) -> list[str]:
-    """Options that fit the gradient penalties of a model's config to the size of the images.
+    """Options that fit a model's config to the size of the images (:mod:`lightning_gans.scaling`).
 
     What the user, an experiment or another config file sets is left as it is.
 
@@ -719,38 +726,72 @@ def scale_penalties(
         content: of each.
         own: the file of the model.
     """
-    data = [subsection(subsection(found, "data"), "init_args") for found in content]
-    path = next(
-        (p for f in reversed(content) if (p := subsection(f, "data").get("class_path"))), None
-    )
-    module, _, name = current_path(str(path)).rpartition(".")
-    known = signature(module, name)
-    if known is None or "resolution" not in known.parameters:
+    shape = size_of_images(settings, content)
+    if shape is None:
         return []
+    models = [subsection(subsection(found, "model"), "init_args") for found in content]
+
+    def is_open(name: str, value: tuple[int, object] | None) -> bool:
+        """Whether nobody but the model's file sets an argument."""
+        typed = any(is_argument(s.partition("=")[0], "model", name) for s in settings)
+        return not typed and (value is None or files[value[0]] == own)
+
+    fitted = []
+    for penalty in PENALTIES:
+        value = last_set(models, penalty)
+        if value is not None and isinstance(value[1], float) and is_open(penalty, value):
+            weight = penalty_weight(value[1], shape)
+            fitted += [f"--model.{penalty}={weight:g}"] if weight != value[1] else []
+    networks = skip_networks(shape) or {}
+    path = subsection(read_config(own), "model").get("class_path")
+    module, _, name = current_path(str(path)).rpartition(".")
+    model = signature(module, name)
+    known = model.parameters if model is not None else {}
+    is_game = any(penalty in known for penalty in PENALTIES)
+    if not (networks and is_game) or any(n not in known or last_set(models, n) for n in networks):
+        return fitted
+    if any(s.startswith(f"--model.{n}") for s in settings for n in networks):
+        return fitted
+    for part, arguments in networks.items():
+        options = dict(arguments)
+        fitted.append(f"--model.{part}=lightning_gans.networks.{options.pop('class')}")
+        fitted += [f"--model.{part}.{key}={value}" for key, value in options.items()]
+    rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
+    if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
+        fitted.append(f"--model.optimizer.lr={SKIP_RATE:g}")
+    return fitted
+
+
+def in_short(options: Sequence[str]) -> str:
+    """The options of :func:`fit_to_images` without the widths of networks."""
+    shown = [option.removeprefix("--model.") for option in options]
+    names = [option.replace("lightning_gans.networks.", "") for option in shown]
+    return ", ".join(n for n in names if not n.startswith(("generator.", "discriminator.")))
+
+
+def size_of_images(
+    settings: Sequence[str], content: Sequence[Mapping[str, Any]]
+) -> tuple[int, int, int] | None:
+    """The shape of the images, if their data have a resolution that can be chosen."""
+    sections = [subsection(found, "data") for found in content]
+    paths = [path for section in sections if (path := section.get("class_path"))]
+    module, _, name = current_path(str(paths[-1])).rpartition(".") if paths else ("", "", "")
+    data = signature(module, name)
+    if data is None or "resolution" not in data.parameters:
+        return None
     size: list[object] = []
     for argument in ("resolution", "channels"):
         typed = [
-            v
-            for k, _, v in (s.partition("=") for s in settings)
-            if is_argument(k, "data", argument)
+            value
+            for key, _, value in (setting.partition("=") for setting in settings)
+            if is_argument(key, "data", argument)
         ]
-        set_to = last_set(data, argument)
-        parameter = known.parameters.get(argument)
+        set_to = last_set([subsection(section, "init_args") for section in sections], argument)
+        parameter = data.parameters.get(argument)
         # data without the argument are in colour
         default = "3" if parameter is None else parameter.default
         size.append(typed[-1] if typed else set_to[1] if set_to else default)
-    shape = image_shape_of(*size)
-    models = [subsection(subsection(found, "model"), "init_args") for found in content]
-    scaled = []
-    for penalty in PENALTIES if shape is not None else ():
-        set_to = last_set(models, penalty)
-        if set_to is None or files[set_to[0]] != own or not isinstance(set_to[1], float):
-            continue
-        if any(is_argument(s.partition("=")[0], "model", penalty) for s in settings):
-            continue
-        weight = penalty_weight(set_to[1], shape)
-        scaled += [f"--model.{penalty}={weight:g}"] if weight != set_to[1] else []
-    return scaled
+    return image_shape_of(*size)
 
 
 def is_argument(key: str, section: str, name: str) -> bool:
