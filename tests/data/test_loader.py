@@ -138,6 +138,8 @@ def test_a_worker_that_the_system_kills_is_one_line_with_what_to_do() -> None:
         list(batches(die))
 
 
+# torch's handler of a worker's death may run within a destructor, where Python only prints errors
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("collate", [whole_batch, stack])
 def test_a_batch_that_cannot_be_handed_over_is_an_error_instead_of_a_wait_for_ever(
     collate: Any,
