@@ -12,6 +12,7 @@ import inspect
 import logging
 import operator
 import os
+import re
 import sys
 import types
 import warnings
@@ -25,6 +26,7 @@ import torch
 from jsonargparse import _typehints, _util
 from lightning.fabric.loggers import tensorboard as fabric_tensorboard
 from lightning.fabric.utilities import rank_zero as rank_zero_fabric
+from lightning.fabric.utilities import seed as fabric_seed
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -338,23 +340,32 @@ CHATTER = (
     r".*your dataloader is not resumable",
     # Lightning's own use of torch
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # the interval counts iterations of the run, however short an epoch is
+    r".*is smaller than the logging interval Trainer\(",
+    # data are in memory or in a cache, where workers are slower (docs/training.md)
+    r".*does not have many workers which may be a bottleneck",
 )
-TIPS = ("💡 Tip: ", "TPU available: False")
+# what a run tells in its first lines or at its end, or does not use
+QUIET = re.compile(
+    r"💡 Tip: |[TGH]PU available: |(\[rank: \d+\] )?Seed set to \d+$|"
+    r"`Trainer\.\w+` stopped: `max_\w+=.*` reached|"
+    r"(Restoring states from|Restored all states from|Loaded model weights from) the checkpoint"
+)
 
 
 def silence_chatter() -> None:
     """Leave out advertisements and warnings about the code of other packages, each by its text."""
     for message in CHATTER:
         warnings.filterwarnings("ignore", message)
-    for logger in (rank_zero_pytorch.__name__, rank_zero_fabric.__name__):
+    for logger in (rank_zero_pytorch.__name__, rank_zero_fabric.__name__, fabric_seed.__name__):
         found = logging.getLogger(logger)
         if no_tip not in found.filters:
             found.addFilter(no_tip)
 
 
 def no_tip(record: logging.LogRecord) -> bool:
-    """Whether a record of Lightning's log is more than an advertisement."""
-    return not record.getMessage().startswith(TIPS)
+    """Whether a record of Lightning's log is news, and no advertisement."""
+    return QUIET.match(record.getMessage()) is None
 
 
 @contextmanager

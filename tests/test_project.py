@@ -24,6 +24,7 @@ ORDER = [
     "errors",
     "files",
     "safe_yaml",
+    "status_line",
     "quick_imports",
     "freed_memory",
     "trust",

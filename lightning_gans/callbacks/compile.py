@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -68,6 +70,17 @@ class Compile(Callback):
         """Train with the compiled one again."""
         if self.compiled is not None:
             pl_module.generator = self.compiled
+
+    @contextmanager
+    def plainly(self, model: LightningModule) -> Iterator[None]:
+        """The block sees the model with the plain network."""
+        if self.plain is not None:
+            model.generator = self.plain
+        try:
+            yield
+        finally:
+            if self.compiled is not None:
+                model.generator = self.compiled
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the plain network."""

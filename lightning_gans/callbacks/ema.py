@@ -98,6 +98,15 @@ class EMA(Callback):
             if applied:
                 self.apply(model)
 
+    @contextmanager
+    def averaged(self, model: LightningModule) -> Iterator[None]:
+        """The block sees the model with the averaged weights."""
+        self._place(model)
+        try:
+            yield
+        finally:
+            self.restore(model)
+
     # In training
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,17 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torchvision.utils import make_grid
 
+from lightning_gans.callbacks.compile import Compile
+from lightning_gans.callbacks.ema import EMA
 from lightning_gans.metrics import to_uint8
 from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
 from lightning_gans.models.base.model import Batch
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
-from lightning_gans.ranges import Range, SmallCount, checked
+from lightning_gans.ranges import PositiveInt, Range, SmallCount, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.atomic import Unwritable, replacing
 from lightning_gans.runs.folder import PICTURES
@@ -41,11 +45,16 @@ class Pictures(Callback):
 
     Samples and traversals need a model that generates; classifiers have no pictures.
 
+    Until the first evaluation after the start is due, they are also drawn after ``first``
+    iterations, twice, four times, ... as many: the numbers do not depend on the speed of a machine,
+    so that a resumed run has the same pictures.
+
     Args:
         samples: number of samples, shown in rows of ``columns``.
         columns: images in a row of samples and of reconstructions.
         dimensions: number of elements to traverse.
         steps: images in a traversal.
+        first: iterations to the first pictures; None draws at evaluations only.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -58,10 +67,76 @@ class Pictures(Callback):
         columns: SmallCount = 16,
         dimensions: Annotated[int, Range(0, 1_000)] = 5,
         steps: SmallCount = 9,
+        first: PositiveInt | None = 25,
     ) -> None:
         self.samples, self.columns = samples, columns
         self.dimensions, self.steps = dimensions, steps
+        self.first = first
         self.real: Tensor | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Draw the first pictures, on the way to the first evaluation."""
+        step = trainer.global_step
+        if self.is_early(step) and not has_evaluated(trainer, step):
+            self.draw_early(trainer, pl_module)
+
+    def is_early(self, step: int) -> bool:
+        """Whether a number of iterations is ``first`` times a power of two."""
+        if self.first is None or step % self.first:
+            return False
+        times = step // self.first
+        return times > 0 and times & (times - 1) == 0
+
+    @torch.no_grad()
+    def draw_early(self, trainer: Trainer, model: LightningModule) -> None:
+        """Draw what an evaluation would, and leave the model as it was."""
+        assert isinstance(model, Model)
+        if not trainer.is_global_zero:
+            return
+        if self.real is None:
+            self.real = self.first_images(trainer, model)
+        if self.real is None:
+            return
+        training = [module for module in model.modules() if module.training]
+        with ExitStack() as stack:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+                if isinstance(callback, EMA):
+                    stack.enter_context(callback.averaged(model))
+                elif isinstance(callback, Compile):
+                    stack.enter_context(callback.plainly(model))
+            try:
+                model.eval()
+                for name, picture in self.draw(model, self.real).items():
+                    save(trainer, name, picture, model.iterations)
+            finally:
+                for module in training:
+                    module.training = True
+
+    def first_images(self, trainer: Trainer, model: Model) -> Tensor | None:
+        """The first validation images, which a resumed run has not seen; None without any."""
+        loader = trainer.val_dataloaders
+        if not isinstance(loader, DataLoader) or not trainer.enable_validation:
+            return None
+        # the seed of a loader's workers is drawn from the global random numbers
+        with torch.random.fork_rng(devices=[]):
+            for index, batch in enumerate(loader):
+                checked = model.on_before_batch_transfer(batch, 0)
+                moved = model.transfer_batch_to_device(checked, model.device, 0)
+                self.on_validation_batch_end(trainer, model, None, moved, index)
+                if self.real is not None and len(self.real) >= self.wanted(moved):
+                    break
+        return self.real
+
+    def wanted(self, batch: Batch) -> int:
+        """How many validation images, or points, pictures show."""
+        return self.samples if len(batch[0].shape) < 4 else 2 * self.columns
 
     def on_validation_batch_end(
         self,
@@ -73,7 +148,7 @@ class Pictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the first validation images."""
-        wanted = self.samples if len(batch[0].shape) < 4 else 2 * self.columns
+        wanted = self.wanted(batch)
         if batch_idx == 0:
             self.real = batch[0][:wanted]
         elif self.real is not None and len(self.real) < wanted:
@@ -158,6 +233,19 @@ class Pictures(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_validation_epoch_end(trainer, pl_module)
+
+
+def has_evaluated(trainer: Trainer, step: int) -> bool:
+    """Whether an evaluation after the start is due after this iteration, or was before.
+
+    One by the clock, or without a fixed interval, counts as never due.
+    """
+    interval = trainer.val_check_batch
+    if trainer.check_val_every_n_epoch is not None or interval == float("inf"):
+        batches = trainer.num_training_batches
+        epochs = (trainer.check_val_every_n_epoch or 1) - 1
+        interval = epochs * batches + (batches if interval is None else min(interval, batches))
+    return interval is not None and step >= interval
 
 
 def paired(x: Tensor, model: Reconstructs, columns: int) -> Tensor:

@@ -1,110 +1,47 @@
-"""How far a command is: a bar in a terminal, a line now and then elsewhere."""
+"""What a run tells while it trains: what it is, how far it is, and what was measured."""
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, final
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, Timer
 from typing_extensions import override
 
-# seconds between two redraws of a bar
-REDRAWN = 0.1
-# seconds between two lines
-TOLD = 30.0
+from lightning_gans.models import Model
+from lightning_gans.runs.report import number
+from lightning_gans.status_line import StatusLine, duration
+
+# measurements that the line shows, by the first parts of their names; of these, at most so many
+MEASURED, MOST = ("fid/", "psnr/real", "accuracy", "cluster/purity", "latent/loss"), 2
+# seconds after which an older rate counts no longer
+RECENT = 30.0
 
 
-def progress() -> ProgressBar:
-    """What fits where the output goes: a bar for a terminal, lines for a file or a pipe."""
-    return Bar() if sys.stdout.isatty() else Lines()
+@final
+class Progress(ProgressBar):
+    """One line for the whole run, as :class:`~lightning_gans.status_line.StatusLine` draws it.
 
-
-class Every:
-    """Is due when some seconds have passed since it last was.
-
-    Args:
-        seconds: between two times.
+    Lightning's bar draws twice in each iteration, of which one can take two milliseconds, and anew
+    in each epoch, of which one can have a single iteration.
     """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.last = seconds, time.monotonic()
-
-    def due(self) -> bool:
-        """Whether it is due; it then starts anew."""
-        now = time.monotonic()
-        if now - self.last < self.seconds:
-            return False
-        self.last = now
-        return True
-
-
-class Bar(TQDMProgressBar):
-    """A bar of all iterations, which is redrawn at most ten times a second.
-
-    Lightning's draws twice in each iteration, of which one can take two milliseconds, and anew in
-    each epoch, of which one can have a single iteration.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.redraw = Every(REDRAWN)
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self.train_progress_bar.total = trainer.max_steps if trainer.max_steps > 0 else None
-        self.train_progress_bar.n = self.train_progress_bar.initial = trainer.global_step
-
-    @override
-    def on_train_epoch_start(self, *_: Any) -> None:
-        pass
-
-    @override
-    def on_train_epoch_end(self, *_: Any) -> None:
-        pass
-
-    @override
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.redraw.due():
-            self._draw(trainer, pl_module)
-
-    @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module)
-        super().on_train_end(trainer, pl_module)
-
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.train_progress_bar.n = trainer.global_step
-        self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
-
-    @override
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        if self.redraw.due():
-            super().on_validation_batch_end(*args, **kwargs)
-
-    @override
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        if self.redraw.due():
-            super().on_test_batch_end(*args, **kwargs)
-
-    @override
-    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        if self.redraw.due():
-            super().on_predict_batch_end(*args, **kwargs)
-
-
-class Lines(ProgressBar):
-    """A line every half minute of training, on the standard error stream."""
 
     def __init__(self) -> None:
         super().__init__()
         self.enabled = True
-        self.started_at, self.started = 0.0, 0
-        self.line = Every(TOLD)
+        self.line = StatusLine()
+        self.rate = Rate()
+        self.batch: Any = None
+        self.began_measuring = 0.0
+        self.measuring = 0.0  # seconds that the last evaluation took
+        self.measured: list[str] = []
+        self.handlers: list[logging.StreamHandler[Any]] = []
 
     @override
     def disable(self) -> None:
@@ -115,21 +52,237 @@ class Lines(ProgressBar):
         self.enabled = True
 
     @override
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        self.line.clear()
+        super().print(*args, **kwargs)
+
+    # Beginning and end
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self.line.close()
+        if self.enabled:
+            self.line = StatusLine()
+            self.line.above()
+            self._redirect()
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._close()
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _redirect(self) -> None:
+        """Let what Lightning logs appear above the line: it keeps the stream of its import."""
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            for handler in logging.getLogger(name).handlers:
+                if (
+                    isinstance(handler, logging.StreamHandler)
+                    and handler.stream is self.line.replaced.get("stderr")
+                    and handler.stream is not None
+                ):
+                    handler.setStream(sys.stderr)
+                    self.handlers.append(handler)
+
+    def _close(self) -> None:
+        stream = self.line.replaced.get("stderr")
+        for handler in self.handlers:
+            handler.setStream(stream)
+        self.handlers = []
+        self.line.close()
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.enabled:
+            self.line.clear()
+            for text in introduction(trainer, pl_module):
+                print(text, file=sys.stderr, flush=True)
+
+    # Training
+
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started_at, self.started = time.monotonic(), trainer.global_step
-        self.line = Every(TOLD)
+        self.rate = Rate()
+        self.rate.start(trainer.global_step)
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.enabled and self.line.due():
-            print(self.describe(trainer), file=sys.stderr, flush=True)
+            self.batch = batch
+            self.line.show(self.describe(trainer))
 
-    def describe(self, trainer: Trainer) -> str:
-        """Iterations, their rate, and the losses that were logged last."""
-        done = trainer.global_step
-        rate = (done - self.started) / max(1e-9, time.monotonic() - self.started_at)
-        of = f" of {trainer.max_steps:,}" if trainer.max_steps > 0 else ""
-        losses = [f"{name} {float(v):.4g}" for name, v in trainer.progress_bar_metrics.items()]
-        return ", ".join([f"iteration {done:,}{of}", f"{rate:.3g} a second", *losses])
+    def describe(self, trainer: Trainer) -> Iterator[str]:
+        """Iterations, images a second, time left, losses and measurements, as far as known."""
+        done, total = trainer.global_step, iterations_of(trainer)
+        of = f" of {total:,}" if total is not None else ""
+        yield f"iteration {done:,}{of}"
+        rate = self.rate.at(done)
+        if rate:
+            rows = rows_of(self.batch)
+            images = rows * trainer.world_size * rate
+            yield f"{shown(images)} images/s" if rows else f"{shown(rate)} iterations/s"
+        left = self.left(trainer, done, total, rate)
+        if left is not None:
+            yield f"{duration(left)} left"
+        for name, value in trainer.progress_bar_metrics.items():
+            yield f"{name} {float(value):.3g}"
+        yield from self.measured
+
+    def left(self, trainer: Trainer, done: int, total: int | None, rate: float) -> float | None:
+        """Seconds until the end, with the evaluations that are still due."""
+        found = []
+        if total is not None and rate:
+            every = trainer.val_check_batch
+            due = (total // every - done // every) if every and math.isfinite(every) else 0
+            found.append((total - done) / rate + due * self.measuring)
+        timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]  # set later
+        found += [rest for timer in timers if (rest := timer.time_remaining()) is not None]
+        return min(found, default=None)
+
+    # Evaluation
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.began_measuring = time.monotonic()
+
+    @override
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        sanity = trainer.sanity_checking
+        batches = trainer.num_sanity_val_batches if sanity else trainer.num_val_batches
+        self._evaluating(trainer, "evaluation", batch_idx, batches)
+
+    @override
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._evaluating(trainer, "test", batch_idx, trainer.num_test_batches)
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._evaluating(trainer, "prediction", batch_idx, trainer.num_predict_batches)
+
+    def _evaluating(self, trainer: Trainer, what: str, index: int, batches: Any) -> None:
+        if not self.enabled or not self.line.due():
+            return
+        total = sum(batches) if isinstance(batches, list) else batches
+        parts = [f"{what}: batch {index + 1:,} of {total:,}"]
+        if trainer.state.fn == "fit":
+            done, of = trainer.global_step, iterations_of(trainer)
+            parts.insert(0, f"iteration {done:,}" + (f" of {of:,}" if of is not None else ""))
+        self.line.show([*parts, *self.measured])
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.measuring = time.monotonic() - self.began_measuring
+        self.rate.skip(self.measuring)
+        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        chosen = [name for prefix in MEASURED for name in sorted(found) if name.startswith(prefix)]
+        self.measured = [f"{name} {number(found[name])}" for name in chosen[:MOST]]
+        if self.enabled:
+            step = getattr(pl_module, "iterations", trainer.global_step)
+            parts = [f"evaluation at iteration {step:,}", *self.measured]
+            if self.measuring >= 1:
+                parts.append(f"in {duration(self.measuring)}")
+            self.line.tell(", ".join(parts))
+            if self.line.redraws and trainer.state.fn == "fit" and not trainer.sanity_checking:
+                self.line.show(self.describe(trainer))
+
+
+class Rate:
+    """Iterations a second of the last half minute to minute of training."""
+
+    def __init__(self) -> None:
+        self.older = self.newer = (time.monotonic(), 0)
+
+    def start(self, iterations: int) -> None:
+        """Begin to count."""
+        self.older = self.newer = (time.monotonic(), iterations)
+
+    def skip(self, seconds: float) -> None:
+        """Leave out a time that was no training."""
+        self.older = (self.older[0] + seconds, self.older[1])
+        self.newer = (self.newer[0] + seconds, self.newer[1])
+
+    def at(self, iterations: int) -> float:
+        """The rate, after so many iterations; 0 if it is not known."""
+        now = time.monotonic()
+        if now - self.newer[0] > RECENT:
+            self.older, self.newer = self.newer, (now, iterations)
+        seconds, made = now - self.older[0], iterations - self.older[1]
+        return made / seconds if seconds > 0 else 0.0
+
+
+def introduction(trainer: Trainer, model: LightningModule) -> Iterator[str]:
+    """Which run it is: its folder, model and data."""
+    yield f"run: {trainer.default_root_dir}"
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    device = trainer.strategy.root_device
+    threads = torch.get_num_threads()
+    where = f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else f"{device}"
+    if trainer.world_size > 1:
+        where = f"{trainer.world_size} processes"
+    yield f"model: {type(model).__name__}, {weights:,} parameters, on {device.type} ({where})"
+    data = getattr(trainer, "datamodule", None)
+    if data is None:
+        return
+    sets = {"training": "train_set", "validation": "validation_set"}
+    counts = []
+    for name, attribute in sets.items():
+        found = getattr(data, attribute, None)
+        if isinstance(found, Sized):
+            counts.append(f"{len(found):,} for {name}")
+    shape = model.image_shape if isinstance(model, Model) else ()
+    of = f"{' x '.join(map(str, shape))}: " if len(shape) == 3 else ""
+    size = getattr(data, "batch_size", None)
+    batches = [] if size is None else [f"batches of {size}"]
+    yield f"data: {getattr(data, 'name', type(data).__name__)}, {of}{', '.join(counts + batches)}"
+
+
+def iterations_of(trainer: Trainer) -> int | None:
+    """How many iterations the whole run has; None if nobody knows."""
+    if trainer.max_steps > 0:
+        return trainer.max_steps
+    epochs, batches = trainer.max_epochs, trainer.num_training_batches
+    if epochs is None or epochs < 0 or not math.isfinite(batches):
+        return None
+    return epochs * int(batches)
+
+
+def rows_of(batch: Any) -> int:
+    """The images in a batch; 0 if it is of another kind."""
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    return len(first) if isinstance(first, Sized) else 0
+
+
+def shown(rate: float) -> str:
+    """A rate with three digits, and no exponent."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"

@@ -36,7 +36,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 from lightning_gans.callbacks import EMA, Checkpoint, Compile, Evaluation, Pictures
 from lightning_gans.callbacks.pace import Pace
 from lightning_gans.callbacks.predictions import Predictions
-from lightning_gans.callbacks.progress import progress
+from lightning_gans.callbacks.progress import Progress
 from lightning_gans.callbacks.signals import StoppedBySignal, stops_at_once
 from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
@@ -53,7 +53,7 @@ from lightning_gans.compat import (
 from lightning_gans.data import DataModule
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UsageError, UserError
-from lightning_gans.models import Model
+from lightning_gans.models import Decodes, Encodes, Generates, Model
 from lightning_gans.models.base.model import check_precision
 from lightning_gans.models.base.weights import check_resumable, check_weights
 from lightning_gans.ranges import Threads
@@ -78,7 +78,9 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.report import number, report
+from lightning_gans.runs.metrics_csv import FILE
+from lightning_gans.runs.report import number, report, table
+from lightning_gans.runs.report import read as read_log
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
@@ -373,7 +375,7 @@ class CLI(LightningCLI):
         if given.enable_progress_bar is not False and not any(
             isinstance(callback, stock.ProgressBar) for callback in listed
         ):
-            self.trainer_defaults = {**self.trainer_defaults, "callbacks": progress()}
+            self.trainer_defaults = {**self.trainer_defaults, "callbacks": Progress()}
         try:
             trainer = super().instantiate_trainer(**kwargs)
         # Lightning refuses options with errors of any kind, or by an assertion
@@ -426,6 +428,7 @@ class CLI(LightningCLI):
             print(printable_lines(report(Path(trainer.default_root_dir))))
             for line in how_to_continue(trainer, self.resumed_at):
                 print(line, file=sys.stderr)
+            print(printable_lines("\n".join(what_next(trainer, self.model))), file=sys.stderr)
 
 
 def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
@@ -451,6 +454,23 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
             f"trainer.max_time has ended the run after {iterations} iterations; "
             f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"
         )
+
+
+def what_next(trainer: Trainer, model: LightningModule) -> Iterator[str]:
+    """Commands that go on from a run, each on a line that can be copied."""
+    ckpt = shlex.quote(f"ckpt={trainer.default_root_dir}")
+    image = len(model.image_shape) == 3 if isinstance(model, Model) else False
+    yield "next:"
+    if image and isinstance(model, Generates):
+        yield f"  lightning-gans generate {ckpt}"
+    if image and isinstance(model, Decodes):
+        yield f"  lightning-gans invert {ckpt} images=FOLDER"
+    if image and isinstance(model, Encodes) and isinstance(model, Decodes):
+        yield f"  lightning-gans edit {ckpt} image=FILE"
+    if trainer.max_steps > 0:
+        yield f"  lightning-gans train {ckpt} trainer.max_steps={2 * trainer.max_steps}"
+    else:
+        yield f"  lightning-gans train {ckpt} trainer.max_steps={2 * trainer.global_step}"
 
 
 def memory() -> int:
@@ -556,10 +576,10 @@ def run(command: Command) -> None:
         if number is None:
             raise
         with contextlib.suppress(OSError):  # the terminal may be gone
-            print(
-                f"stopped by {number.name}{how_to_resume(os.environ.get(VARIABLE))}",
-                file=sys.stderr,
-            )
+            folder = os.environ.get(VARIABLE)
+            for line in measured_so_far(folder):
+                print(line, file=sys.stderr)
+            print(f"stopped by {number.name}{how_to_resume(folder)}", file=sys.stderr)
         sys.exit(128 + number)
     finally:
         wandb = imported_wandb()
@@ -590,5 +610,19 @@ def how_to_resume(folder: str | None) -> str:
     # the folder of a debug run, which has no record, is removed
     kept = folder and read_record(Path(folder)) is not None
     found = checkpoints(Path(folder), "last") if folder and kept else []
-    option = shlex.quote(f"ckpt={folder}")
-    return printable(f"; {option} resumes from {found[-1].name}") if found else ""
+    command = f"lightning-gans train {shlex.quote(f'ckpt={folder}')}"
+    return printable(f"; {command} resumes from {found[-1].name}") if found else ""
+
+
+def measured_so_far(folder: str | None) -> list[str]:
+    """The folder and the table of a run that was stopped; [] if nothing was saved.
+
+    The curves are not drawn: whoever sends a signal may wait no longer than some seconds.
+    """
+    run = Path(folder) if folder else None
+    if run is None or read_record(run) is None or not checkpoints(run, "last"):
+        return []
+    with contextlib.suppress(UserError, OSError):
+        log = read_log(run / FILE)
+        return ["", f"# {printable(run)}", "", *map(printable, table(log)), ""]
+    return []

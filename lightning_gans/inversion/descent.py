@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.inversion.constraints import Constraint
@@ -30,6 +29,7 @@ from lightning_gans.ranges import (
     checked,
 )
 from lightning_gans.rng import stream
+from lightning_gans.status_line import Steps
 from lightning_gans.threads import pace
 from lightning_gans.validation import as_input, check_images
 
@@ -116,7 +116,7 @@ def recover(
         seed: of all random draws.
         first: position of ``x[0]`` in a larger set that is recovered in parts. Parts that begin
             at the batch boundaries of the whole give the results of the whole.
-        progress: show a progress bar.
+        progress: show a line with the steps made, and the time left.
 
     Returns:
         The best code of each image, in the order of ``x``.
@@ -158,7 +158,7 @@ def recover(
     size = max(1, codes_at_once // restarts)
     parts: list[Recovery] = []
     diverged: list[int] = []
-    with tqdm(total=-(-len(x) // size) * steps, unit="step", disable=not progress) as bar:
+    with Steps(-(-len(x) // size) * steps, shown=progress) as told:
         for begin in range(0, len(x), size):
             batch = slice(begin, begin + size)
             part = descent.run(
@@ -166,7 +166,7 @@ def recover(
                 () if condition is None else (condition[batch],),
                 first + begin,
                 stream(f"recovery/{first + begin}", seed, device=prior.device),
-                bar,
+                told,
             )
             found = part.diverged < restarts
             diverged += part.indices[~found].tolist()
@@ -223,7 +223,7 @@ class Descent:
         conditions: tuple[Tensor, ...],
         first: int,
         random: torch.Generator,
-        bar: tqdm[NoReturn],
+        told: Steps,
     ) -> Recovery:
         """Recover one batch of images x (n, *shape), all restarts at once."""
         begun = time.perf_counter()
@@ -256,7 +256,7 @@ class Descent:
                     self._constrain(z, adam, random)
                 if typicality is not None:
                     z.data.copy_(typicality.project(z))
-                bar.update()
+                told.made()
 
             chosen = best.total.view(n, r).argmin(1)
             rows = torch.arange(n, device=z.device) * r + chosen

@@ -1,17 +1,21 @@
-"""How often progress is shown, in a terminal and elsewhere."""
+"""What a run tells in a terminal and elsewhere, and how often."""
 
 from __future__ import annotations
 
-import io
+import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
 
+from lightning_gans import status_line
 from lightning_gans.callbacks import progress
-from lightning_gans.callbacks.progress import Bar, Lines
+from lightning_gans.callbacks.progress import Progress, Rate, iterations_of
 from lightning_gans.data import Gaussians
 from tests.support.training import data, points, trainer
+from tests.test_status_line import Terminal
 
 
 class Clock:
@@ -29,30 +33,42 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock(0.0)
     monkeypatch.setattr(progress, "time", found)
+    monkeypatch.setattr(status_line, "time", found)
+    monkeypatch.setenv("TERM", "xterm")
     return found
 
 
-def test_a_log_file_gets_a_line_every_half_minute(
+def test_a_log_file_tells_what_runs_then_a_line_now_and_then(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock.step = 1.0
-    trainer(tmp_path, Lines(), max_steps=65, enable_progress_bar=True).fit(points(), data())
+    options = {"enable_progress_bar": True, "val_check_interval": 50, "max_epochs": -1}
+    options |= {"check_val_every_n_epoch": None}
+    trainer(tmp_path, Progress(), max_steps=100, **options).fit(points(), data())
     out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if line.startswith("iteration ")]
     assert not out
-    # the clock is read once an iteration, and once more for each line
-    assert [line.split(",")[0] for line in lines] == ["iteration 30 of 65", "iteration 59 of 65"]
-    assert " a second, discriminator " in lines[0]
-    assert ", generator " in lines[0]
+    assert "\r" not in err
+    lines = err.splitlines()
+    assert lines[0] == f"run: {tmp_path}"
+    assert lines[1].startswith("model: DLSGAN, ")
+    assert lines[2] == "data: gaussians, 80 for training, 16 for validation, batches of 8"
+    told = [line for line in lines if line.startswith("iteration ")]
+    assert 10 <= len(told) <= 25
+    assert " of 100, " in told[0]
+    assert " images/s, " in told[0]
+    assert " left, discriminator " in told[0]
+    assert ", generator " in told[0]
+    assert [line for line in lines if line.startswith("evaluation at iteration 50")]
+    assert len(lines) == len(set(lines))
 
 
 def test_only_the_first_process_tells(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock.step, told = 60.0, Lines()
+    clock.step, told = 60.0, Progress()
     told.disable()
     trainer(tmp_path, told, max_steps=3, enable_progress_bar=True).fit(points(), data())
-    assert "iteration" not in capsys.readouterr().err
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("epoch", [1, 10, 1000])
@@ -60,24 +76,93 @@ def test_a_terminal_is_redrawn_ten_times_a_second_however_short_an_epoch_is(
     epoch: int, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning draws twice in each iteration."""
-    drawn: list[str] = []
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "write", drawn.append)
-    monkeypatch.setattr(sys, "stdout", screen)
+    terminal = Terminal(120)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
     clock.step = 0.01
     points_of_an_epoch = Gaussians(train=8 * epoch, validation=16, batch_size=8)
-    # each evaluation has a bar of its own
     options = {"max_epochs": -1, "enable_progress_bar": True, "limit_val_batches": 0}
-    runner = trainer(tmp_path, Bar(), max_steps=100, **options)
-    runner.fit(points(), points_of_an_epoch)
-    shown = [text for text in drawn if "/100 [" in text]
-    # one second passes; the last drawing is of the end
-    assert 10 <= len(shown) <= 13
-    assert " 100/100 [" in shown[-1]
+    trainer(tmp_path, Progress(), max_steps=100, **options).fit(points(), points_of_an_epoch)
+    drawn = terminal.text().count("\riteration ")
+    # the clock is read once an iteration and some times for each drawing
+    assert 8 <= drawn <= 16
 
 
-def test_what_is_shown_depends_on_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert isinstance(progress.progress(), Lines)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert isinstance(progress.progress(), Bar)
+def test_a_log_message_is_above_the_line_and_streams_are_as_before(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(120)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    handler = logging.StreamHandler(terminal.stream)
+    log = logging.getLogger("lightning.pytorch")
+    monkeypatch.setattr(log, "handlers", [handler])
+    told = Progress()
+    runner = trainer(tmp_path, told, max_steps=3, enable_progress_bar=True)
+    told.setup(runner, points(), "fit")
+    told.line.show(["iteration 1 of 3"])
+    log.warning("something happened")
+    told.teardown(runner, points(), "fit")
+    assert terminal.screen() == ["something happened", ""]
+    assert handler.stream is terminal.stream
+    assert sys.stderr is terminal.stream
+
+
+def test_an_error_leaves_no_line_and_the_streams_as_they_were(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(120)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    clock.step = 1.0
+    model = points()
+
+    def fail(*_: object) -> None:
+        if model.trainer.global_step == 2:
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(model, "training_step", fail)
+    monkeypatch.setattr(model, "on_train_batch_start", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        trainer(tmp_path, Progress(), max_steps=3, enable_progress_bar=True).fit(model, data())
+    assert sys.stderr is terminal.stream
+    assert terminal.screen()[-1] == ""
+
+
+def test_time_left_counts_the_evaluations_that_are_due(tmp_path: Path, clock: Clock) -> None:
+    told = Progress()
+    told.measuring = 30.0
+    runner = trainer(tmp_path, told, max_steps=100, enable_progress_bar=True)
+    runner.val_check_batch = 25
+    assert told.left(runner, 40, 100, rate=2.0) == 60 / 2 + 3 * 30
+    runner.val_check_batch = float("inf")
+    assert told.left(runner, 40, 100, rate=2.0) == 60 / 2
+    assert told.left(runner, 40, None, rate=2.0) is None
+
+
+def test_a_rate_leaves_out_evaluations_and_forgets_what_was_long_ago(clock: Clock) -> None:
+    rate = Rate()
+    rate.start(0)
+    clock.now = 10.0
+    rate.skip(5.0)
+    assert rate.at(10) == 2.0
+    for second in range(11, 200):
+        clock.now = float(second)
+        found = rate.at(10 + 7 * (second - 10))
+    assert found == pytest.approx(7.0)
+
+
+def test_a_run_of_epochs_knows_its_iterations(tmp_path: Path) -> None:
+    runner = trainer(tmp_path, Progress(), max_epochs=2, enable_progress_bar=True)
+    runner.fit(points(), data())
+    assert iterations_of(runner) == 20
+    assert iterations_of(Trainer(max_epochs=-1, logger=False, enable_checkpointing=False)) is None
+
+
+def test_an_iteration_that_draws_nothing_costs_less_than_a_tenth_of_a_millisecond(
+    tmp_path: Path,
+) -> None:
+    told, model = Progress(), points()
+    runner = trainer(tmp_path, told, max_steps=1, enable_progress_bar=True)
+    told.line.wait = 1000.0
+    began = time.process_time()
+    for _ in range(1000):
+        told.on_train_batch_end(runner, model, None, None, 0)
+    assert time.process_time() - began < 0.1

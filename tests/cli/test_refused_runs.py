@@ -111,6 +111,8 @@ def test_advertisements_are_left_out_and_warnings_of_ones_own_are_not() -> None:
         "You're resuming from a checkpoint that ended before the epoch ended and your dataloader "
         "is not resumable.",
         "`isinstance(treespec, LeafSpec)` is deprecated, use another",
+        "The number of training batches (20) is smaller than the logging interval Trainer(",
+        "The 'train_dataloader' does not have many workers which may be a bottleneck.",
     ]
     own = ["the treespec is deprecated", "my dataloader is slow"]
     with warnings.catch_warnings(record=True) as caught:
@@ -124,8 +126,12 @@ def test_advertisements_are_left_out_and_warnings_of_ones_own_are_not() -> None:
     for message, passes in (
         ("💡 Tip: For seamless cloud logging, try installing litlogger", False),
         ("TPU available: False, using: 0 TPU cores", False),
-        ("GPU available: False, used: False", True),
-        ("`Trainer.fit` stopped: `max_steps=2` reached.", True),
+        ("GPU available: False, used: False", False),
+        ("Seed set to 0", False),
+        ("Restoring states from the checkpoint path at x.ckpt", False),
+        ("`Trainer.fit` stopped: `max_steps=2` reached.", False),
+        ("`Trainer.fit` stopped: No training batches.", True),
+        ("Seed set to 0 is not understood", True),
     ):
         record = logging.LogRecord(log.name, logging.INFO, "", 0, message, None, None)
         assert bool(log.filter(record)) is passes

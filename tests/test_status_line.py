@@ -1,0 +1,206 @@
+"""A line that is redrawn in a terminal, and written now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import pty
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from fcntl import ioctl
+from typing import TextIO
+
+import pytest
+
+from lightning_gans import status_line
+from lightning_gans.status_line import StatusLine, Steps, columns_of, duration, fitting
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(status_line, "time", found)
+    monkeypatch.setenv("TERM", "xterm")
+    return found
+
+
+class Terminal:
+    """A terminal of some columns: what was written to it, and what stands on it."""
+
+    def __init__(self, columns: int) -> None:
+        self.master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.stream: TextIO = os.fdopen(slave, "w", encoding="utf-8")
+        self.columns, self.found = columns, b""
+        # a terminal that nobody reads lets its writer wait
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while more := os.read(self.master, 65536):
+                self.found += more
+
+    def text(self) -> str:
+        """All that was written so far."""
+        termios.tcdrain(self.stream.fileno())
+        time.sleep(0.2)
+        return self.found.decode()
+
+    def screen(self) -> list[str]:
+        """The rows as a person sees them, of characters of one column."""
+        rows, column = [""], 0
+        text = self.text().replace("\x1b[K", "\x00")
+        for character in text:
+            if character == "\n":
+                rows.append("")
+                column = 0
+            elif character == "\r":
+                column = 0
+            elif character == "\x00":
+                rows[-1] = rows[-1][:column]
+            else:
+                assert column < self.columns, "the line has wrapped"
+                rows[-1] = rows[-1][:column] + character + rows[-1][column + 1 :]
+                column += 1
+        return rows
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    found = Terminal(30)
+    yield found
+    found.stream.close()
+
+
+def test_a_terminal_has_one_line_however_often_it_is_drawn(
+    clock: Clock, terminal: Terminal
+) -> None:
+    line = StatusLine(terminal.stream)
+    for text in ("a long first line", "short", "another"):
+        line.show([text])
+    assert terminal.screen() == ["another"]
+
+
+def test_ten_draws_a_second_are_due(clock: Clock, terminal: Terminal) -> None:
+    line, drawn = StatusLine(terminal.stream), 0
+    for millisecond in range(1, 2001):
+        clock.now = millisecond / 1000
+        if line.due():
+            line.show(["x"])
+            drawn += 1
+    assert 18 <= drawn <= 20
+
+
+def test_a_narrow_terminal_shows_the_first_parts(clock: Clock, terminal: Terminal) -> None:
+    line = StatusLine(terminal.stream)
+    line.show(["iteration 5 of 10", "3 s left", "a loss of 0.5"])
+    assert terminal.screen() == ["iteration 5 of 10, 3 s left"]
+
+
+def test_wide_characters_and_accents_fit() -> None:
+    assert columns_of("モデル") == 6
+    assert columns_of("e\u0301") == 1
+    assert fitting(["モデル"], 5) == "モデ"
+    assert fitting(["モデル", "x"], 9) == "モデル, x"
+    assert fitting(["モデル", "x"], 8) == "モデル"
+
+
+def test_what_is_printed_meanwhile_is_above_the_line(
+    clock: Clock, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    monkeypatch.setattr(sys, "stdout", terminal.stream)
+    line = StatusLine()
+    line.above()
+    line.show(["iteration 1,000 of 2,000"])
+    print("short")
+    line.show(["iteration 1,100 of 2,000"])
+    print("error", file=sys.stderr)
+    line.show(["iteration 1,200 of 2,000"])
+    assert terminal.screen() == ["short", "error", "iteration 1,200 of 2,000"]
+    line.close()
+    assert sys.stderr is terminal.stream
+    assert sys.stdout is terminal.stream
+
+
+def test_a_file_has_no_control_characters_and_fewer_lines_as_time_goes_by(clock: Clock) -> None:
+    file = io.StringIO()
+    line = StatusLine(file)
+    times = []
+    for second in range(86_400):
+        clock.now = float(second)
+        if line.due():
+            line.show([f"second {second}"])
+            times.append(second)
+    assert file.getvalue() == "".join(f"second {second}\n" for second in times)
+    assert times[0] == 5
+    assert len(times) < 250
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 601
+
+
+@pytest.mark.parametrize("events", [1, 20, 100, 3000])
+def test_a_file_tells_of_each_of_few_events_and_of_some_of_very_many(
+    events: int, clock: Clock
+) -> None:
+    file = io.StringIO()
+    line = StatusLine(file)
+    for event in range(1, events + 1):
+        clock.now = 3600 * event / events
+        line.tell(f"event {event}")
+    told = len(file.getvalue().splitlines())
+    assert told == events if events <= 20 else 30 < told < 200
+
+
+def test_a_terminal_that_is_gone_is_no_error(clock: Clock) -> None:
+    class Gone(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    line = StatusLine(Gone())
+    line.show(["x"])
+    line.tell("y")
+    line.close()
+
+
+def test_file_names_cannot_move_the_cursor(clock: Clock, terminal: Terminal) -> None:
+    line = StatusLine(terminal.stream)
+    line.show(["\x1b[2Jx\ny"])
+    assert terminal.screen() == [r"\x1b[2Jx\x0ay"]
+
+
+def test_steps_tell_the_time_that_is_left(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    with Steps(100, "image") as told:
+        for second in range(1, 21):
+            clock.now = float(second)
+            told.made()
+    first = file.getvalue().splitlines()[0]
+    assert first == "image 5 of 100, 1 a second, 1 min 35 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min"), (3599.9, "1 h"), (3661, "1 h 1 min"), (90_000, "1 d 1 h")],
+)
+def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
