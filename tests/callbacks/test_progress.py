@@ -42,8 +42,9 @@ def test_a_log_file_tells_what_runs_then_a_line_now_and_then(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock.step = 1.0
-    options = {"enable_progress_bar": True, "val_check_interval": 50, "max_epochs": -1}
-    options |= {"check_val_every_n_epoch": None}
+    options: dict[str, object] = {"enable_progress_bar": True, "val_check_interval": 50}
+    options["max_epochs"] = -1
+    options["check_val_every_n_epoch"] = None
     trainer(tmp_path, Progress(), max_steps=100, **options).fit(points(), data())
     out, err = capsys.readouterr()
     assert not out
