@@ -37,7 +37,7 @@ class StatusLine:
         self.stream = sys.stderr if stream is None else stream
         terminal = getattr(self.stream, "isatty", lambda: False)()
         self.redraws = bool(terminal) and os.environ.get("TERM") != "dumb"
-        self.began = self.last = time.monotonic()
+        self.began = self.last = self.told = time.monotonic()
         self.wait = REDRAWN if self.redraws else FIRST
         self.drawn = False  # whether the cursor stands behind the line
         self.replaced: dict[str, Any] = {}
@@ -62,8 +62,9 @@ class StatusLine:
     def tell(self, text: str) -> None:
         """Write a line that stays, about an event; in a file, not each of very many."""
         now = time.monotonic()
-        if not self.redraws and now - self.last < EVENTS * (now - self.began):
+        if not self.redraws and now - self.told < EVENTS * (now - self.began):
             return
+        self.told = now
         self.clear()
         self._write(printable(text) + "\n")
         self._shown()
