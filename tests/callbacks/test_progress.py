@@ -119,7 +119,6 @@ def test_an_error_leaves_no_line_and_the_streams_as_they_were(
         if model.trainer.global_step == 2:
             raise RuntimeError("broken")
 
-    monkeypatch.setattr(model, "training_step", fail)
     monkeypatch.setattr(model, "on_train_batch_start", fail)
     with pytest.raises(RuntimeError, match="broken"):
         trainer(tmp_path, Progress(), max_steps=3, enable_progress_bar=True).fit(model, data())
