@@ -74,6 +74,8 @@ _WORKERS = "_workers"
 _KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
 _UNSENT = "_on_queue_feeder_error"
+# without it all that was logged last would be read again after each iteration
+_LOG = "_results"
 # without it each note of the hook that runs would be checked as a new weight of the model would be
 RUNNING_HOOK = "_current_fx_name"
 # without it each step of an optimiser would load NVIDIA's library on a machine that has none
@@ -124,6 +126,11 @@ def _verify() -> None:
             "this version of lightning writes for TensorBoard in a way that lightning_gans does "
             "not support; install a version that pyproject.toml allows"
         )
+    if f"self.{_LOG} = " not in inspect.getsource(_TrainingEpochLoop) or not hasattr(Trainer, _LOG):
+        raise ImportError(
+            "this version of lightning keeps what is logged in a place that lightning_gans does "
+            "not know; install a version that pyproject.toml allows"
+        )
     if f"pl_module.{RUNNING_HOOK} = hook_name" not in inspect.getsource(call):
         raise ImportError(
             "this version of lightning calls hooks in a way that lightning_gans does not support; "
@@ -167,6 +174,24 @@ def uncounted(optimizer: LightningOptimizer) -> None:
     """
     for name in _STEP_HOOKS:
         setattr(optimizer, name, do_nothing_closure)
+
+
+def step_without_hooks(optimizer: LightningOptimizer) -> None:
+    """As the optimiser's own ``step``, which counts, but without asking callbacks for hooks."""
+    before, after = (getattr(optimizer, name) for name in _STEP_HOOKS)
+    before()
+    optimizer.optimizer.step()
+    after()
+
+
+def read_log_no_more(trainer: Trainer) -> None:
+    """Let Lightning forget what was logged for an iteration, which it has passed on.
+
+    It would read and pass on the same values after each iteration until the next log.
+    """
+    for logged in getattr(trainer, _LOG).values():
+        if not logged.meta.on_epoch:
+            logged.reset()
 
 
 def ask_for_gpus_once() -> None:

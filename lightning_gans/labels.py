@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
 from lightning_gans.errors import InputError
@@ -70,14 +69,20 @@ def one_hot(
     """
     if check:
         check_labels(y, classes)
-    indices = y[:, None] if y.ndim == 1 else y
-    columns = indices.long().unbind(1)
-    parts = [F.one_hot(column, size) for column, size in zip(columns, classes, strict=True)]
-    return torch.cat(parts, 1).to(dtype)
+    columns = (y[:, None] if y.ndim == 1 else y).long()
+    if len(classes) > 1:
+        starts = (sum(classes[:i]) for i in range(len(classes)))
+        columns = torch.stack(
+            [column + start for column, start in zip(columns.unbind(1), starts, strict=True)], 1
+        )
+    c = torch.zeros(len(columns), sum(classes), dtype=dtype, device=columns.device)
+    return c.scatter_(1, columns, 1.0)
 
 
 def indices(c: Tensor, classes: Classes) -> Tensor:
     """The most likely class of each label, (N, sum(classes)) to (N, labels); the lowest of ties."""
+    if is_one(c, classes):
+        return c.argmax(1, keepdim=True)
     return torch.stack([part.argmax(1) for part in split(c, classes)], 1)
 
 
@@ -112,6 +117,11 @@ def activations(score: Tensor, c: Tensor, classes: Classes) -> Tensor:
     if is_one(score, classes):
         return (score * c).sum(1, keepdim=True)
     return torch.stack([part.sum(1) for part in split(score * c, classes)], 1)
+
+
+def mean_over_labels(values: Tensor) -> Tensor:
+    """Means (N,) of what each label has, (N, labels)."""
+    return values.squeeze(1) if values.shape[1] == 1 else values.mean(1)
 
 
 class Activation(ABC):

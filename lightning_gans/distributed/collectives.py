@@ -56,9 +56,10 @@ def is_distributed() -> bool:
 
 def global_mean(values: Tensor) -> Tensor:
     """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
+    if not is_distributed():
+        return values.mean(0)
     packed = torch.cat([values.sum(0), values.new_full((1,), len(values))])
-    if is_distributed():
-        _reduce(packed)
+    _reduce(packed)
     return packed[:-1] / packed[-1:]
 
 

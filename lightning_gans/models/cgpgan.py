@@ -7,7 +7,14 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_gans.distributed.collectives import global_mean
-from lightning_gans.labels import activations, cross_entropy, harden, softmax
+from lightning_gans.labels import (
+    activations,
+    cross_entropy,
+    harden,
+    is_one,
+    mean_over_labels,
+    softmax,
+)
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Clusters, Generates
@@ -122,14 +129,16 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
             real = activations(critic(x).score, c_r, self.classes)
             fake = activations(critic(y).score, c_f, self.classes)
             logits = classifier(y).code
-            right = activations(softmax(logits, self.classes), c_f, self.classes).mean(1)
+            right = activations(softmax(logits, self.classes), c_f, self.classes)
             minimize(
                 adversarial=(self.loss.real(real) + self.loss.fake(fake)).mean(),
-                r2=gradient_penalty(fake.mean(1), y, weight=self.lazy_weight(self.r2)),
+                r2=gradient_penalty(mean_over_labels(fake), y, weight=self.lazy_weight(self.r2)),
                 classification=self.classification
                 * cross_entropy(logits, c_f, self.classes).mean(),
                 classifier_penalty=gradient_penalty(
-                    (1 - right).square(), y, weight=self.lazy_weight(self.classifier_penalty)
+                    (1 - mean_over_labels(right)).square(),
+                    y,
+                    weight=self.lazy_weight(self.classifier_penalty),
                 ),
             )
 
@@ -151,5 +160,7 @@ def normalize(p: Tensor, classes: tuple[int, ...]) -> Tensor:
 
     The mean is over the rows of all processes. Single values may then leave [0, 1].
     """
-    uniform = torch.cat([p.new_full((k,), 1 / k) for k in classes])
-    return p - global_mean(p) + uniform
+    shifted = p - global_mean(p)
+    if is_one(p, classes):
+        return shifted + 1 / classes[0]
+    return shifted + torch.cat([p.new_full((k,), 1 / k) for k in classes])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.errors import InputError
-from lightning_gans.labels import Classes, one_hot, softmax, split
+from lightning_gans.labels import Classes, is_one, one_hot, softmax, split
 from lightning_gans.ranges import Decay, NonNegativeFloat, PositiveFloat, checked
 
 
@@ -124,9 +124,11 @@ class Categorical(Categories):
         return self.p
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        parts = split(self.p.clamp(min=0), self.classes)
+        p = self.p.clamp(min=0)
+        parts = [p] if is_one(p, self.classes) else split(p, self.classes)
         drawn = [torch.multinomial(part, n, True, generator=generator) for part in parts]
-        return one_hot(torch.stack(drawn, 1), self.classes, self.p.dtype, check=False)
+        rows = drawn[0] if len(drawn) == 1 else torch.stack(drawn, 1)
+        return one_hot(rows, self.classes, p.dtype, check=False)
 
     @torch.no_grad()
     def update(self, predicted: Tensor) -> None:

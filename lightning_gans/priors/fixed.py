@@ -31,7 +31,8 @@ class Normal(Prior):
         return dist.Normal(like.new_full((), self._mean), like.new_full((), self._std), False)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return self._mean + self._std * torch.randn(n, self.dim, **self._draw(generator))
+        z = torch.randn(n, self.dim, **self._draw(generator))
+        return z if (self._mean, self._std) == (0, 1) else self._mean + self._std * z
 
     def log_density(self, z: Tensor) -> Tensor:
         value: Tensor = self._element(z).log_prob(z)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from lightning_gans.callbacks import Checkpoint
@@ -76,6 +79,63 @@ def test_a_turn_trains_its_player_alone_and_leaves_all_others_as_they_were(tmp_p
     assert seen.required == [discriminator, trained - discriminator] * 2
     assert not frozen.requires_grad
     assert {n for n, p in model.named_parameters() if p.requires_grad} == trained
+
+
+def test_the_model_s_strategy_s_and_precision_s_own_steps_are_made(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Own(DLSGAN):
+        def on_before_optimizer_step(self, optimizer: object) -> None:
+            calls.append("model")
+
+    class OwnStrategy(SingleDeviceStrategy):
+        def optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append("strategy")
+            return super().optimizer_step(*args, **kwargs)
+
+    class OwnPrecision(Precision):
+        def optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append("precision")
+            return super().optimizer_step(*args, **kwargs)
+
+    trainer(tmp_path, max_steps=2).fit(points(Own), data())
+    assert calls == ["model"] * 4
+    trainer(tmp_path, max_steps=2, strategy=OwnStrategy()).fit(points(), data())
+    assert calls[4:] == ["strategy"] * 4
+    trainer(tmp_path, max_steps=2, plugins=OwnPrecision()).fit(points(), data())
+    assert calls[8:] == ["precision"] * 4
+
+
+class LogsForItself(Callback):
+    """Logs the mean of the iterations' numbers, and notes what is known after each iteration."""
+
+    def __init__(self) -> None:
+        self.known: list[dict[str, float]] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        pl_module.log("mine", float(trainer.global_step), on_step=False, on_epoch=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        self.known.append({name: float(v) for name, v in trainer.callback_metrics.items()})
+
+
+def test_what_was_logged_last_stays_known_and_means_over_an_epoch_are_complete(
+    tmp_path: Path,
+) -> None:
+    log = LogsForItself()
+    runner = trainer(
+        tmp_path, log, max_epochs=1, max_steps=-1, limit_train_batches=4, log_every_n_steps=2
+    )
+    runner.fit(points(), data())
+    first, second, third, fourth = log.known
+    assert "generator/adversarial" not in first
+    assert second == third
+    assert second["generator/adversarial"] != fourth["generator/adversarial"]
+    assert float(runner.callback_metrics["mine"]) == 1.5
 
 
 def test_images_of_a_penalty_get_no_gradient_of_the_loss(tmp_path: Path) -> None:
