@@ -104,7 +104,7 @@ class BlurredDiscriminator(nn.Module):
         widths = pyramid(image_shape, channels, max_channels, SIDES)[:-1]
         self.read = nn.Sequential(
             EqualizedConv2d(image_shape[0], widths[0], kernel_size=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(0.2),
         )
         self.blocks = nn.ModuleList(
             residual(narrow, width) for narrow, width in pairwise([widths[0], *widths])

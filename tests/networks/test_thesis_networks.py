@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_gans.networks import (
     BlurredDiscriminator,
     BlurredGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
+    SkipDiscriminator,
     SmallDiscriminator,
     SmallGenerator,
 )
@@ -21,6 +25,7 @@ from lightning_gans.networks.layers import (
     EqualizedLinear,
     UpConv2d,
 )
+from lightning_gans.networks.pyramid import BOTTOM
 from lightning_gans.networks.residual_block import Residual
 
 
@@ -201,3 +206,43 @@ def residual(block: nn.Module, x: Tensor) -> Tensor:
     first, second = (m for m in block.main if isinstance(m, EqualizedConv2d))
     y: Tensor = (leaky(second(leaky(first(x)))) + block.skip(x)) / 2**0.5
     return y
+
+
+class Layouts(TorchDispatchMode):
+    """Notes operations that read feature maps or kernels in two layouts at once, which is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen, self.mixed = 0, list[str]()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.__name__
+        if name.startswith(("convolution", "leaky_relu_backward", "add.")):
+            # at the bottom features are flattened
+            read = [a for a in args if isinstance(a, Tensor) and a.dim() == 4 and len(a) > 1]
+            read = [a for a in read if a.shape[-1] != BOTTOM or "convolution" in name]
+            self.seen += 1
+            if len({_is_last(a) for a in read}) > 1:
+                self.mixed.append(f"{name} {[(*a.shape, _is_last(a)) for a in read]}")
+        return func(*args, **(kwargs or {}))
+
+
+def _is_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("make", [BlurredDiscriminator, SkipDiscriminator])
+def test_a_penalty_copies_no_feature_maps_from_one_layout_to_another(
+    make: type[BlurredDiscriminator | SkipDiscriminator],
+) -> None:
+    torch.manual_seed(0)
+    discriminator = make((3, 32, 32), channels=8, max_channels=16)
+    x = torch.randn(2, 3, 32, 32, requires_grad=True)
+    with Layouts() as layouts:
+        score = discriminator(x).score.sum()
+        (slope,) = torch.autograd.grad(score, x, create_graph=True)
+        (slope.square().sum() + score).backward()
+    assert layouts.seen > 20
+    assert not layouts.mixed
