@@ -208,11 +208,11 @@ def residual(block: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-class Layouts(TorchDispatchMode):
+class Layouts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes operations that read feature maps or kernels in two layouts at once, which is slow."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen, self.mixed = 0, list[str]()
 
     def __torch_dispatch__(
