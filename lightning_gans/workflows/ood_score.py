@@ -18,7 +18,7 @@ from lightning_gans.data import DataModule
 from lightning_gans.data.data_module import DataMissing
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, UsageError
-from lightning_gans.models import Model
+from lightning_gans.models import Model, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import size
 from lightning_gans.ood.calibration import (
@@ -29,6 +29,7 @@ from lightning_gans.ood.calibration import (
     checksum,
 )
 from lightning_gans.ood.conformal import ConformalDetector
+from lightning_gans.ood.error_maps import draw_maps
 from lightning_gans.ood.folder_images import (
     FolderImages,
     PreparedImages,
@@ -53,9 +54,10 @@ from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
-TABLE, SHEET = "scores.csv", "most_anomalous.png"
+TABLE, SHEET, MAPS = "scores.csv", "most_anomalous.png", "error_maps.png"
 # the maximum number of images on a contact sheet
 MOST_ON_SHEET = 400
+MOST_MAPS = 100
 # the exit status if some images could not be read
 SOME_UNREADABLE = 3
 # the number of images in a part of the results, and how the parts of held-out images are called
@@ -87,6 +89,7 @@ def ood_score(
     false_alarms: OpenUnitInterval = 0.05,
     held_out: PositiveInt | None = None,
     most_anomalous: NonNegativeInt = 36,
+    maps: NonNegativeInt = 8,
     out: str | None = None,
     batch_size: PositiveInt = 250,
     device: str = "auto",
@@ -116,6 +119,8 @@ def ood_score(
         false_alarms: the share of ID images that may be called OOD.
         held_out: the maximum number of held-out images, drawn at random; by default 10,000.
         most_anomalous: the number of images on the contact sheet, at most 400.
+        maps: the number of the most anomalous images whose maps of the reconstruction error are
+            drawn, at most 100, for models that reconstruct: where beside how much.
         out: a folder for the results, instead of a new one in runs.
         batch_size: the number of images that are scored at once.
         device: auto, cpu or cuda.
@@ -127,8 +132,12 @@ def ood_score(
         UsageError: if an argument is wrong.
         UserError: if no image was scored, with the reason.
     """
-    if most_anomalous > MOST_ON_SHEET:
-        raise UsageError(f"most_anomalous={most_anomalous}: expected at most {MOST_ON_SHEET}")
+    for name, value, most in (
+        ("most_anomalous", most_anomalous, MOST_ON_SHEET),
+        ("maps", maps, MOST_MAPS),
+    ):
+        if value > most:
+            raise UsageError(f"{name}={value}: expected at most {most}")
     if out is not None and is_complete(typed_path(out), TABLE):
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
     if data is not None and data_changes:
@@ -194,9 +203,7 @@ def ood_score(
         results = Results(kept, detector(kept))
         write_table(folder / TABLE, found, names, results)
         text = f"{summary(found, results, detector, calibration.data)}\n{choice}"
-        if most_anomalous:
-            lost = draw_most_anomalous(folder / SHEET, found, results, most_anomalous)
-            text += "".join(f"\n{n} is not in {SHEET}: {why}" for n, why in lost.items())
+        text += draw_pictures(folder, model, found, results, most_anomalous, maps)
         if not reasons:
             parts.remove()
     return OODScores(
@@ -207,6 +214,20 @@ def ood_score(
         results,
         dict(found.reasons),
     )
+
+
+def draw_pictures(
+    folder: Path, model: Model, found: FolderImages, results: Results, most: int, maps: int
+) -> str:
+    """Draw the contact sheet and the maps, of so many images each; lines on images left out."""
+    text = ""
+    if most:
+        lost = draw_most_anomalous(folder / SHEET, found, results, most)
+        text += "".join(f"\n{n} is not in {SHEET}: {why}" for n, why in lost.items())
+    if maps and isinstance(model, Reconstructs):
+        lost = draw_maps(folder / MAPS, model, found, results, maps)
+        text += "".join(f"\n{n} is not in {MAPS}: {why}" for n, why in lost.items())
+    return text
 
 
 def held_out_scores(

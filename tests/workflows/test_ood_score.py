@@ -161,7 +161,8 @@ def test_every_file_gets_scores_compared_with_held_out_ones(
     assert score([f"ckpt={place / 'dlsgan'}", "images=others", "false_alarms=0.1"]) == 0
     (run,) = (place / "runs" / "dlsgan" / "others").iterdir()
     assert run.name.endswith("_ood_score")
-    assert {p.name for p in run.iterdir()} == {"scores.csv", "most_anomalous.png", "config.yaml"}
+    names = {"scores.csv", "most_anomalous.png", "error_maps.png", "config.yaml"}
+    assert {p.name for p in run.iterdir()} == names
     assert "LIGHTNING_GANS_RUN" not in os.environ
     found = rows(run)
     assert list(found[0]) == ["file", "score", "pvalue", "verdict", "reason"]
