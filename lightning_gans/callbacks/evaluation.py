@@ -84,9 +84,10 @@ class Evaluation(Callback):
         block: PositiveInt = 2048,
         measurements: Sequence[Measurement] = (),
     ) -> None:
+        self.quality = SampleQuality(features, k, required, cache, block)
         self.measurements: list[Measurement] = [
             SampleCount(),
-            SampleQuality(features, k, required, cache, block),
+            self.quality,
             *(measurement() for measurement in STANDARD),
             *measurements,
         ]
@@ -233,12 +234,13 @@ class Evaluation(Callback):
         return EVALUATION
 
     def state_dict(self) -> dict[str, Any]:
-        """The iterations at the last complete evaluation."""
-        return {"measured_at": self.measured_at}
+        """The iterations at the last complete evaluation, and the features that were chosen."""
+        return {"measured_at": self.measured_at, "features": self.quality.choice}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume from a checkpoint."""
         self.measured_at, self.restored = state_dict["measured_at"], True
+        self.quality.keep(state_dict.get("features"))
 
 
 def data_of(trainer: Trainer) -> DataModule | None:

@@ -6,7 +6,9 @@ from lightning_gans.metrics.features import (
     DigitFeatures,
     FeatureExtractor,
     FeaturesUnavailable,
+    ImageFeatures,
     InceptionFeatures,
+    RandomFeatures,
 )
 from lightning_gans.metrics.fingerprint import fingerprint
 from lightning_gans.metrics.frechet import FrechetDistance
@@ -27,11 +29,13 @@ __all__ = [
     "FeatureExtractor",
     "FeaturesUnavailable",
     "FrechetDistance",
+    "ImageFeatures",
     "InceptionFeatures",
     "KernelDistance",
     "LatentLoss",
     "PrecisionRecall",
     "Purity",
+    "RandomFeatures",
     "RealStatistics",
     "SubsetKernelDistance",
     "TooFewSamples",

@@ -10,13 +10,14 @@ import hashlib
 import pickle
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 from urllib.request import Request, urlopen
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.distributed.collectives import all_gather_object
 from lightning_gans.errors import InputError
 from lightning_gans.metrics.digit_classifier import (
     WEIGHTS,
@@ -25,6 +26,7 @@ from lightning_gans.metrics.digit_classifier import (
 )
 from lightning_gans.metrics.fingerprint import hash_tensor
 from lightning_gans.metrics.quantize import from_uint8
+from lightning_gans.metrics.random_network import SMALLEST, RandomNetwork, shipped_random_network
 from lightning_gans.validation import check_tensor
 
 
@@ -40,8 +42,8 @@ class FeatureExtractor(ABC):
         num_features: width of the vectors.
     """
 
-    name: ClassVar[str]
-    num_features: ClassVar[int]
+    name: str
+    num_features: int
 
     _device: torch.device | None = None
 
@@ -143,6 +145,38 @@ class DigitFeatures(FeatureExtractor):
         return self._classifier.features(from_uint8(functional.pad(images, [border] * 4)))
 
 
+class RandomFeatures(FeatureExtractor):
+    """Statistics of the maps of a random network in this package; for images of any kind.
+
+    Takes grey or colour images of at least 16 pixels and needs no download. It sees colours,
+    textures, edges and where they are, not what the images show. Distances between these features
+    are not comparable with FIDs of Inception features.
+
+    Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
+    """
+
+    name = "random"
+    num_features = RandomNetwork.num_features
+
+    def _load(self, device: torch.device) -> None:
+        try:
+            self._network = shipped_random_network().to(device)
+        except FileNotFoundError:
+            raise FeaturesUnavailable(
+                "the weights of the random features are missing: reinstall lightning_gans, or make"
+                " them with scripts/random_features.py"
+            ) from None
+
+    def _extract(self, images: Tensor) -> Tensor:
+        if images.shape[1] not in (1, 3) or min(images.shape[2:]) < SMALLEST:
+            raise InputError(
+                f"the random features are of images with 1 or 3 channels and at least {SMALLEST}"
+                f" pixels a side, got {tuple(images.shape)}; set evaluation.features=null"
+            )
+        features: Tensor = self._network(from_uint8(images.expand(-1, 3, -1, -1)))
+        return features
+
+
 class InceptionFeatures(FeatureExtractor):
     """The 2048 pooled features of the original FID's Inception-v3, from torch-fidelity.
 
@@ -195,9 +229,84 @@ class InceptionFeatures(FeatureExtractor):
         return features[0]
 
 
+class ImageFeatures(FeatureExtractor):
+    """Inception's features if its weights are on this machine, otherwise random ones.
+
+    Nothing is downloaded. The choice is made once, in :meth:`prepare`, by the first of several
+    processes.
+
+    Args:
+        weights: path of torch-fidelity's weights file, which must exist; None looks for it in
+            PyTorch's cache.
+        choice: name of the features that were chosen before, "inception" or "random".
+
+    Attributes:
+        name: of the chosen features; before the choice "images".
+        num_features: of the chosen features.
+    """
+
+    name = "images"
+    num_features = 0
+
+    def __init__(
+        self, weights: str | None = None, choice: Literal["inception", "random"] | None = None
+    ) -> None:
+        self.weights, self.choice = weights, choice
+        self.chosen: FeatureExtractor | None = None
+
+    def prepare(self, device: torch.device | str) -> None:
+        """Choose, once, and load the weights on a device.
+
+        Raises:
+            FeaturesUnavailable: if the weights of the features of ``choice``, or those at the path
+                ``weights``, are missing.
+        """
+        if self.chosen is None:
+            self.choice = self.choice or ("inception" if self._has_inception() else "random")
+            inception = self.choice == "inception"
+            self.chosen = InceptionFeatures(self.weights) if inception else RandomFeatures()
+        super().prepare(device)
+        self.name, self.num_features = self.chosen.name, self.chosen.num_features
+
+    def identity(self) -> str:
+        """That of the chosen features.
+
+        Raises:
+            RuntimeError: before prepare.
+        """
+        self._prepared()
+        assert self.chosen is not None
+        return self.chosen.identity()
+
+    def _has_inception(self) -> bool:
+        """Whether to use Inception: the first process says so, since machines may differ."""
+        mine = self.weights is not None or _inception_file().is_file()
+        return bool(all_gather_object(mine)[0])
+
+    def _load(self, device: torch.device) -> None:
+        assert self.chosen is not None
+        self.chosen.prepare(device)
+
+    def _extract(self, images: Tensor) -> Tensor:
+        assert self.chosen is not None
+        return self.chosen(images)
+
+
+def _inception_file() -> Path:
+    """Inception's weights in PyTorch's cache, whether they are there or not."""
+    # imported here, because it takes seconds
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3  # noqa: PLC0415
+
+    return _cached(URL_INCEPTION_V3)
+
+
+def _cached(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+
+
 def _downloaded(url: str) -> Path:
     """The file of a URL in PyTorch's cache, downloaded if it is not there yet."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    path = _cached(url)
     if path.is_file():
         return path
     try:

@@ -17,8 +17,12 @@ from lightning_gans.metrics import (
     DigitFeatures,
     FeatureExtractor,
     FeaturesUnavailable,
+    FrechetDistance,
+    ImageFeatures,
     InceptionFeatures,
+    RandomFeatures,
     features,
+    random_network,
 )
 from lightning_gans.metrics.digit_classifier import (
     WEIGHTS,
@@ -158,6 +162,112 @@ def test_an_extractor_adds_nothing_to_the_model_that_holds_it() -> None:
     setattr(model, "extractor", extractor)  # noqa: B010  (nn.Module's annotation forbids the dot)
     assert list(model.state_dict()) == before
     assert len(list(model.parameters())) == 2
+
+
+# ---------------------------------------------------------------- random
+
+
+def test_the_random_weights_are_those_of_the_provenance() -> None:
+    weights = random_network.WEIGHTS.read_bytes()
+    text = Path(str(random_network.WEIGHTS)).with_suffix(".txt").read_text()
+    provenance = dict(line.split(": ", 1) for line in text.splitlines())
+    assert provenance["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert int(provenance["bytes"]) == len(weights) <= 1_000_000
+
+
+def discs(count: int, seed: int, kinds: int = 2) -> Tensor:
+    """Coloured discs and, if there are two kinds, squares on grey, (count, 3, 32, 32) uint8."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:32, :32]
+    images = np.full((count, 3, 32, 32), 128.0)
+    for i, image in enumerate(images):
+        (y, x), radius = rng.uniform(12, 20, 2), rng.uniform(4, 10)
+        far = np.hypot(rows - y, columns - x)
+        if i % kinds:
+            far = np.maximum(abs(rows - y), abs(columns - x))
+        image[:, far < radius] = rng.uniform(0, 255, (3, 1))
+    return torch.tensor(images).round().to(torch.uint8)
+
+
+def distance(real: Tensor, fake: Tensor) -> float:
+    extractor = RandomFeatures()
+    extractor.prepare("cpu")
+    metric = FrechetDistance(extractor.num_features)
+    metric.update(extractor(real), real=True)
+    metric.update(extractor(fake), real=False)
+    return float(metric.compute())
+
+
+def worsened(images: Tensor, kind: str, amount: float) -> Tensor:
+    x = images.double()
+    if kind == "noise":
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        x = x + 20 * amount * noise
+    elif kind == "blur":
+        for _ in range(round(amount)):
+            x = functional.avg_pool2d(functional.pad(x, [1] * 4, mode="replicate"), 3, 1)
+    elif kind == "colour":
+        x = x + torch.tensor([20.0, 0, -20])[:, None, None] * amount
+    elif kind == "mixture":
+        x = torch.where(torch.arange(len(x))[:, None, None, None] < 60 * amount, 255 - x, x)
+        x[: int(60 * amount), :, ::2] = 0
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+@pytest.mark.parametrize("kind", ["noise", "blur", "colour", "mixture"])
+def test_fid_of_random_features_grows_the_worse_the_images_are(kind: str) -> None:
+    real, fake = discs(250, 0), discs(250, 1)
+    values = [distance(real, worsened(fake, kind, amount)) for amount in (0, 1, 2, 4)]
+    assert values == sorted(values)
+    assert values[-1] > 2 * values[0]
+
+
+def test_fid_of_random_features_grows_when_a_class_is_missing() -> None:
+    real = discs(250, 0)
+    assert distance(real, discs(250, 1, kinds=1)) > 1.15 * distance(real, discs(250, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 24), (1, 28, 28), (3, 65, 65)])
+def test_random_features_take_grey_and_colour_images_of_any_size(shape: tuple[int, ...]) -> None:
+    x = torch.randint(256, (3, *shape), dtype=torch.uint8)
+    extractor = RandomFeatures()
+    state = torch.get_rng_state()
+    extractor.prepare("cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+    seen = extractor(x)
+    assert seen.shape == (3, extractor.num_features)
+    assert seen.isfinite().all()
+    torch.testing.assert_close(extractor(x[1:2]), seen[1:2], rtol=1e-4, atol=1e-4)
+    if shape[0] == 1:
+        torch.testing.assert_close(extractor(x.expand(-1, 3, -1, -1)), seen)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 32, 32), (2, 3, 15, 32)])
+def test_random_features_refuse_other_images_in_a_line(shape: tuple[int, ...]) -> None:
+    extractor = RandomFeatures()
+    extractor.prepare("cpu")
+    with pytest.raises(ValueError, match=r"1 or 3 channels and at least 16 pixels .*got \(2, "):
+        extractor(torch.zeros(shape, dtype=torch.uint8))
+
+
+def test_inception_is_chosen_where_its_weights_are_and_nothing_is_downloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inception_weights: Path
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(features, "urlopen", None)
+    without = ImageFeatures()
+    without.prepare("cpu")
+    assert (without.name, without.num_features) == ("random", RandomFeatures.num_features)
+    cached = tmp_path / "checkpoints" / Path(fidelity.URL_INCEPTION_V3).name
+    cached.parent.mkdir()
+    cached.symlink_to(inception_weights)
+    found = ImageFeatures()
+    found.prepare("cpu")
+    assert (found.name, found.num_features) == ("inception", 2048)
+    without.prepare("cpu")
+    assert without.name == "random"  # as it began
+    with pytest.raises(FeaturesUnavailable, match="no Inception weights at"):
+        ImageFeatures(str(tmp_path / "absent")).prepare("cpu")
 
 
 # ---------------------------------------------------------------- inception

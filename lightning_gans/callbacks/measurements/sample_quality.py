@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sized
 from typing import cast
 
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_gans.callbacks.measurements.batch import EvaluationBatch
@@ -17,8 +17,10 @@ from lightning_gans.metrics import (
     FeatureExtractor,
     FeaturesUnavailable,
     FrechetDistance,
+    ImageFeatures,
     KernelDistance,
     PrecisionRecall,
+    RandomFeatures,
     RealStatistics,
     TooFewSamples,
 )
@@ -52,6 +54,7 @@ class SampleQuality(Measurement):
     ) -> None:
         self.features, self.k, self.required = features, k, required
         self.cache, self.block = cache, block
+        self.told = False  # whether the choice of features has been told
         self.kept: RealStatistics | None = None
         self.to_keep = False  # whether the real statistics of this evaluation are to be stored
         self.known = False  # whether they were stored by an earlier one, so that none is computed
@@ -84,7 +87,30 @@ class SampleQuality(Measurement):
             )
             self.features = None
             return False
+        if isinstance(features, ImageFeatures) and features.name == RandomFeatures.name:
+            self.tell_once(
+                f"FID and the like use features of a random network (fid/{features.name}): "
+                "Inception's weights are not on this machine, and "
+                "evaluation.features=InceptionFeatures downloads them"
+            )
         return True
+
+    def tell_once(self, line: str) -> None:
+        """Print a line, unless it has been printed."""
+        if not self.told:
+            rank_zero_info(line)
+        self.told = True
+
+    @property
+    def choice(self) -> str | None:
+        """Name of the features that were chosen among those of images; None if none were."""
+        return self.features.choice if isinstance(self.features, ImageFeatures) else None
+
+    def keep(self, choice: object) -> None:
+        """Keep to the choice of a run that resumes, as its checkpoint tells it."""
+        if isinstance(self.features, ImageFeatures) and choice in ("inception", "random"):
+            self.features.choice = "inception" if choice == "inception" else "random"
+            self.features.chosen = None
 
     def start(self, model: Model, data: DataModule | None, complete: bool) -> None:
         assert self.features is not None
