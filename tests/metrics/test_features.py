@@ -216,15 +216,15 @@ def worsened(images: Tensor, kind: str, amount: float) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["noise", "blur", "colour", "mixture"])
 def test_fid_of_random_features_grows_the_worse_the_images_are(kind: str) -> None:
-    real, fake = discs(250, 0), discs(250, 1)
+    real, fake = discs(1000, 0), discs(1000, 1)
     values = [distance(real, worsened(fake, kind, amount)) for amount in (0, 1, 2, 4)]
     assert values == sorted(values)
     assert values[-1] > 2 * values[0]
 
 
 def test_fid_of_random_features_grows_when_a_class_is_missing() -> None:
-    real = discs(250, 0)
-    assert distance(real, discs(250, 1, kinds=1)) > 1.15 * distance(real, discs(250, 1))
+    real = discs(1000, 0)
+    assert distance(real, discs(1000, 1, kinds=1)) > 1.15 * distance(real, discs(1000, 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 24), (1, 28, 28), (3, 65, 65)])
