@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks import bare_loops
 from benchmarks.measuring import Figure, Label, Quiet, table, write_figures
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
-from lightning_gans.callbacks.progress import Bar
+from lightning_gans.callbacks.progress import Progress
 from lightning_gans.data import DataModule, Gaussians, MNIST5k
 from lightning_gans.models import CGPGAN, DLSGAN, GAN, PVDGAN, Model
 from lightning_gans.networks import ConvDiscriminator, ConvGenerator
@@ -139,7 +139,7 @@ def measure(case: Case, rounds: int) -> tuple[list[float], list[float]]:
             max_steps=case.block * (rounds + 1),
             max_epochs=-1,
             logger=MetricsCSV(folder),
-            callbacks=[EMA(), Evaluation(), Pictures(), Checkpoint(), Bar(), watch],
+            callbacks=[EMA(), Evaluation(), Pictures(), Checkpoint(), Progress(), watch],
             default_root_dir=Path(folder),
             enable_model_summary=False,
             limit_val_batches=0,

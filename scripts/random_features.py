@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gans.metrics.random_network import DEPTHS, RandomNetwork
 
@@ -52,7 +52,8 @@ def noise(rng: np.random.Generator, side: int) -> np.ndarray:
     # channels of photographs are alike
     image = image + rng.uniform(0, 3) * image[:1]
     image = (image - image.mean()) / image.std()
-    return np.clip(rng.uniform(0.2, 0.8) + rng.uniform(0.05, 0.3) * image, 0, 1)
+    found: np.ndarray = np.clip(rng.uniform(0.2, 0.8) + rng.uniform(0.05, 0.3) * image, 0, 1)
+    return found
 
 
 def images(rng: np.random.Generator) -> Tensor:
@@ -78,6 +79,8 @@ def make(seed: int) -> RandomNetwork:
     seen = x
     for depth in range(DEPTHS):
         convolution = network.convolutions[depth]
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
         out, *inputs = convolution.weight.shape
         drawn = orthogonal(rng, out, int(np.prod(inputs)))
         convolution.weight.copy_(torch.tensor(drawn).reshape(convolution.weight.shape))

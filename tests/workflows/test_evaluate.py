@@ -59,7 +59,7 @@ def test_fid_of_two_folders_is_that_of_their_images(tmp_path: Path) -> None:
 def test_the_deviation_over_halves_is_that_of_the_mean_of_all_images() -> None:
     features = torch.randn(400, 1, generator=torch.Generator().manual_seed(0))
     means = torch.stack([half(features, "real", seed).mean() for seed in range(300)])
-    assert len(half(features, "real", 0).unique()) == 200, "no image is drawn twice"
+    assert len({*half(features, "real", 0).flatten().tolist()}) == 200, "no image is drawn twice"
     assert float(means.std()) == pytest.approx(float(features.std()) / 20, rel=0.15)
 
 
@@ -73,7 +73,7 @@ def test_a_model_is_measured_over_seeds(run: Path, tmp_path: Path) -> None:
     assert fid.sd == pytest.approx(np.std(fid.values, ddof=1))
     model = load(run)
     x, metric = from_uint8(pixels(real)), PSNR()
-    metric.update(x, model.reconstruct(x))  # type: ignore[operator]  # a DLSGAN
+    metric.update(x, model.reconstruct(x))
     quality = found.measures["psnr/real"]
     assert quality.value == pytest.approx(float(metric.compute()), rel=1e-5)
     assert quality.sd is None
