@@ -27,7 +27,10 @@ from lightning_gans.ranges import (
 
 ROOMS = "callbacks data distributed inversion losses metrics models networks ood optimizers priors"
 FUNCTIONS = ["inversion.recover"]
-COMMANDS = ["app", "invert", "ood_score", "ood_table"]
+COMMANDS = [
+    *("app", "invert", "ood_score", "ood_table", "generate", "edit", "interpolate", "evaluate"),
+    *("export", "info"),
+]
 # these are built by the package itself, from numbers that it has counted
 INTERNAL = {
     *(
@@ -41,17 +44,18 @@ INTERNAL = {
         "PreparedImages",
     ),
     *("RealStatistics", "ForwardPasses", "Scorer", "AllRestartsDiverged"),
+    *("DecodedFiles", "Centred", "Bound"),
 }
 
 NEVER: list[object] = [math.nan, math.inf, -math.inf, "abc", "", "3", True, 10**30, [], {}]
 # the numbers that may be negative: ends of intervals, means and gains
-SIGNED = {"mean", "low", "high", "gain", "real", "fake", "centres"}
+SIGNED = {"mean", "low", "high", "gain", "real", "fake", "centres", "strength"}
 # the whole numbers of which nothing is allocated: iterations, intervals and sizes of parts
 UNBOUNDED = {
     *("every", "rise", "warmup", "penalty_interval", "critic_steps", "k", "density_k", "block"),
     *("check_every", "steps", "restarts", "patience", "codes_at_once", "first", "category", "n"),
-    *("validation", "devices", "num_nodes", "held_out", "most_anomalous", "batch_size"),
-    *("bootstrap", "folds", "fold", "subsets", "size"),
+    *("validation", "devices", "num_nodes", "held_out", "most_anomalous", "maps", "batch_size"),
+    *("bootstrap", "folds", "fold", "subsets", "size", "seeds"),
 }
 
 

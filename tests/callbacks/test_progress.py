@@ -14,8 +14,8 @@ from lightning_gans import status_line
 from lightning_gans.callbacks import progress
 from lightning_gans.callbacks.progress import Progress, Rate, iterations_of
 from lightning_gans.data import Gaussians
+from tests.support.terminal import Terminal
 from tests.support.training import data, points, trainer
-from tests.test_status_line import Terminal
 
 
 class Clock:

@@ -143,6 +143,7 @@ def test_a_signal_while_images_are_scored_loses_no_score(
     assert {p.name for p in Path("whole").iterdir()} == {
         "scores.csv",
         "most_anomalous.png",
+        "error_maps.png",
         "config.yaml",
     }
     score = Scorer.__call__

@@ -1,0 +1,54 @@
+"""A terminal that remembers what a program draws on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import struct
+import termios
+import threading
+import time
+from fcntl import ioctl
+from typing import TextIO
+
+
+class Terminal:
+    """A terminal of some columns: what was written to it, and what stands on it."""
+
+    def __init__(self, columns: int) -> None:
+        self.master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.stream: TextIO = os.fdopen(slave, "w", encoding="utf-8")
+        self.columns, self.found = columns, b""
+        # a terminal that nobody reads lets its writer wait
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while more := os.read(self.master, 65536):
+                self.found += more
+
+    def text(self) -> str:
+        """All that was written so far."""
+        termios.tcdrain(self.stream.fileno())
+        time.sleep(0.2)
+        return self.found.decode()
+
+    def screen(self) -> list[str]:
+        """The rows as a person sees them, of characters of one column."""
+        rows, column = [""], 0
+        text = self.text().replace("\x1b[K", "\x00")
+        for character in text:
+            if character == "\n":
+                rows.append("")
+                column = 0
+            elif character == "\r":
+                column = 0
+            elif character == "\x00":
+                rows[-1] = rows[-1][:column]
+            else:
+                assert column < self.columns, "the line has wrapped"
+                rows[-1] = rows[-1][:column] + character + rows[-1][column + 1 :]
+                column += 1
+        return rows
