@@ -62,6 +62,10 @@ def traced(part: Part) -> ExportedProgram:
     n = Dim("n", min=1)
     sizes = tuple({0: n} for _ in part.inputs)
     with quietly(part, "export"):
+        # what a network computes once and keeps is then a constant of the program, and is not kept
+        # as a tensor without values, of which the network itself could make nothing afterwards
+        with torch.no_grad():
+            part.module(*part.example(TRACED))
         try:
             return export(part.module, part.example(TRACED), dynamic_shapes=sizes)
         # a network that calls len() or compares sizes may be traced as Python instead

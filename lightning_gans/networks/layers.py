@@ -259,7 +259,7 @@ def _multiply(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     # channels are last in memory, and stay so
     x = x.permute(0, 2, 3, 1).reshape(n, height, width * channels)
     x = torch.bmm(rows.expand(n, -1, -1), x).view(-1, width, channels)
-    x = torch.bmm(columns.expand(len(x), -1, -1), x)
+    x = torch.bmm(columns.expand(x.shape[0], -1, -1), x)
     return x.view(n, len(rows), len(columns), channels).permute(0, 3, 1, 2)
 
 
