@@ -33,7 +33,9 @@ def lpips_network() -> nn.Module:
     try:
         # torchvision reads the file: only tensors may be in it
         torch.load(file, map_location="cpu", weights_only=True)
-        return LearnedPerceptualImagePatchSimilarity("alex", reduction="mean")
+        return LearnedPerceptualImagePatchSimilarity(
+            "alex", reduction="mean", sync_on_compute=False
+        )
     # a damaged file may raise anything
     except Exception as error:
         raise FeaturesUnavailable(f"{file} is damaged ({type(error).__name__}); {URL}") from None

@@ -199,7 +199,7 @@ class BlurredConvolution(EqualizedConvolution):
         weight = self.weight * (factor * self.multiplier)
         box = _constant(_widening_matrix, side, weight.dtype, weight.device)
         # one product, in place of two sums of shifted kernels and what their gradients take
-        return (weight.view(-1, side**2) @ box).view(out, inputs, side + 1, side + 1)
+        return (weight.reshape(-1, side**2) @ box).view(out, inputs, side + 1, side + 1)
 
 
 class UpConv2d(BlurredConvolution):
@@ -258,7 +258,7 @@ def _multiply(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         return torch.matmul(rows, torch.matmul(x, columns.t()))
     # channels are last in memory, and stay so
     x = x.permute(0, 2, 3, 1).reshape(n, height, width * channels)
-    x = torch.bmm(rows.expand(n, -1, -1), x).view(-1, width, channels)
+    x = torch.bmm(rows.expand(n, -1, -1), x).reshape(-1, width, channels)
     x = torch.bmm(columns.expand(x.shape[0], -1, -1), x)
     return x.view(n, len(rows), len(columns), channels).permute(0, 3, 1, 2)
 
