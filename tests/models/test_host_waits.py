@@ -52,6 +52,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from gpu_checks import models
 
+# whatever other tests leave behind in torch would be recorded too
+pytestmark = pytest.mark.alone
+
 
 def clipped(parameters: Iterable[Tensor]) -> AdamW:
     """The package's optimiser, without the kernel that the stand-in lacks."""
