@@ -155,7 +155,7 @@ def described(about: dict[str, Any]) -> str:
     """The machine in one sentence."""
     versions = ", ".join(f"{n} {about[n]}" for n in ("python", "torch", "lightning", "numpy"))
     return (
-        f"Measured on {about['cores']} cores of {about['processor']} ({about['instructions']}) "
+        f"Measured on {about['cores']} cores of {about['cpu']} ({about['instructions']}) "
         f"with {about['memory_gb']:.0f} GB of memory; {versions}."
     )
 

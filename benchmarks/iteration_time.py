@@ -75,8 +75,8 @@ CASES = {
         lambda: DLSGAN(
             (1, 32, 32),
             64,
-            generator=partial(ConvGenerator, **THIN),  # type: ignore[arg-type]
-            discriminator=partial(ConvDiscriminator, **THIN),  # type: ignore[arg-type]
+            generator=partial(ConvGenerator, **THIN),  # type: ignore[arg-type]  # all are widths
+            discriminator=partial(ConvDiscriminator, **THIN),  # type: ignore[arg-type]  # all are widths
             r1=0.1,
             optimizer=DIGITS,
         ),

@@ -111,12 +111,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on: the processor, the system and the versions."""
+    """What the figures depend on: the CPU, the system and the versions."""
     import torch  # noqa: PLC0415  (a script may have to set the environment first)
 
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return {
-        "processor": processor(),
+        "cpu": cpu_name(),
         "cores": usable,
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.platform(),
@@ -127,8 +127,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """The name of the processor, as the system gives it."""
+def cpu_name() -> str:
+    """The name of the CPU, as the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

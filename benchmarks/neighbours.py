@@ -101,11 +101,11 @@ class Clock:
 
 def train(clock: Clock) -> None:
     """Iterations of ``model=dlsgan``."""
-    from lightning.pytorch import Callback, Trainer  # noqa: PLC0415
+    from lightning.pytorch import Callback, Trainer  # noqa: PLC0415  (the environment is set first)
 
-    from lightning_gans.callbacks.pace import Pace  # noqa: PLC0415
-    from lightning_gans.data import MNIST5k  # noqa: PLC0415
-    from lightning_gans.models import DLSGAN  # noqa: PLC0415
+    from lightning_gans.callbacks.pace import Pace  # noqa: PLC0415  (the environment is set first)
+    from lightning_gans.data import MNIST5k  # noqa: PLC0415  (the environment is set first)
+    from lightning_gans.models import DLSGAN  # noqa: PLC0415  (the environment is set first)
 
     class Tick(Callback):
         def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -127,11 +127,11 @@ def train(clock: Clock) -> None:
 
 def recovery(clock: Clock) -> None:
     """``recover`` of 2 images, 16 restarts, 10 steps."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  (the environment is set first)
 
-    from lightning_gans.inversion import recover  # noqa: PLC0415
-    from lightning_gans.networks import ConvGenerator  # noqa: PLC0415
-    from lightning_gans.priors import Normal  # noqa: PLC0415
+    from lightning_gans.inversion import recover  # noqa: PLC0415  (the environment is set first)
+    from lightning_gans.networks import ConvGenerator  # noqa: PLC0415  (the environment is set first)
+    from lightning_gans.priors import Normal  # noqa: PLC0415  (the environment is set first)
 
     generator = ConvGenerator(256, (1, 32, 32)).eval().requires_grad_(False)
     prior = Normal(256)
@@ -143,10 +143,10 @@ def recovery(clock: Clock) -> None:
 
 def scoring(clock: Clock) -> None:
     """``ood score`` of 250 images: the nll of DLSGAN."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  (the environment is set first)
 
-    from lightning_gans.models import DLSGAN  # noqa: PLC0415
-    from lightning_gans.ood import scorer  # noqa: PLC0415
+    from lightning_gans.models import DLSGAN  # noqa: PLC0415  (the environment is set first)
+    from lightning_gans.ood import scorer  # noqa: PLC0415  (the environment is set first)
 
     score = scorer(DLSGAN((1, 32, 32), 256).eval(), ("nll",))
     x = torch.rand(250, 1, 32, 32) * 2 - 1
@@ -165,7 +165,7 @@ def one(name: str, fits: bool) -> None:
     """Print the times of one kind of work as JSON."""
     warnings.filterwarnings("ignore")
     with fitted() if fits else nullcontext():
-        import torch  # noqa: PLC0415
+        import torch  # noqa: PLC0415  (the environment is set first)
 
         torch.manual_seed(0)
         clock = Clock()

@@ -250,7 +250,7 @@ def test_an_iteration_without_content_is_counted_like_one_of_the_trainer(
 
 def made_up() -> dict[str, Any]:
     """A file of figures with two parts, of which one failed."""
-    about = {"cores": 2, "processor": "Some CPU", "instructions": "AVX9", "memory_gb": 23.6}
+    about = {"cores": 2, "cpu": "Some CPU", "instructions": "AVX9", "memory_gb": 23.6}
     about |= dict.fromkeys(("python", "torch", "lightning", "numpy"), "1.2")
     quiet = {"others": 0.01, "seconds": 12.3}
     measured = {
