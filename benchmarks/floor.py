@@ -28,6 +28,7 @@ from benchmarks.measuring import Figure, Quiet, digits, table, write_figures
 from benchmarks.model_times import models
 from benchmarks.operations import Call, Recorder
 from lightning_gans.callbacks import EMA
+from lightning_gans.compat import callbacks_of
 from lightning_gans.data import MNIST5k
 from lightning_gans.models import DLSGAN, PVDGAN, Model
 from lightning_gans.networks import (
@@ -216,7 +217,11 @@ class Measure(Callback):
             (pl_module, "on_before_batch_transfer", "data"),
             (sys.modules[type(pl_module).__module__], "gradient_penalty", "penalty"),
             *((logger, "log_metrics", "log") for logger in trainer.loggers),
-            *((c, "on_train_batch_end", "averages") for c in trainer.callbacks if type(c) is EMA),  # type: ignore[attr-defined]  # set later
+            *(
+                (c, "on_train_batch_end", "averages")
+                for c in callbacks_of(trainer)
+                if type(c) is EMA
+            ),
         ]
         self.changed = [(o, n, getattr(o, n)) for o, n, _ in targets if hasattr(o, n)]
         for owner, name, part in targets:

@@ -27,7 +27,7 @@ from jsonargparse import _typehints, _util
 from lightning.fabric.loggers import tensorboard as fabric_tensorboard
 from lightning.fabric.utilities import rank_zero as rank_zero_fabric
 from lightning.fabric.utilities import seed as fabric_seed
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
@@ -89,6 +89,9 @@ _COMPILED = "_orig_mod."
 _WILL_EXECUTE, _LEAF = "_will_engine_execute_node", "AccumulateGrad"
 
 
+# Lightning sets them on a Trainer and declares them nowhere: without these names a type checker
+# would have to be silenced wherever they are read
+_CALLBACKS, _LOG_INTERVAL, _IS_TRIAL = "callbacks", "log_every_n_steps", "fast_dev_run"
 # without it a process that joins another's run could not be told the run's folder
 _ROOT_DIR = "_default_root_dir"
 # without it WANDB_RESUME would be ignored, and a run's id in wandb could only come from its config
@@ -165,6 +168,23 @@ def _verify() -> None:
 
 
 _verify()
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """The callbacks of a Trainer, in the order of their calls: the list itself, not a copy."""
+    found: list[Callback] = getattr(trainer, _CALLBACKS)
+    return found
+
+
+def log_interval(trainer: Trainer) -> int:
+    """After how many iterations each a Trainer passes values on to its loggers; 0 for never."""
+    found: int = getattr(trainer, _LOG_INTERVAL)
+    return found
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether a Trainer only tries whether everything runs, with a few batches."""
+    return bool(getattr(trainer, _IS_TRIAL))
 
 
 def uncounted(optimizer: LightningOptimizer) -> None:

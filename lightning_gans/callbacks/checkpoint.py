@@ -22,6 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from lightning_gans.callbacks.ema import EMA
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.signals import REQUEUE, STOP, Signals, StoppedBySignal, in_loader
+from lightning_gans.compat import callbacks_of
 from lightning_gans.distributed.collectives import all_gather_object, all_reduce_max
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.models.base.alternating import NonFiniteLoss
@@ -146,7 +147,7 @@ class Checkpoint(stock.Checkpoint):
     def _write(self, trainer: Trainer, path: Path) -> None:
         """Write everything that is needed to resume; an error of the disk is kept in ``error``."""
         with ExitStack() as stack:
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+            for callback in callbacks_of(trainer):
                 if isinstance(callback, EMA):
                     stack.enter_context(callback.own_weights(trainer.lightning_module))
             try:
@@ -304,7 +305,7 @@ class Checkpoint(stock.Checkpoint):
         if not trainer.is_global_zero or not last.is_file():
             return
         content = torch.load(last, map_location="cpu", weights_only=True)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+        for callback in callbacks_of(trainer):
             if isinstance(callback, (Checkpoint, Evaluation)):
                 content["callbacks"][callback.state_key] = callback.state_dict()
         for path in (best, last) if record else (last,):
@@ -418,5 +419,5 @@ def measured(trainer: Trainer) -> bool:
     """Whether the evaluation of the current iteration is complete."""
     return any(
         isinstance(callback, Evaluation) and callback.measured_at == trainer.global_step
-        for callback in trainer.callbacks  # type: ignore[attr-defined]  # set later
+        for callback in callbacks_of(trainer)
     )

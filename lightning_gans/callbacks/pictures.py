@@ -18,6 +18,7 @@ from torchvision.utils import make_grid
 
 from lightning_gans.callbacks.compile import Compile
 from lightning_gans.callbacks.ema import EMA
+from lightning_gans.compat import callbacks_of
 from lightning_gans.metrics import to_uint8
 from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
 from lightning_gans.models.base.model import Batch
@@ -106,7 +107,7 @@ class Pictures(Callback):
             return
         training = [module for module in model.modules() if module.training]
         with ExitStack() as stack:
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set later
+            for callback in callbacks_of(trainer):
                 if isinstance(callback, EMA):
                     stack.enter_context(callback.averaged(model))
                 elif isinstance(callback, Compile):

@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from typing_extensions import override
 
+from lightning_gans.compat import callbacks_of
 from lightning_gans.models import Model
 from lightning_gans.runs.report import number
 from lightning_gans.status_line import StatusLine, duration
@@ -142,7 +143,7 @@ class Progress(ProgressBar):
             every = trainer.val_check_batch
             due = (total // every - done // every) if every and math.isfinite(every) else 0
             found.append((total - done) / rate + due * self.measuring)
-        timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]  # set later
+        timers = [c for c in callbacks_of(trainer) if isinstance(c, Timer)]
         found += [rest for timer in timers if (rest := timer.time_remaining()) is not None]
         return min(found, default=None)
 

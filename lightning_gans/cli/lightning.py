@@ -42,7 +42,9 @@ from lightning_gans.cli.errors import in_own_code, one_line, refusals
 from lightning_gans.cli.train import Command
 from lightning_gans.compat import (
     AllocationLimit,
+    callbacks_of,
     hide_from,
+    is_trial,
     no_subconfigs,
     option_names,
     set_root_dir,
@@ -386,16 +388,16 @@ class CLI(LightningCLI):
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise own or UserError(f"the Trainer refuses its options: {reason:.400}") from error
         if saves is False:
-            kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]  # set later
+            kept = [c for c in callbacks_of(trainer) if not isinstance(c, Checkpoint)]
             if any(isinstance(callback, stock.Checkpoint) for callback in kept):
                 raise UsageError(
                     "trainer.enable_checkpointing=false: trainer.callbacks names one that saves "
                     "checkpoints; leave out one of the two"
                 )
-            trainer.callbacks = kept  # type: ignore[attr-defined]  # set later
+            callbacks_of(trainer)[:] = kept
         ckpt_path = self.config[self.command.subcommand].ckpt_path
         resumed = self.resumed_run(ckpt_path)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set later
+        callbacks = callbacks_of(trainer)
         callbacks[:0] = [JoinFirstProcess(ckpt_path), Pace()]
         loggers = [found for found in trainer.loggers if isinstance(found, WandbLogger)]
         for logger, project in zip(loggers, self.wandb_projects, strict=False):
@@ -418,11 +420,11 @@ class CLI(LightningCLI):
     def after_fit(self) -> None:
         """Evaluate the last iteration unless that was done; then write and print the report."""
         trainer = self.trainer
-        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]  # set later
+        evaluation = next(c for c in callbacks_of(trainer) if isinstance(c, Evaluation))
         evaluation.drop_later_results(trainer)
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set later
+        if is_trial(trainer):
             rank_zero_info("trainer.fast_dev_run: everything ran, and nothing is kept")
         elif trainer.is_global_zero:
             print(printable_lines(report(Path(trainer.default_root_dir))))
@@ -435,6 +437,7 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
     """Why a run has ended that might have gone on, and which option continues it."""
     iterations = trainer.global_step
     ended = resumed_at == iterations
+    timers = [callback for callback in callbacks_of(trainer) if isinstance(callback, Timer)]
     if 0 <= trainer.max_steps <= iterations:
         if ended:
             yield (
@@ -449,7 +452,7 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
                 f"the run had already ended after {trainer.max_epochs} epochs; a "
                 f"trainer.max_epochs above {trainer.max_epochs} continues it"
             )
-    elif any(isinstance(c, Timer) and (c.time_remaining() or 1) <= 0 for c in trainer.callbacks):  # type: ignore[attr-defined]  # set later
+    elif any((timer.time_remaining() or 1) <= 0 for timer in timers):
         yield (
             f"trainer.max_time has ended the run after {iterations} iterations; "
             f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"

@@ -25,7 +25,9 @@ from torch.optim import Optimizer
 from lightning_gans.compat import (
     RUNNING_HOOK,
     ask_for_gpus_once,
+    callbacks_of,
     continue_after,
+    log_interval,
     read_log_no_more,
     step_without_hooks,
 )
@@ -171,7 +173,7 @@ class AlternatingTurns(LightningModule, ABC):
     def _log_terms(
         self, player: str, terms: dict[str, Tensor], loss: Tensor, iteration: int
     ) -> None:
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set later
+        every = log_interval(self.trainer)
         # not more often: each call of log takes half a millisecond
         if not every or iteration % every:
             if self._read_again:
@@ -246,7 +248,7 @@ class AlternatingTurns(LightningModule, ABC):
         """
         ask_for_gpus_once()
         keep_freed_memory()
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # set later
+        callbacks = callbacks_of(self.trainer)
 
         def is_used(hook: str) -> bool:
             return is_overridden(hook, self, LightningModule) or any(

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from lightning_gans.compat import count_epochs, plain_name, silence_chatter
+from lightning_gans.compat import callbacks_of, count_epochs, plain_name, silence_chatter
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import InputError, UserError
 from lightning_gans.labels import check_labels
@@ -140,7 +140,7 @@ class Model(AlternatingTurns, Capability, ABC):
                 optimisation.
         """
         check_precision(self.trainer.precision)
-        for callback in self.trainer.callbacks if stage == "fit" else ():  # type: ignore[attr-defined]
+        for callback in callbacks_of(self.trainer) if stage == "fit" else ():
             for kind, instead in UNSUITED.items():
                 if isinstance(callback, kind):
                     raise UserError(
