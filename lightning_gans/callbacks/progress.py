@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from lightning_gans.compat import callbacks_of
 from lightning_gans.models import Model
-from lightning_gans.runs.report import number
+from lightning_gans.runs.measures import number
 from lightning_gans.status_line import StatusLine, duration
 
 # measurements that the line shows, by the first parts of their names; of these, at most so many

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from lightning_gans import __version__
 from lightning_gans.cli import train, workflow
 from lightning_gans.cli.errors import out_of_memory
-from lightning_gans.cli.grammar import CONFIGS, Groups, check_spelling, suggestion
+from lightning_gans.cli.grammar import Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
 from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher
 from lightning_gans.runs.stop_signals import StopSignals
+from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import console, printable
 from lightning_gans.threads import fitted
 from lightning_gans.trust import split_trust, trusting

@@ -12,9 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, get_origin
 
-from lightning_gans.cli.grammar import PACKAGE, suggestion
+from lightning_gans.cli.grammar import suggestion
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.ranges import KINDS, NAMES, describe
+from lightning_gans.signatures import PACKAGE
 
 # the endings of the names of networks that fit an argument without a default class
 NETWORKS = {"generator": ("Generator",), "discriminator": ("Discriminator", "Critic")}

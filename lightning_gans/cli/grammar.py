@@ -15,13 +15,8 @@ from pathlib import Path
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
 from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import printable
-
-PACKAGE = Path(__file__).parent.parent
-# inside the installed package, or next to it in a checkout
-CONFIGS = next(
-    folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir()
-)
 
 # what editors make of "-" and of quotation marks
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"

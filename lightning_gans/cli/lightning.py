@@ -80,9 +80,10 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
+from lightning_gans.runs.measures import number
 from lightning_gans.runs.metrics_csv import FILE
-from lightning_gans.runs.report import number, report, table
 from lightning_gans.runs.report import read as read_log
+from lightning_gans.runs.report import report, table
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config

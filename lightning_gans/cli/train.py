@@ -40,6 +40,7 @@ from lightning_gans.runs.layout import (
     names_of,
     requeued,
 )
+from lightning_gans.runs.settings import SHORT
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
 from lightning_gans.scaling import (
     PENALTIES,
@@ -82,12 +83,7 @@ COMMON_TRAINER = (
 # what all processes of a job have in common
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
-SYNONYMS = {
-    "optimizer": "model.optimizer",
-    "discriminator_optimizer": "model.discriminator_optimizer",
-    "ckpt": "ckpt_path",
-    "evaluation.every": "trainer.val_check_interval",
-}
+SYNONYMS = {**SHORT, "ckpt": "ckpt_path"}
 # an option that people look for among those of the Trainer, which has none of this name
 THREADS = "trainer.threads"
 

@@ -7,30 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightning_gans import __version__
 from lightning_gans.models import Model
-from lightning_gans.runs.report import number
-
-# by the part of a measure's name before the slash: whether more is better, and what it says
-WORDS: Mapping[str, tuple[str, str]] = {
-    "fid": ("↓", "distance of the samples' distribution from that of held-out images"),
-    "kid": ("↓", "the same, unbiased for few images"),
-    "precision": ("↑", "share of samples that look like held-out images"),
-    "recall": ("↑", "share of held-out images that the samples cover"),
-    "density": ("↑", "how densely samples lie among held-out images"),
-    "coverage": ("↑", "share of held-out images with a sample nearby"),
-    "psnr": ("↑", "signal to noise of reconstructions, in dB"),
-    "ssim": ("↑", "structural similarity of reconstructions, at most 1"),
-    "lpips": ("↓", "perceptual distance of reconstructions"),
-    "latent/loss": ("↓", "error of recovered latents of samples"),
-    "latent/entropy": ("", "entropy of the scaled latent, in nats"),
-    "latent/active": ("", "elements of the latent that carry information"),
-    "categories/entropy": ("", "entropy of the categories, in nats"),
-    "categories/used": ("", "categories with a probability of at least 1 %"),
-    "cluster": ("↑", "share of images whose label is the commonest of their category"),
-    "accuracy": ("↑", "share of labels predicted correctly"),
-}
-OF = {"real": "held-out images", "fake": "samples"}
+from lightning_gans.runs.measures import described, number
+from lightning_gans.runs.report import CITATION
 
 
 @dataclass(frozen=True)
@@ -106,12 +85,7 @@ def card(model: Model, facts: Facts) -> str:
         note = "" if apart is None else f"; differs from the model by at most {apart:.1g}"
         lines.append(f"| `{name}` | {what}{note} |")
     lines += ["", "## Licence and citation", "", f"Licence of the weights: {facts.licence}.", ""]
-    lines += [
-        f"Trained with lightning_gans {__version__}. Models of the thesis follow: Jeongik Cho, "
-        '"Deep Generative Models and Their Inversions For Bidirectional Transformation Between '
-        'Data and Latent Distributions", doctoral thesis, Concordia University, 2025.',
-        "",
-    ]
+    lines += [" ".join(CITATION), ""]
     return "\n".join(lines)
 
 
@@ -150,13 +124,6 @@ def metrics_table(metrics: Mapping[str, float]) -> list[str]:
         arrow, words = described(name)
         lines.append(f"| `{name}` | {number(value)} | {arrow} | {words} |")
     return lines
-
-
-def described(name: str) -> tuple[str, str]:
-    """The arrow and the words of a measure; empty if it is not one of the package's."""
-    kind, _, of = name.partition("/")
-    arrow, words = WORDS.get(name) or WORDS.get(kind) or ("", "")
-    return arrow, f"{words} (of {OF[of]})" if words and of in OF else words
 
 
 def calls(model: Model) -> list[str]:

@@ -1,21 +1,44 @@
-"""The report of a run: a table of its measurements, its curves, and a list of its files."""
+"""The report of a run: what it is, its measurements, curves and pictures, and how to resume it.
+
+:func:`collect` gathers everything as typed data; what is written is made from that alone.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from lightning_gans import __version__
+from lightning_gans.errors import UserError, reason
 from lightning_gans.plots import curves
 from lightning_gans.runs.atomic import replacing, write_text
-from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints
+from lightning_gans.runs.claim import read_record
+from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints, newest, step_of
+from lightning_gans.runs.layout import CONFIG
+from lightning_gans.runs.measures import Measured, Point, measured, number
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
+from lightning_gans.runs.settings import UNKNOWN, Setting, changed, settings, shown
+from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.status_line import duration
 from lightning_gans.text import printable
 
 Series = dict[str, tuple[list[float], list[float]]]
 
+REPORT, CURVES = "report.md", "curves.png"
 # columns that are counts and have no curve
 COUNTS = ("epoch", "step", SAMPLES)
+CITATION = (
+    f"Trained with lightning_gans {__version__}.",
+    "Models of the thesis follow: Jeongik Cho, "
+    '"Deep Generative Models and Their Inversions For Bidirectional Transformation Between '
+    'Data and Latent Distributions", doctoral thesis, Concordia University, 2025.',
+)
 
 _PICTURE = re.compile(r"([a-z_]+)-step=(0|[1-9][0-9]{0,17})\.png")
 
@@ -32,27 +55,157 @@ class Log(NamedTuple):
     measured: frozenset[str]
 
 
+class Progress(NamedTuple):
+    """How far a run came.
+
+    Attributes:
+        iterations: made, as far as its files tell.
+        most: that it was to make; None without a limit.
+        started: for the last time, in seconds since 1970; None if unknown.
+        seconds: from its start to its last file; None if unknown, as of a run that was resumed.
+        images_per_second: in this time, evaluations included; None if unknown.
+    """
+
+    iterations: int
+    most: int | None
+    started: float | None
+    seconds: float | None
+    images_per_second: float | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it made all iterations that it was to make."""
+        return self.most is not None and self.iterations >= self.most
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of a run.
+
+    Attributes:
+        run: its folder.
+        model: the name of its class; None if unknown.
+        data: likewise.
+        progress: how far it came.
+        settings: that do not have their default.
+        measures: of its evaluations, by name.
+        pictures: the newest of each kind; also the curves, once they are drawn.
+        checkpoints: the newest of each kind.
+        numbers: files of numbers.
+        resume: the command that continues it; None if no checkpoint is intact.
+        problems: what could not be read.
+    """
+
+    run: Path
+    model: str | None
+    data: str | None
+    progress: Progress
+    settings: Mapping[str, Setting]
+    measures: Sequence[Measured]
+    pictures: Sequence[Path]
+    checkpoints: Sequence[Path]
+    numbers: Sequence[Path]
+    resume: str | None
+    problems: Sequence[str]
+
+
 def report(run: Path) -> str:
-    """Draw ``curves.png``, write ``report.md``, and return the report's text.
+    """Draw ``curves.png``, write ``report.md``, and return what is printed of it.
 
     Args:
-        run: a run's folder, with its ``metrics.csv``.
+        run: a run's folder. Whatever it lacks is left out.
+
+    Raises:
+        UnreadableMetrics: if its ``metrics.csv`` is not a CSV file of numbers.
+        Unwritable: if the operating system does not let a file be written.
     """
     log = read(run / FILE)
-    lines = [f"# {printable(run)}", "", *table(log), ""]
     if log.series:
-        shown = {name: points for name, points in log.series.items() if name not in COUNTS}
-        with replacing(run / "curves.png") as path:
-            curves(shown, path)
-    for kind, files in (
-        ("pictures", [run / "curves.png", *newest_pictures(run / PICTURES)]),
-        ("checkpoints", [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]),
-        ("numbers", [run / FILE, run / "config.yaml"]),
-    ):
-        lines += [f"{kind}:", *(f"- {printable(file)}" for file in files if file.is_file()), ""]
-    text = "\n".join(lines)
-    write_text(run / "report.md", text)
-    return text
+        curves_of = {name: points for name, points in log.series.items() if name not in COUNTS}
+        with replacing(run / CURVES) as path:
+            curves(curves_of, path)
+    found = collect(run, log)
+    write_text(run / REPORT, markdown(found))
+    return summary(found)
+
+
+def collect(run: Path, log: Log | None = None) -> Report:
+    """What is known of a run, from the files in its folder.
+
+    Args:
+        run: its folder.
+        log: the contents of its ``metrics.csv``, if they have been read.
+
+    Raises:
+        UnreadableMetrics: if its ``metrics.csv`` is not a CSV file of numbers.
+    """
+    problems: list[str] = []
+    log = read(run / FILE) if log is None else log
+    config: Mapping[str, Any] = {}
+    if not (run / CONFIG).is_file():
+        problems.append(f"{CONFIG} does not exist: the settings of the run are unknown")
+    else:
+        try:
+            config = read_mapping(run / CONFIG)
+        except (UserError, OSError) as error:
+            problems.append(reason(error))
+    every = settings(config)
+    found = [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]
+    progress = progress_of(run, config, log)
+    return Report(
+        run=run,
+        model=_name(every, "model"),
+        data=_name(every, "data"),
+        progress=progress,
+        settings=changed(config),
+        measures=measures_of(log),
+        pictures=[*_files([run / CURVES]), *newest_pictures(run / PICTURES)],
+        checkpoints=found,
+        numbers=_files([run / FILE, run / CONFIG]),
+        resume=resume_command(run, progress),
+        problems=problems,
+    )
+
+
+def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progress:
+    """How far a run came, and how long that took.
+
+    Args:
+        run: its folder.
+        config: its settings; empty if unknown.
+        log: its log; None if it cannot be read.
+    """
+    found = checkpoints(run)
+    steps = [step_of(path) for path in found]
+    if log is not None:
+        steps += [int(points[0][-1]) for points in log.series.values() if points[0]]
+    iterations = max(steps, default=0)
+    options = settings(config)
+    most = options["trainer.max_steps"].value if "trainer.max_steps" in options else None
+    batch = options["data.batch_size"].value if "data.batch_size" in options else None
+    record, seconds = read_record(run), None
+    times = _times([*found, run / FILE])
+    if record is not None and times:
+        # a run that was resumed wrote files before it was started for the last time
+        was_resumed = any(at < record.started for at in _times(run.glob("*/*-step=*.*")))
+        seconds = None if was_resumed else max(times) - record.started
+    rate = iterations * batch / seconds if seconds and isinstance(batch, int) else None
+    return Progress(
+        iterations,
+        most if isinstance(most, int) and most > 0 else None,
+        record.started if record is not None else None,
+        seconds,
+        rate,
+    )
+
+
+def resume_command(run: Path, progress: Progress) -> str | None:
+    """The command that continues a run; None if none of its checkpoints is intact."""
+    if newest(run) is None:
+        return None
+    command = f"lightning-gans train {shlex.quote(f'ckpt={run}')}"
+    longer = f" trainer.max_steps={2 * progress.iterations}" if progress.is_complete else ""
+    return command + longer
 
 
 def read(file: Path) -> Log:
@@ -80,24 +233,122 @@ def read(file: Path) -> Log:
     return Log(series, frozenset(measured))
 
 
+def measures_of(log: Log) -> list[Measured]:
+    """What evaluations measured, by name."""
+    return [measured(name, *log.series[name]) for name in sorted(log.measured)]
+
+
 def table(log: Log) -> list[str]:
-    """A Markdown table of the first and the last evaluation."""
-    if not log.measured:
+    """A Markdown table of the first and the last evaluation, or of the only one."""
+    return measures_table(measures_of(log), best=False)
+
+
+def measures_table(measures: Sequence[Measured], best: bool) -> list[str]:
+    """A Markdown table of measures: the first and the last evaluation, and the best values.
+
+    A run with one evaluation has one column, as all of these are the same.
+
+    Args:
+        measures: of a run.
+        best: whether the best values have a column, and arrows say which way is better.
+    """
+    if not measures:
         return ["Nothing was measured."]
-    measured = {name: log.series[name] for name in sorted(log.measured)}
-    first = min(steps[0] for steps, _ in measured.values())
-    last = max(steps[-1] for steps, _ in measured.values())
-    lines = [f"| measure | step {first:.0f} | step {last:.0f} |", "|---|---:|---:|"]
-    for name, (steps, values) in measured.items():
-        begin = number(values[0]) if steps[0] == first else ""
-        end = number(values[-1]) if steps[-1] == last else ""
-        lines.append(f"| {name} | {begin} | {end} |")
+    first = min(measure.first.step for measure in measures)
+    last = max(measure.last.step for measure in measures)
+    steps = [first] if first == last else [first, last]
+    heads = [f"step {step}" for step in steps]
+    if best and first != last:
+        heads.insert(1, "best")
+    lines = [f"| measure | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    for measure in measures:
+        cells = [_at(measure.first, first)]
+        if best and first != last:
+            cells.append(f"{number(b.value)} (step {b.step})" if (b := measure.best) else "")
+        if first != last:
+            cells.append(_at(measure.last, last))
+        arrow = f" {measure.better}" if best and measure.better else ""
+        lines.append(f"| {_cell(measure.name)}{arrow} | {' | '.join(cells)} |")
     return lines
 
 
-def number(value: float) -> str:
-    """Four significant digits; a whole number in full."""
-    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
+def _at(point: Point, step: int) -> str:
+    return number(point.value) if point.step == step else ""
+
+
+def summary(found: Report) -> str:
+    """What is printed of a report: the table, and a list of files."""
+    lines = [f"# {printable(found.run)}", "", *measures_table(found.measures, best=False), ""]
+    for kind, files in (
+        ("pictures", found.pictures),
+        ("checkpoints", found.checkpoints),
+        ("numbers", found.numbers),
+    ):
+        lines += [f"{kind}:", *(f"- {printable(file)}" for file in files), ""]
+    lines += [f"problem: {printable(problem)}" for problem in found.problems]
+    return "\n".join(lines)
+
+
+def markdown(found: Report) -> str:
+    """The report as Markdown; its pictures are named relative to the run's folder."""
+    lines = [f"# {printable(found.run)}", "", *about(found), ""]
+    lines += ["## Measurements", "", *measures_table(found.measures, best=True), ""]
+    if found.settings:
+        lines += ["## Settings", "", "Those that differ from the defaults, or have none.", ""]
+        lines += settings_table(found.settings)
+        lines.append("")
+    if found.pictures:
+        lines += ["## Pictures", ""]
+        for picture in found.pictures:
+            place = picture.relative_to(found.run).as_posix()
+            lines += [f"{picture.stem}:", "", f"![{picture.stem}]({place})", ""]
+    lines += ["## Files", ""]
+    files = [*found.checkpoints, *found.numbers]
+    lines += [f"- {printable(file.relative_to(found.run).as_posix())}" for file in files] or [
+        "None."
+    ]
+    lines += ["", "## Resume", ""]
+    if found.resume is None:
+        lines.append("No intact checkpoint was saved; the run can only be started again.")
+    else:
+        lines += ["```", printable(found.resume), "```"]
+    lines += ["", "## Cite", "", *CITATION, ""]
+    return "\n".join(lines)
+
+
+def about(found: Report) -> list[str]:
+    """What a run is and how far it came, as a list."""
+    progress = found.progress
+    most = progress.most
+    lines = [
+        f"- model: {found.model or 'unknown'}",
+        f"- data: {found.data or 'unknown'}",
+        f"- iterations: {progress.iterations:,}"
+        + (f" of {most:,}" if most is not None else "")
+        + ("" if most is None or progress.is_complete else ", not complete"),
+    ]
+    if progress.started is not None:
+        text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(progress.started))
+        lines.append(f"- started: {text}{' (last)' if progress.seconds is None else ''}")
+    if progress.seconds is not None:
+        lines.append(f"- time: {duration(progress.seconds)}")
+    if progress.images_per_second is not None:
+        lines.append(f"- images a second: {progress.images_per_second:.3g}, with evaluations")
+    return lines + [f"- problem: {printable(problem)}" for problem in found.problems]
+
+
+def settings_table(options: Mapping[str, Setting]) -> list[str]:
+    """A Markdown table of options, their values and defaults."""
+    lines = ["| setting | value | default |", "|---|---|---|"]
+    for name, option in options.items():
+        default = "" if option.default is UNKNOWN else _cell(shown(option.default))
+        lines.append(f"| {_cell(name)} | {_cell(shown(option.value))} | {default} |")
+    return lines
+
+
+def _cell(text: str) -> str:
+    """A text as a cell of a table, where a line would begin another cell."""
+    return printable(text).replace("|", "\\|")
 
 
 def newest_pictures(folder: Path) -> list[Path]:
@@ -111,3 +362,21 @@ def newest_pictures(folder: Path) -> list[Path]:
         if match and file.is_file():
             found[match[1]] = max(found.get(match[1], (-1, file)), (int(match[2]), file))
     return [path for _, path in sorted(found.values(), key=lambda pair: pair[1].name)]
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if path.is_file()]
+
+
+def _times(paths: Any) -> list[float]:
+    """When files were last written; files that are not there are left out."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            found.append(path.stat().st_mtime)
+    return found
+
+
+def _name(options: Mapping[str, Setting], key: str) -> str | None:
+    value = options[key].value if key in options else None
+    return printable(value) if isinstance(value, str) else None

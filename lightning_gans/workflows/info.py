@@ -7,7 +7,7 @@ import math
 import pickletools
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,9 @@ from safetensors import SafetensorError, safe_open
 
 from lightning_gans import __version__
 from lightning_gans.errors import UserError, reason
-from lightning_gans.exports.card import described
 from lightning_gans.models.base.capabilities import capabilities
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import checked
-from lightning_gans.runs.claim import read_record
 from lightning_gans.runs.exported import read_config
 from lightning_gans.runs.folder import (
     EXPORTED_CONFIG,
@@ -31,13 +29,14 @@ from lightning_gans.runs.folder import (
     checkpoints,
     damage,
     is_exported,
-    step_of,
 )
 from lightning_gans.runs.layout import CONFIG
-from lightning_gans.runs.metrics_csv import FILE
-from lightning_gans.runs.report import number
+from lightning_gans.runs.measures import described, number
+from lightning_gans.runs.metrics_csv import FILE, SAMPLES
+from lightning_gans.runs.report import measures_of, progress_of
 from lightning_gans.runs.report import read as read_log
 from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.status_line import duration
 from lightning_gans.text import printable
 from lightning_gans.trust import current_trust
 from lightning_gans.workflows.outcome import Outcome
@@ -108,20 +107,8 @@ def run_values(run: Path) -> dict[str, Any]:
     states = {path.name: damage(path) for path in found}
     problems += [f"{name} is damaged: {why}" for name, why in states.items() if why]
     intact = [path for path in found if states[path.name] is None]
-    steps = [step_of(path) for path in intact]
-    if log is not None:
-        steps += [int(points[0][-1]) for points in log.series.values() if points[0]]
-    iterations = max(steps, default=0)
     model, data = _section(config, "model"), _section(config, "data")
-    batch = data["arguments"].get("batch_size")
-    record = read_record(run)
-    times = [path.stat().st_mtime for path in (*found, run / FILE) if path.is_file()]
-    seconds = None
-    if record is not None and times:
-        # a run that was resumed wrote files before it was started for the last time
-        was_resumed = any(t < record.started for t in _times(run))
-        seconds = None if was_resumed else max(times) - record.started
-    rate = iterations * batch / seconds if seconds and isinstance(batch, int) else None
+    progress = progress_of(run, config or {}, log)
     return {
         "kind": "run",
         "path": str(run),
@@ -130,11 +117,11 @@ def run_values(run: Path) -> dict[str, Any]:
         "networks": weight_counts(intact[-1], problems) if intact else None,
         "data": data["class"],
         "data_arguments": data["arguments"],
-        "iterations": iterations,
-        "max_iterations": _trainer(config).get("max_steps"),
-        "started": record.started if record else None,
-        "seconds": seconds,
-        "images_per_second": rate,
+        "iterations": progress.iterations,
+        "max_iterations": progress.most,
+        "started": progress.started,
+        "seconds": progress.seconds,
+        "images_per_second": progress.images_per_second,
         "metrics": measurements(log),
         "capabilities": capabilities_of(model["class"]),
         "disk": disk_use(run),
@@ -201,18 +188,6 @@ def _section(config: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     }
 
 
-def _trainer(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    section = (config or {}).get("trainer")
-    return section if isinstance(section, dict) else {}
-
-
-def _times(run: Path) -> Iterator[float]:
-    """When pictures and checkpoints of a run were written."""
-    for path in run.glob("*/*-step=*.*"):
-        with suppress(OSError):
-            yield path.stat().st_mtime
-
-
 def _lightning_of(config: Path) -> str | None:
     """The version of Lightning that wrote a config, which its first line names."""
     with suppress(OSError, UnicodeDecodeError), config.open(encoding="utf-8") as file:
@@ -273,17 +248,13 @@ def exported_counts(weights: Path, problems: list[str]) -> dict[str, int] | None
 def measurements(log: Any) -> dict[str, dict[str, float]]:
     """For each measure the last value and, if one way is better, the best one, with their steps."""
     found = {}
-    for name in sorted(log.measured) if log is not None else ():
-        if name == "evaluation/samples":
+    for measure in measures_of(log) if log is not None else ():
+        if measure.name == SAMPLES:
             continue
-        steps, values = log.series[name]
-        entry = {"last": values[-1], "step": steps[-1]}
-        arrow = described(name)[0]
-        usable = [i for i, value in enumerate(values) if math.isfinite(value)]
-        if arrow and usable:
-            best = (max if arrow == "↑" else min)(usable, key=values.__getitem__)
-            entry |= {"best": values[best], "best_step": steps[best]}
-        found[name] = entry
+        entry = {"last": measure.last.value, "step": measure.last.step}
+        if measure.best is not None:
+            entry |= {"best": measure.best.value, "best_step": measure.best.step}
+        found[measure.name] = entry
     return found
 
 
@@ -422,17 +393,3 @@ def size(count: int) -> str:
     while value >= 1000 and len(units) > 1:
         value, units = value / 1024, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(3700), duration(61), duration(5)
-    ('1 h 1 min', '1 min 1 s', '5 s')
-    """
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {left} s" if minutes else f"{left} s"

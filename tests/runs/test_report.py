@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lightning_gans.runs.metrics_csv import drop_rows_after
 from lightning_gans.runs.report import read, report, table
 
@@ -51,13 +53,48 @@ def test_the_report_names_the_files_of_a_run(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    text = report(tmp_path)
-    assert text == (tmp_path / "report.md").read_text()
+    printed, written = report(tmp_path), (tmp_path / "report.md").read_text()
     for name in ("curves.png", "images/samples-step=10.png", "checkpoints/last-step=10.ckpt"):
-        assert f"- {tmp_path / name}\n" in text
-    assert "samples-step=9" not in text
+        assert f"- {tmp_path / name}\n" in printed
+        # a report is read where it lies
+        assert (f"]({name})\n" if name.endswith(".png") else f"- {name}\n") in written
+    assert "samples-step=9" not in printed + written
+
+
+@pytest.mark.parametrize("steps", [(927,), (927, 927)], ids=["one row", "a row written twice"])
+def test_a_run_that_was_evaluated_once_has_one_column(tmp_path: Path, steps: tuple[int]) -> None:
+    rows = "".join(f"50.5,9,1,{step}\n" for step in steps)
+    (tmp_path / "metrics.csv").write_text(
+        f"fid/digits,evaluation/samples,epoch,step\n,,0,900\n{rows}"
+    )
+    only = ["| evaluation/samples | 9 |", "| fid/digits | 50.5 |"]
+    assert table(read(tmp_path / "metrics.csv")) == [
+        "| measure | step 927 |",
+        "|---|---:|",
+        *only,
+    ]
+    printed, written = report(tmp_path), (tmp_path / "report.md").read_text()
+    assert printed.count("step 927") == written.count("step 927") == 1
+    assert "| fid/digits ↓ | 50.5 |\n" in written
+
+
+def test_the_written_report_has_the_best_value_of_what_has_one(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        "evaluation/samples,fid/digits,latent/active,psnr/real,step\n"
+        "9,50,64,nan,0\n9,20,30,12.5,5\n9,30,20,11,10\n"
+    )
+    report(tmp_path)
+    written = (tmp_path / "report.md").read_text()
+    for line in (
+        "| measure | step 0 | best | step 10 |",
+        "| fid/digits ↓ | 50 | 20 (step 5) | 30 |",
+        "| latent/active | 64 |  | 20 |",
+        "| psnr/real ↑ | nan | 12.5 (step 5) | 11 |",
+    ):
+        assert f"{line}\n" in written
 
 
 def test_a_run_without_a_log_has_a_report(tmp_path: Path) -> None:
     assert "Nothing was measured." in report(tmp_path)
     assert not (tmp_path / "curves.png").exists()
+    assert "can only be started again" in (tmp_path / "report.md").read_text()

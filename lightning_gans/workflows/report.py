@@ -1,0 +1,85 @@
+"""The report of a run, from what lies in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_gans.paths import typed_path
+from lightning_gans.ranges import checked
+from lightning_gans.runs.claim import RECORD
+from lightning_gans.runs.folder import EXPORTED_CONFIG, FOLDER, CheckpointMissing, is_exported
+from lightning_gans.runs.metrics_csv import FILE
+from lightning_gans.runs.report import REPORT, Report, collect
+from lightning_gans.runs.report import report as write_report
+from lightning_gans.workflows.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Reported(Outcome):
+    """The report of a run.
+
+    Attributes:
+        content: what is written to it, as typed data.
+    """
+
+    content: Report | None = None
+
+
+@checked
+def report(run: str) -> Reported:
+    """Write the report of a run again: settings, measurements, pictures, times, how to resume.
+
+    lightning-gans report runs/dlsgan/mnist5k/TIME
+
+    A run writes its report, report.md and curves.png, when it ends. This command writes the same
+    files from what lies in the run's folder, also of a run that was killed or that still trains,
+    and replaces those that are there. Nothing is loaded, and no checkpoint is changed.
+
+    Args:
+        run: a run's folder, or a checkpoint in one.
+
+    Returns:
+        The report, and the run's folder.
+
+    Raises:
+        CheckpointMissing: if it is not a run's folder.
+        UnreadableMetrics: if its metrics.csv is not a CSV file of numbers.
+    """
+    folder = run_folder(run, "run")
+    text = write_report(folder)
+    return Reported(folder, f"{text}\nreport: {folder / REPORT}", content=collect(folder))
+
+
+def run_folder(typed: str, option: str) -> Path:
+    """The folder of the run that was typed: itself, or a checkpoint in it.
+
+    Args:
+        typed: the path.
+        option: the name of the argument, for messages.
+
+    Raises:
+        CheckpointMissing: if it is not a run's folder, with what it is.
+    """
+    path = typed_path(typed)
+    if not path.exists():
+        raise CheckpointMissing(f"{option}={typed}: {path} does not exist; give a run's folder")
+    inner = path.parent if path.is_file() else path
+    # also "." in the folder of checkpoints
+    folder = inner.resolve().parent if inner.resolve().name == FOLDER else inner
+    if is_exported(folder) or (folder / EXPORTED_CONFIG).is_file():
+        raise CheckpointMissing(
+            f"{option}={typed}: {folder} is an exported model, which has no log of its training; "
+            "give a run's folder"
+        )
+    if not is_run(folder):
+        raise CheckpointMissing(
+            f"{option}={typed}: {folder} is not a run's folder: it has no {FILE}, {FOLDER} or "
+            f"{RECORD}; give one such as runs/dlsgan/mnist5k/TIME"
+        )
+    return folder
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has what only trainings write: the results of commands have settings too."""
+    return any((folder / name).exists() for name in (FILE, FOLDER, RECORD))
