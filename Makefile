@@ -14,8 +14,7 @@ shell: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-sh}
 
 test: .venv/installed
-	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
-	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -m alone
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
@@ -23,13 +22,11 @@ test-slow: .venv/installed
 # the lowest version of each dependency that pyproject.toml allows, and the newest
 test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/python -m pip check
-	.venv-oldest/bin/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
-	.venv-oldest/bin/python -m pytest -m alone
+	.venv-oldest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-newest: .venv-newest/installed
 	.venv-newest/bin/python -m pip check
-	.venv-newest/bin/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
-	.venv-newest/bin/python -m pytest -m alone
+	.venv-newest/bin/python -m pytest -n auto --dist worksteal -m "not slow"
 
 # a quarter of an hour on a machine that does nothing else; writes docs/performance.md
 bench: .venv/installed

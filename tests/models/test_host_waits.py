@@ -52,9 +52,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from gpu_checks import models
 
-# whatever other tests leave behind in torch would be recorded too
-pytestmark = pytest.mark.alone
-
 
 def clipped(parameters: Iterable[Tensor]) -> AdamW:
     """The package's optimiser, without the kernel that the stand-in lacks."""
@@ -206,6 +203,15 @@ def test_the_stand_in_notices(name: str) -> None:
         run(x)
     assert sum(waits.places.values()) == 1, waits.places
     assert next(iter(waits.places)).startswith(what)
+
+
+def test_a_clone_in_a_folder_named_like_the_package_is_not_taken_for_it(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    file = tmp_path / "lightning_gans" / "tests" / "caller.py"
+    exec(compile("def run(x): return x.sum().item()", file, "exec"), names)
+    with Waits() as waits:
+        names["run"](torch.ones(2, device=DEVICE))
+    assert list(waits.places) == ["read at elsewhere"]
 
 
 def test_the_stand_in_does_not_report_what_only_submits_work() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import lightning.pytorch
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import Accelerator
@@ -26,8 +27,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import lightning_gans
 from lightning_gans.rng import stream
 
+# not by names of folders: a clone of this repository may be in one of any name
+PACKAGE, LIGHTNING = (Path(module.__file__ or "").parent for module in (lightning_gans, lightning))
 DEVICE = torch.device("meta")
 INDEXING = {"index", "index_put", "index_put_"}
 # their results have as many rows as there are values other than zero, which the CPU must learn
@@ -185,9 +189,9 @@ def _place() -> str:
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         name = f"{path.name}:{frame.f_code.co_qualname}"
-        if "lightning_gans" in path.parts:
+        if path.is_relative_to(PACKAGE):
             return name
-        if "lightning" in path.parts and innermost == "elsewhere":
+        if path.is_relative_to(LIGHTNING) and innermost == "elsewhere":
             innermost = f"lightning/{name}"
         frame = frame.f_back  # type: ignore[assignment]
     return innermost
