@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -60,6 +61,55 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     figure.savefig(path, format="png")
+
+
+def compared_curves(
+    title: str,
+    groups: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float]]]],
+    path: Path,
+    log: bool = False,
+) -> None:
+    """Plot curves of several runs in one panel, those of a group in one colour; a PNG file.
+
+    Args:
+        title: of the panel.
+        groups: by name, the (steps, values) of each run.
+        path: of the file.
+        log: whether the axis of values is logarithmic.
+    """
+    figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for index, (name, runs) in enumerate(groups.items()):
+        for number, (steps, values) in enumerate(runs):
+            axes.plot(
+                steps,
+                values,
+                color=f"C{index % 10}",
+                linestyle=STYLES[index // 10 % len(STYLES)],
+                marker="." if len(steps) < 30 else "",
+                linewidth=1.4 if len(runs) == 1 else 0.9,
+                # one that begins with an underscore would have no entry
+                label=f" {plain(name)}" if number == 0 else "_",
+            )
+    if log:
+        axes.set_yscale("log")
+    axes.set_title(plain(title), fontsize=10)
+    axes.set_xlabel("iterations", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3, which="both" if log else "major")
+    if len(groups) <= 12:
+        axes.legend(fontsize=8)
+    figure.savefig(path, format="png")
+
+
+# beyond ten groups, colours are repeated in another style
+STYLES = ("-", "--", ":", "-.")
+
+
+def plain(text: str) -> str:
+    """A text in which matplotlib finds no formulas."""
+    return text.replace("$", r"\$")
 
 
 def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int = 4) -> None:

@@ -77,6 +77,15 @@ def name_part(text: str) -> str:
     return _UNPRINTABLE.sub("_", text)
 
 
+def cell(text: str) -> str:
+    r"""A text as a cell of a Markdown table, where a line would begin another cell.
+
+    >>> print(cell("a|b"))
+    a\|b
+    """
+    return printable(text).replace("|", "\\|")
+
+
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -29,7 +29,7 @@ ROOMS = "callbacks data distributed inversion losses metrics models networks ood
 FUNCTIONS = ["inversion.recover"]
 COMMANDS = [
     *("app", "invert", "ood_score", "ood_table", "generate", "edit", "interpolate", "evaluate"),
-    *("export", "info", "report"),
+    *("export", "info", "report", "compare"),
 ]
 # these are built by the package itself, from numbers that it has counted
 INTERNAL = {

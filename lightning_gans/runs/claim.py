@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from lightning_gans.errors import UserError
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
-from lightning_gans.runs.folder import ROOT, checkpoints
+from lightning_gans.runs.folder import METRICS, ROOT, checkpoints
 
 LOCK = ".run.lock"
 RECORD = "run.json"
@@ -229,7 +229,7 @@ def check_unused(run: Path) -> None:
     Raises:
         FolderInUse: with what it wrote.
     """
-    wrote = [*checkpoints(run), *(path for path in [run / "metrics.csv"] if path.exists())]
+    wrote = [*checkpoints(run), *(path for path in [run / METRICS] if path.exists())]
     if wrote:
         raise FolderInUse(
             f"{run} holds another run: {wrote[-1].relative_to(run)}; choose another folder, or "

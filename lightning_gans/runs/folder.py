@@ -14,6 +14,8 @@ from lightning_gans.errors import UserError
 ROOT = "runs"
 # the folder of a run that holds its checkpoints
 FOLDER = "checkpoints"
+# the file of a run with all that was logged
+METRICS = "metrics.csv"
 # what a checkpoint is of, in alphabetical order
 KINDS = ("best", "failed", "last")
 # the folder of a run that holds its pictures

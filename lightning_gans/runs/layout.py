@@ -22,6 +22,7 @@ from lightning_gans.paths import typed_path
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
 from lightning_gans.runs.claim import (
+    RECORD,
     FolderInUse,
     Training,
     check_unused,
@@ -34,7 +35,8 @@ from lightning_gans.runs.claim import (
     started_before,
     write_record,
 )
-from lightning_gans.runs.folder import ROOT, checkpoints, find, newest
+from lightning_gans.runs.folder import FOLDER as CHECKPOINTS
+from lightning_gans.runs.folder import METRICS, ROOT, checkpoints, find, newest
 from lightning_gans.text import is_utf8, name_part
 
 CONFIG = "config.yaml"
@@ -124,13 +126,16 @@ def results_folder(
 
     Raises:
         UserError: if the result file exists, for example from the same SLURM job.
-        UsageError: if the name of the folder is not UTF-8.
+        UsageError: if the name of the folder is not UTF-8, or it is a run's.
         Unwritable: if the folder cannot be written to.
     """
     if out is not None and not is_utf8(out):
         # safetensors takes no other path
         raise UsageError(f"out={out}: expected a name in UTF-8; choose another")
     folder = new_run(names, kind) if out is None else typed_path(out)
+    if out is not None and is_run(folder):
+        # its settings would be replaced by those of this command
+        raise UsageError(f"out={out} is the folder of a run; choose another")
     if new is not None and is_complete(folder, new):
         raise UserError(f"{folder} already has a {new}; choose another folder with out=FOLDER")
     try:
@@ -141,6 +146,11 @@ def results_folder(
     if (text := _settings.get()) is not None and not (folder / PARTS).is_dir():
         write_text(folder / CONFIG, text)
     return folder
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has what only trainings write: the results of commands have settings too."""
+    return any((folder / name).exists() for name in (METRICS, CHECKPOINTS, RECORD))
 
 
 def is_complete(folder: Path, result: str) -> bool:

@@ -19,8 +19,9 @@ from lightning_gans.errors import UserError
 from lightning_gans.ranges import PositiveInt, checked
 from lightning_gans.runs.atomic import Unwritable, write_text
 from lightning_gans.runs.damaged import salvage_rows
+from lightning_gans.runs.folder import METRICS
 
-FILE = "metrics.csv"
+FILE = METRICS
 # logged by every evaluation: a row with this column is an evaluation, any other is training
 SAMPLES = "evaluation/samples"
 

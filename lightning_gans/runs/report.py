@@ -26,7 +26,7 @@ from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, re
 from lightning_gans.runs.settings import UNKNOWN, Setting, changed, settings, shown
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.status_line import duration
-from lightning_gans.text import printable
+from lightning_gans.text import cell, printable
 
 Series = dict[str, tuple[list[float], list[float]]]
 
@@ -87,7 +87,7 @@ class Report:
         model: the name of its class; None if unknown.
         data: likewise.
         progress: how far it came.
-        settings: that do not have their default.
+        settings: all options, by the names that are typed.
         measures: of its evaluations, by name.
         pictures: the newest of each kind; also the curves, once they are drawn.
         checkpoints: the newest of each kind.
@@ -157,7 +157,7 @@ def collect(run: Path, log: Log | None = None) -> Report:
         model=_name(every, "model"),
         data=_name(every, "data"),
         progress=progress,
-        settings=changed(config),
+        settings=every,
         measures=measures_of(log),
         pictures=[*_files([run / CURVES]), *newest_pictures(run / PICTURES)],
         checkpoints=found,
@@ -268,7 +268,7 @@ def measures_table(measures: Sequence[Measured], best: bool) -> list[str]:
         if first != last:
             cells.append(_at(measure.last, last))
         arrow = f" {measure.better}" if best and measure.better else ""
-        lines.append(f"| {_cell(measure.name)}{arrow} | {' | '.join(cells)} |")
+        lines.append(f"| {cell(measure.name)}{arrow} | {' | '.join(cells)} |")
     return lines
 
 
@@ -293,9 +293,9 @@ def markdown(found: Report) -> str:
     """The report as Markdown; its pictures are named relative to the run's folder."""
     lines = [f"# {printable(found.run)}", "", *about(found), ""]
     lines += ["## Measurements", "", *measures_table(found.measures, best=True), ""]
-    if found.settings:
+    if options := changed(found.settings):
         lines += ["## Settings", "", "Those that differ from the defaults, or have none.", ""]
-        lines += settings_table(found.settings)
+        lines += settings_table(options)
         lines.append("")
     if found.pictures:
         lines += ["## Pictures", ""]
@@ -341,14 +341,9 @@ def settings_table(options: Mapping[str, Setting]) -> list[str]:
     """A Markdown table of options, their values and defaults."""
     lines = ["| setting | value | default |", "|---|---|---|"]
     for name, option in options.items():
-        default = "" if option.default is UNKNOWN else _cell(shown(option.default))
-        lines.append(f"| {_cell(name)} | {_cell(shown(option.value))} | {default} |")
+        default = "" if option.default is UNKNOWN else cell(shown(option.default))
+        lines.append(f"| {cell(name)} | {cell(shown(option.value))} | {default} |")
     return lines
-
-
-def _cell(text: str) -> str:
-    """A text as a cell of a table, where a line would begin another cell."""
-    return printable(text).replace("|", "\\|")
 
 
 def newest_pictures(folder: Path) -> list[Path]:

@@ -99,9 +99,9 @@ def settings(config: Mapping[str, Any]) -> dict[str, Setting]:
     }
 
 
-def changed(config: Mapping[str, Any]) -> dict[str, Setting]:
+def changed(options: Mapping[str, Setting]) -> dict[str, Setting]:
     """The options of a run that do not have their default, or have none."""
-    return {name: found for name, found in settings(config).items() if not found.is_default}
+    return {name: found for name, found in options.items() if not found.is_default}
 
 
 def shown(value: object) -> str:

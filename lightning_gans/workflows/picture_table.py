@@ -119,6 +119,41 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
 
 
+def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int = 3) -> Image.Image:
+    """Pictures of any sizes beside one another, each below its heading.
+
+    Args:
+        pictures: a heading for each, and the picture; at least one.
+        columns: pictures in a row, at most.
+
+    Raises:
+        InputError: if that has more pixels than can be read again.
+    """
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    widths = [
+        max(picture.width for _, picture in pictures[column::columns])
+        for column in range(min(columns, len(pictures)))
+    ]
+    heights = [LINE + GAP + max(picture.height for _, picture in row) for row in rows]
+    gap = 2 * MARGIN
+    size = (
+        gap + sum(widths) + gap * (len(widths) - 1),
+        gap + sum(heights) + gap * (len(heights) - 1),
+    )
+    check_pixels(size)
+    sheet = Image.new("RGB", size, BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    y = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        x = MARGIN
+        for (heading, picture), width in zip(row, widths, strict=False):
+            write(pen, (x, y), fitted(heading, width), "la")
+            sheet.paste(picture, (x, y + LINE + GAP))
+            x += width + gap
+        y += height + gap
+    return sheet
+
+
 def check_channels(x: Tensor) -> None:
     """Raise an InputError unless an image is (1 or 3, height, width)."""
     if x.ndim != 3 or x.shape[0] not in (1, 3):

@@ -9,6 +9,7 @@ from lightning_gans.paths import typed_path
 from lightning_gans.ranges import checked
 from lightning_gans.runs.claim import RECORD
 from lightning_gans.runs.folder import EXPORTED_CONFIG, FOLDER, CheckpointMissing, is_exported
+from lightning_gans.runs.layout import find_checkpoint, is_run
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import REPORT, Report, collect
 from lightning_gans.runs.report import report as write_report
@@ -37,7 +38,7 @@ def report(run: str) -> Reported:
     and replaces those that are there. Nothing is loaded, and no checkpoint is changed.
 
     Args:
-        run: a run's folder, or a checkpoint in one.
+        run: a run's folder, or a checkpoint in one; also last or best, of the newest run.
 
     Returns:
         The report, and the run's folder.
@@ -55,13 +56,14 @@ def run_folder(typed: str, option: str) -> Path:
     """The folder of the run that was typed: itself, or a checkpoint in it.
 
     Args:
-        typed: the path.
+        typed: the path; or last or best, of the newest run.
         option: the name of the argument, for messages.
 
     Raises:
         CheckpointMissing: if it is not a run's folder, with what it is.
     """
-    path = typed_path(typed)
+    # the command line has replaced the first one of these already
+    path = find_checkpoint(typed, {}, option) if typed in ("last", "best") else typed_path(typed)
     if not path.exists():
         raise CheckpointMissing(f"{option}={typed}: {path} does not exist; give a run's folder")
     inner = path.parent if path.is_file() else path
@@ -78,8 +80,3 @@ def run_folder(typed: str, option: str) -> Path:
             f"{RECORD}; give one such as runs/dlsgan/mnist5k/TIME"
         )
     return folder
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder has what only trainings write: the results of commands have settings too."""
-    return any((folder / name).exists() for name in (FILE, FOLDER, RECORD))

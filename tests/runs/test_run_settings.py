@@ -21,6 +21,10 @@ def model(**changes: Any) -> dict[str, Any]:
     return part(f"{OWN}models.DLSGAN", **{"latent_dim": 32, **changes})
 
 
+def changed_in(config: dict[str, Any]) -> dict[str, Setting]:
+    return changed(settings(config))
+
+
 def test_options_have_the_names_that_are_typed() -> None:
     optimizer = part(f"{OWN}optimizers.AdamW", lr=0.5, betas=[0.0, 0.99])
     found = settings(
@@ -46,29 +50,29 @@ def test_the_defaults_are_those_of_the_constructor() -> None:
         if isinstance(parameter.default, (int, float, str, bool))
     }
     assert len(plain) >= 3
-    assert set(changed({"model": model(**plain)})) <= {"model", "model.latent_dim"}
+    assert set(changed_in({"model": model(**plain)})) <= {"model", "model.latent_dim"}
     for name, value in plain.items():
         another = "other" if isinstance(value, str) else value + 1
         other = {"model": model(**{**plain, name: another})}
-        assert f"model.{name}" in changed(other)
+        assert f"model.{name}" in changed_in(other)
 
 
 def test_a_part_that_is_the_default_is_no_difference_and_its_changed_argument_is_one() -> None:
     normal = part(f"{OWN}priors.Normal", mean=0.0, std=1.0)
     scale = part(f"{OWN}priors.DynamicScale", base=normal, decay=0.999)
-    assert not [name for name in changed({"model": model(prior=scale)}) if "prior" in name]
+    assert not [name for name in changed_in({"model": model(prior=scale)}) if "prior" in name]
     scale["init_args"]["decay"] = 0.5
-    assert changed({"model": model(prior=scale)})["model.prior.decay"] == Setting(0.5, 0.999)
+    assert changed_in({"model": model(prior=scale)})["model.prior.decay"] == Setting(0.5, 0.999)
     other = part(f"{OWN}priors.FixedScale")
-    assert changed({"model": model(prior=other)})["model.prior"] == Setting(
+    assert changed_in({"model": model(prior=other)})["model.prior"] == Setting(
         "FixedScale", "DynamicScale"
     )
 
 
 def test_the_trainers_defaults_are_those_of_the_command_then_lightnings() -> None:
     same = {"max_steps": 20000, "max_epochs": -1, "accelerator": "auto", "max_time": None}
-    assert not changed({"trainer": same})
-    found = changed({"trainer": {**same, "max_steps": 5, "precision": "bf16-true"}})
+    assert not changed_in({"trainer": same})
+    found = changed_in({"trainer": {**same, "max_steps": 5, "precision": "bf16-true"}})
     assert found == {
         "trainer.max_steps": Setting(5, 20000),
         "trainer.precision": Setting("bf16-true", None),
@@ -77,7 +81,9 @@ def test_the_trainers_defaults_are_those_of_the_command_then_lightnings() -> Non
 
 def test_what_must_be_given_and_what_is_not_of_this_package_is_listed() -> None:
     own = {"class_path": "my.models.Own", "init_args": {"depth": 3}}
-    found = changed({"model": own, "data": part(f"{OWN}data.Folder", root="photos", resolution=64)})
+    found = changed(
+        settings({"model": own, "data": part(f"{OWN}data.Folder", root="photos", resolution=64)})
+    )
     assert {name: option.value for name, option in found.items()} == {
         "model": "Own",
         "model.depth": 3,
