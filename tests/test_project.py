@@ -40,6 +40,7 @@ ORDER = [
     "priors",
     "distances",
     "losses",
+    "augmentation",
     "optimizers",
     "networks",
     "data",

@@ -25,7 +25,10 @@ from lightning_gans.ranges import (
     fits,
 )
 
-ROOMS = "callbacks data distributed inversion losses metrics models networks ood optimizers priors"
+ROOMS = (
+    "augmentation callbacks data distributed inversion losses metrics models networks ood "
+    "optimizers priors"
+)
 FUNCTIONS = ["inversion.recover"]
 COMMANDS = [
     *("app", "invert", "ood_score", "ood_table", "generate", "edit", "interpolate", "evaluate"),

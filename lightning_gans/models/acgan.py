@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.labels import cross_entropy, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -60,6 +61,8 @@ class ACGAN(AdversarialModule, Generates, Classifies):
         classification: weight of the generator's cross-entropy.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
 
     Raises:
         ValueError: if the data have no labels, or ``probabilities`` are invalid.
@@ -87,8 +90,9 @@ class ACGAN(AdversarialModule, Generates, Classifies):
         classification_fake: NonNegativeFloat = 1.0,
         classification: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), require_labels("ACGAN", classes)
         self.loss = loss()
@@ -135,7 +139,7 @@ class ACGAN(AdversarialModule, Generates, Classifies):
             if exchanged:
                 _, fake = self.discriminate(x.detach(), y, exchanged)
             else:  # the loss does not depend on real data
-                fake = Predicted(*self.discriminator(y)[:2])
+                fake = Predicted(*self.discriminator(self.augment(y))[:2])
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 classification=self.classification
@@ -144,7 +148,8 @@ class ACGAN(AdversarialModule, Generates, Classifies):
 
     def discriminate(self, x: Tensor, y: Tensor, exchanged: int) -> tuple[Predicted, Predicted]:
         """The discriminator's output for real data and for fakes, computed on mixed batches."""
-        first, second = (self.discriminator(part) for part in mix(x, y, exchanged))
+        mixed = mix(self.augment(x), self.augment(y), exchanged)
+        first, second = (self.discriminator(part) for part in mixed)
         scores = unmix(first.score, second.score, exchanged)
         logits = unmix(first.code, second.code, exchanged)
         return Predicted(scores[0], logits[0]), Predicted(scores[1], logits[1])

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
@@ -59,6 +60,8 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         latent: weight of L_enc for both players, λ_enc.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
 
     Raises:
         ValueError: if the data have no labels.
@@ -81,8 +84,9 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         r1: NonNegativeFloat = 10.0,
         latent: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), require_labels("AEDLSGAN", classes)
         self.loss, self.activation = loss(), activation()
@@ -102,7 +106,8 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
             x = x.detach().requires_grad_()
             z = self.prior.sample(len(x), self.random)
             c_f = self.attributes(z * s)
-            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            real = self.discriminator(self.augment(x))
+            fake = self.score_and_encode(self.generator(z * s))
             a_r = self.activation(real.score, c_r, self.classes)
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
@@ -115,7 +120,7 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         with self.turn("generator") as minimize:
             z = self.prior.sample(len(x), self.random)
             c_f = self.attributes(z * s)
-            fake = self.discriminator(self.generator(z * s))
+            fake = self.score_and_encode(self.generator(z * s))
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
                 adversarial=self.loss.generator(a_f).mean(),

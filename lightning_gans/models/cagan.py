@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -53,6 +54,8 @@ class CAGAN(AdversarialModule, Generates):
         r2: weight of the squared gradient norm at fakes.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
 
     Raises:
         ValueError: if the data have no labels, or ``probabilities`` are invalid.
@@ -78,8 +81,9 @@ class CAGAN(AdversarialModule, Generates):
         r1: NonNegativeFloat = 1.0,
         r2: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.classes = tuple(image_shape), require_labels("CAGAN", classes)
         self.loss, self.activation = loss(), activation()
@@ -117,14 +121,15 @@ class CAGAN(AdversarialModule, Generates):
             if exchanged:
                 _, fake = self.discriminate(x.detach(), y, c_r, c_f, exchanged)
             else:  # the loss does not depend on real data
-                fake = self.activation(self.discriminator(y).score, c_f, self.classes)
+                fake = self.activation(self.discriminator(self.augment(y)).score, c_f, self.classes)
             minimize(adversarial=self.loss.generator(fake).mean())
 
     def discriminate(
         self, x: Tensor, y: Tensor, c_r: Tensor, c_f: Tensor, exchanged: int
     ) -> tuple[Tensor, Tensor]:
         """The activations, (n, labels), of real data and of fakes, computed on mixed batches."""
-        first, second = (self.discriminator(part).score for part in mix(x, y, exchanged))
+        mixed = mix(self.augment(x), self.augment(y), exchanged)
+        first, second = (self.discriminator(part).score for part in mixed)
         real, fake = unmix(first, second, exchanged)
         return (
             self.activation(real, c_r, self.classes),

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.distributed.collectives import global_mean
 from lightning_gans.labels import (
     activations,
@@ -77,6 +78,8 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
         warmup: iterations in which Q's probabilities are normalised.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
     """
 
     categories: Categorical
@@ -100,8 +103,9 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
         classifier_penalty: NonNegativeFloat = 0.1,
         warmup: NonNegativeInt = 60_000,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.classes = (num_categories,) * num_labels
@@ -126,8 +130,8 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
                 if self.global_step < self.warmup:
                     found = normalize(found, self.classes)
                 c_r = harden(found, self.classes)
-            real = activations(critic(x).score, c_r, self.classes)
-            fake = activations(critic(y).score, c_f, self.classes)
+            real = activations(critic(self.augment(x)).score, c_r, self.classes)
+            fake = activations(critic(self.augment(y)).score, c_f, self.classes)
             logits = classifier(y).code
             right = activations(softmax(logits, self.classes), c_f, self.classes)
             minimize(
@@ -144,7 +148,8 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
 
         with self.turn("generator") as minimize:
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
-            fake = activations(critic(self.generator(z, c_f)).score, c_f, self.classes)
+            y = self.generator(z, c_f)
+            fake = activations(critic(self.augment(y)).score, c_f, self.classes)
             minimize(adversarial=self.loss.generator(fake).mean())
 
         self.categories.update(found)

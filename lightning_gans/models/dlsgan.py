@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
 from lightning_gans.models.base.capabilities import Generates, Reconstructs, ScoresOOD
@@ -48,6 +49,8 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         latent: weight of L_enc for both players, λ_enc.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
     """
 
     def __init__(
@@ -63,8 +66,9 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         r1: NonNegativeFloat = 10.0,
         latent: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent = r1, latent
@@ -82,7 +86,8 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()
             z = self.prior.sample(len(x), self.random)
-            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            real = self.discriminator(self.augment(x))
+            fake = self.score_and_encode(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
                 r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
@@ -92,7 +97,7 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
 
         with self.turn("generator") as minimize:
             z = self.prior.sample(len(x), self.random)
-            fake = self.discriminator(self.generator(z * s))
+            fake = self.score_and_encode(self.generator(z * s))
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 latent=self.latent * (s * (z - fake.code)).square().mean(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty, interpolate
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -45,6 +46,8 @@ class GAN(AdversarialModule, Generates):
             many parts, so that each update sees different data.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
     """
 
     def __init__(
@@ -62,8 +65,9 @@ class GAN(AdversarialModule, Generates):
         penalty: NonNegativeFloat = 0.0,
         critic_steps: PositiveInt = 1,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss, self.critic_steps = tuple(image_shape), loss(), critic_steps
         self.r1, self.r2, self.penalty = r1, r2, penalty
@@ -81,7 +85,8 @@ class GAN(AdversarialModule, Generates):
             with self.turn("discriminator") as minimize:
                 x.requires_grad_()
                 y = self.generator(self.prior.sample(len(x), self.random) * s).requires_grad_()
-                real, fake = self.discriminator(x).score, self.discriminator(y).score
+                real = self.discriminator(self.augment(x)).score
+                fake = self.discriminator(self.augment(y)).score
                 terms = {"adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean()}
                 if r1 := self.lazy_weight(self.r1):
                     terms["r1"] = gradient_penalty(real, x, weight=r1)
@@ -89,13 +94,14 @@ class GAN(AdversarialModule, Generates):
                     terms["r2"] = gradient_penalty(fake, y, weight=r2)
                 if penalty := self.lazy_weight(self.penalty):
                     between = interpolate(x, y, self.random)
-                    score = self.discriminator(between).score
+                    score = self.discriminator(self.augment(between)).score
                     terms["penalty"] = penalty * gradient_penalty(score, between, center=1.0)
                 minimize(**terms)
 
         with self.turn("generator") as minimize:
             y = self.generator(self.prior.sample(len(x), self.random) * s)
-            minimize(adversarial=self.loss.generator(self.discriminator(y).score).mean())
+            score = self.discriminator(self.augment(y)).score
+            minimize(adversarial=self.loss.generator(score).mean())
 
     def parts(self, x: Tensor) -> tuple[Tensor, ...]:
         """Cut a batch into ``critic_steps`` parts, which differ by at most one row.

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Encoding, Generates, Reconstructs, ScoresOOD
@@ -47,6 +48,8 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         floor: the minimum variance, positive, in squared units of the latent.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
 
     Raises:
         ValueError: if ``floor`` is not positive.
@@ -68,8 +71,9 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         latent: NonNegativeFloat = 1.0,
         floor: PositiveFloat = 1e-4,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.floor = r1, latent, floor
@@ -87,7 +91,8 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()
             z = self.prior.sample(len(x), self.random)
-            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            real = self.discriminator(self.augment(x))
+            fake = self.score_and_encode(self.generator(z * s))
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
@@ -98,7 +103,7 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
 
         with self.turn("generator") as minimize:
             z = self.prior.sample(len(x), self.random)
-            fake = self.discriminator(self.generator(z * s))
+            fake = self.score_and_encode(self.generator(z * s))
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.labels import cross_entropy
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -61,6 +62,8 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         warmup: iterations in which P(C) is not learnt.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
     """
 
     categories: Categories
@@ -85,8 +88,9 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         classification: NonNegativeFloat = 1.0,
         warmup: NonNegativeInt = 60_000,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.classes = (num_categories,) * num_labels
@@ -117,31 +121,33 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Thesis, Eq. 9-14."""
         x, n = batch[0].detach(), len(batch[0])
+        critic, encoder = self.discriminator.adversary, self.discriminator.encoder
 
         with self.turn("discriminator") as minimize:
             z, c = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             x, y = x.requires_grad_(), self.generator(z, c).requires_grad_()
-            real, fake = self.discriminator.adversary(x).score, self.discriminator(y)
+            real, fake = critic(self.augment(x)).score, critic(self.augment(y)).score
             terms = {
-                "adversarial": (self.loss.real(real) + self.loss.fake(fake.score)).mean(),
+                "adversarial": (self.loss.real(real) + self.loss.fake(fake)).mean(),
                 "classification": self.classification
-                * cross_entropy(fake.code, c, self.classes).mean(),
+                * cross_entropy(encoder(y).code, c, self.classes).mean(),
             }
             if self.r1:
                 terms["r1"] = gradient_penalty(real, x, weight=self.lazy_weight(self.r1))
             if self.r2:
-                terms["r2"] = gradient_penalty(fake.score, y, weight=self.lazy_weight(self.r2))
+                terms["r2"] = gradient_penalty(fake, y, weight=self.lazy_weight(self.r2))
             minimize(**terms)
 
         with self.turn("generator") as minimize:
             z, c = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             if self.global_step < self.warmup:
                 c = c.detach()
-            fake = self.discriminator(self.generator(z, c))
+            y = self.generator(z, c)
+            fake = critic(self.augment(y)).score
             minimize(
-                adversarial=self.loss.generator(fake.score).mean(),
+                adversarial=self.loss.generator(fake).mean(),
                 classification=self.classification
-                * cross_entropy(fake.code, c, self.classes).mean(),
+                * cross_entropy(encoder(y).code, c, self.classes).mean(),
             )
 
     def class_logits(self, x: Tensor) -> Tensor:

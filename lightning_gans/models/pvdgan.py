@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
@@ -51,6 +52,8 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         reconstruction: weight of L_rec for the generator, λ_rec.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
 
     Raises:
         ValueError: if the prior traces no variance.
@@ -72,8 +75,9 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         latent: NonNegativeFloat = 1.0,
         reconstruction: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.reconstruction = r1, latent, reconstruction
@@ -96,7 +100,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         with self.turn("discriminator") as minimize:
             x = x.detach().requires_grad_()
             z = self.prior.sample(len(x), self.random)
-            real, fake = self.discriminator(x), self.discriminator(self.generator(z * s))
+            real, fake = self.score_and_encode(x), self.score_and_encode(self.generator(z * s))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
                 r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
@@ -108,7 +112,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
             z = self.prior.sample(len(x), self.random)
             missing = (1 - self.prior.v / self.prior.variance).clamp(min=0).sqrt()
             z = torch.cat([real.code[:half].detach() + z[:half] * missing, z[half:]])
-            fake = self.discriminator(self.generator(z * s))
+            fake = self.score_and_encode(self.generator(z * s))
             difference = real.features[:half].detach() - fake.features[:half]
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.errors import InputError
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
@@ -48,6 +49,8 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
         regularization: weight of the prior loss L_prr, λ_prr; 0, 1 and 10 in the thesis.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
+        augmentation: makes the random change of the images that the discriminator sees, such as
+            ``DiffAugment``.
     """
 
     def __init__(
@@ -64,8 +67,9 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
         reconstruction: NonNegativeFloat = 1.0,
         regularization: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
+        augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
-        super().__init__(optimizer, discriminator_optimizer, penalty_interval)
+        super().__init__(optimizer, discriminator_optimizer, penalty_interval, augmentation)
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.reconstruction, self.regularization = r1, reconstruction, regularization
@@ -93,7 +97,8 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
                 mean, log_variance = self.posterior(x[half:])
             z = self.prior.sample(len(x), self.random)
             z = torch.cat([z[:half], mean + z[half:] * (log_variance / 2).exp()])
-            real, fake = self.discriminator(x), self.discriminator(self.generator(z))
+            real = self.score_and_encode(x)
+            fake = self.discriminator(self.augment(self.generator(z)))
             minimize(
                 adversarial=(self.loss.real(real.score) + self.loss.fake(fake.score)).mean(),
                 r1=gradient_penalty(real.score, x, weight=self.lazy_weight(self.r1)),
@@ -104,7 +109,7 @@ class VAEGAN(AdversarialModule, Generates, Reconstructs):
             z = self.prior.sample(len(x), self.random)
             z_x = mean + z[:half] * (log_variance / 2).exp()
             start = z_x.detach().requires_grad_()
-            fake = self.discriminator(self.generator(torch.cat([start, z[half:]])))
+            fake = self.score_and_encode(self.generator(torch.cat([start, z[half:]])))
             difference = real.features[:half].detach() - fake.features[:half]
             reconstruction = self.reconstruction * difference.square().mean()
             # the adversarial loss is the generator's alone: only this gradient reaches the encoder

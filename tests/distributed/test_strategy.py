@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.augmentation import DiffAugment
 from lightning_gans.distributed.collectives import average_gradients, first_difference, global_mean
 from lightning_gans.distributed.strategy import GANDDP, ProcessesDiffer
 from lightning_gans.errors import UserError
@@ -77,6 +78,19 @@ def dlsgan() -> Model:
     return DLSGAN(SHAPE, 3, TinyGenerator, TinyDiscriminator, optimizer=ADAM, r1=0.3)
 
 
+def augmented() -> Model:
+    """The processes also draw their rows of the same changes of images."""
+    return DLSGAN(
+        SHAPE,
+        3,
+        TinyGenerator,
+        TinyDiscriminator,
+        optimizer=ADAM,
+        r1=0.3,
+        augmentation=DiffAugment,
+    )
+
+
 def cagan() -> Model:
     return CAGAN(
         SHAPE, (3,), 3, TinyConditionalGenerator, TinyDiscriminator, optimizer=ADAM, mixing=HalfWay
@@ -93,7 +107,7 @@ def cgpgan() -> Model:
     )
 
 
-MODELS: Sequence[Callable[[], Model]] = (gan, lazy, dlsgan, cagan, pvdgan, cgpgan)
+MODELS: Sequence[Callable[[], Model]] = (gan, lazy, dlsgan, augmented, cagan, pvdgan, cgpgan)
 
 
 def trained(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Laplace
 
+from lightning_gans.augmentation import DiffAugment
 from lightning_gans.callbacks import EMA, Checkpoint
 from lightning_gans.labels import Summed
 from lightning_gans.losses import Hinge, LeastSquares, SoftLabels, Wasserstein
@@ -107,6 +108,7 @@ PARTS = {
     "mixed batches of a classifier": with_parts(
         ACGAN, CLASSES, mixing=partial(MixedBatches, rise=2)
     ),
+    "augmented images": with_parts(DLSGAN, augmentation=DiffAugment),
     "the sum over labels": with_parts(AEDLSGAN, CLASSES, latent_dim=16, activation=Summed),
 }
 

@@ -1,0 +1,88 @@
+"""DiffAugment against its definition, pixel by pixel, and what must hold for any images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_gans.augmentation import DiffAugment, NoAugmentation
+from lightning_gans.errors import InputError
+from tests.support.diffaugment import plainly
+
+
+def images(n: int, channels: int = 3, height: int = 6, width: int = 8) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    shape = (n, channels, height, width)
+    return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+
+def draws(n: int) -> Tensor:
+    return torch.rand(n, 7, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 8), (1, 9, 9), (3, 16, 5), (2, 1, 1)])
+def test_diffaugment_is_the_papers_policy(shape: tuple[int, int, int]) -> None:
+    x, u = images(200, *shape), draws(200)
+    expected = torch.stack([plainly(*pair) for pair in zip(x, u, strict=True)])
+    torch.testing.assert_close(DiffAugment()(x, u), expected)
+
+
+def test_a_strength_of_zero_changes_nothing_and_each_strength_only_its_own() -> None:
+    x, u = images(20), draws(20)
+    assert torch.equal(DiffAugment(color=0, translation=0, cutout=0)(x, u), x)
+    assert torch.equal(NoAugmentation()(x, u), x)
+    moved = DiffAugment(color=0, cutout=0)(x, u)
+    # shifted and uncovered, but never another value
+    assert set(moved.flatten().tolist()) <= {0.0, *x.flatten().tolist()}
+    cut = DiffAugment(color=0, translation=0)(x, u)
+    assert ((cut == x) | (cut == 0)).all()
+    coloured = DiffAugment(translation=0, cutout=0)(x, u)
+    shift = coloured.mean((1, 2, 3)) - x.mean((1, 2, 3))
+    # contrast and saturation keep the mean; brightness moves it by up to a half
+    torch.testing.assert_close(shift, u[:, 0].double() - 0.5)
+    half = DiffAugment(color=0.5, translation=0, cutout=0)(x, u)
+    torch.testing.assert_close(half.mean((1, 2, 3)) - x.mean((1, 2, 3)), shift / 2)
+
+
+def test_over_many_draws_colours_move_by_nothing_on_average() -> None:
+    x = images(1).expand(20_000, -1, -1, -1)
+    mean = DiffAugment(translation=0, cutout=0)(x, draws(20_000)).mean(0)
+    torch.testing.assert_close(mean, x[0], rtol=0, atol=0.03)
+
+
+def test_every_shift_and_every_place_of_the_cut_is_equally_likely() -> None:
+    x = torch.zeros(45_000, 1, 8, 8)
+    x[:, 0, 4, 4] = 1
+    found = DiffAugment(color=0, translation=0.125, cutout=0)(x, draws(45_000))[:, 0].mean(0)
+    torch.testing.assert_close(found[3:6, 3:6], torch.full((3, 3), 1 / 9), rtol=0, atol=0.01)
+    ones = torch.ones(45_000, 1, 8, 8)
+    left = DiffAugment(color=0, translation=0)(ones, draws(45_000))[:, 0].mean(0)
+    # of 9 places of the centre along each axis, 3 to 5 reach a pixel; as often from either end
+    reached = torch.tensor([3, 4, 4, 4, 4, 4, 4, 3]) / 9
+    torch.testing.assert_close(left, 1 - reached[:, None] * reached, rtol=0, atol=0.01)
+
+
+def test_draws_at_both_ends_stay_in_range() -> None:
+    x, low = images(1), torch.zeros(1, 7)
+    high = torch.full((1, 7), 1 - 2**-24)
+    for u in (low, high):
+        torch.testing.assert_close(DiffAugment()(x, u)[0], plainly(x[0], u[0]))
+    # 1 - 2⁻²⁴ times many may be rounded to as many
+    for side in range(1, 70):
+        x = images(1, 1, side, side)
+        assert DiffAugment(translation=1, cutout=1)(x, high).isfinite().all()
+
+
+def test_gradients_flow_through_it_twice() -> None:
+    x, u = images(2, 2, 4, 4).requires_grad_(), draws(2)
+    change = DiffAugment()
+    assert torch.autograd.gradcheck(lambda x: change(x, u), x)
+    assert torch.autograd.gradgradcheck(lambda x: change(x, u).square(), x)
+
+
+def test_points_and_strengths_out_of_range_are_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"changes images .* got examples of shape \(2,\)"):
+        DiffAugment()(torch.zeros(3, 2), draws(3))
+    with pytest.raises(ValueError, match=r"cutout: expected number from 0 to 1, got 1\.5"):
+        DiffAugment(cutout=1.5)
