@@ -47,12 +47,14 @@ def cells() -> dict[str, list[str]]:
     return rows
 
 
-def configs() -> dict[str, type[models.Model]]:
-    """The class of each config of models."""
+def configs(group: str = "model") -> dict[str, type[models.Model]]:
+    """The class of each config of models, or of another group that names models."""
     found = {}
-    for file in (CONFIGS / "model").glob("*.yaml"):
-        path = yaml.safe_load(file.read_text())["model"]["class_path"]
-        found[file.stem] = getattr(models, path.removeprefix("lightning_gans.models."))
+    for file in (CONFIGS / group).glob("*.yaml"):
+        named = yaml.safe_load(file.read_text()).get("model")
+        if named is not None:
+            path = named["class_path"]
+            found[file.stem] = getattr(models, path.removeprefix("lightning_gans.models."))
     return found
 
 
@@ -221,7 +223,9 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[:40])
 def test_commands_name_what_exists(command: str) -> None:
     argv = list(split_key_values(shlex.split(command)))
-    arguments = inspect.signature(configs()[dict(argv)["model"] or ""]).parameters
+    typed = dict(argv)
+    group = "experiment" if "experiment" in typed else "model"
+    arguments = inspect.signature(configs(group)[typed[group] or ""]).parameters
     for key, value in argv:
         if key.startswith("model."):
             assert key.split(".")[1] in arguments, f"{key} is no argument"

@@ -17,6 +17,7 @@ from .residual import ResidualDiscriminator, ResidualGenerator
 from .separate import Separate
 from .skip import SkipDiscriminator, SkipGenerator
 from .small import SmallDiscriminator, SmallGenerator
+from .style import StyleDiscriminator, StyleGenerator
 from .wgan import WGANCritic, WGANGenerator
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "SkipGenerator",
     "SmallDiscriminator",
     "SmallGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
     "WGANCritic",
     "WGANGenerator",
     "build_discriminator",

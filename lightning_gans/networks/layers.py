@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_gans.ranges import SmallCount, Width, checked
+from lightning_gans.ranges import PositiveFloat, SmallCount, Width, checked
 
 from .convolution import convolve, convolve_transposed
 
@@ -47,16 +47,23 @@ class EqualizedLinear(nn.Module):
         out_features: width of the output, (N, out_features).
         bias: whether there is a bias.
         gain: standard deviation of the first output for an input of unit variance.
+        rate: learning rate of the weights, relative to that of other layers: they start as
+            N(0, 1 / rate²), and are multiplied by rate as well when used.
     """
 
     @checked
     def __init__(
-        self, in_features: Width, out_features: Width, bias: bool = True, gain: float = 1.0
+        self,
+        in_features: Width,
+        out_features: Width,
+        bias: bool = True,
+        gain: float = 1.0,
+        rate: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / rate)
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-        self.multiplier = gain / math.sqrt(in_features)
+        self.multiplier = gain * rate / math.sqrt(in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_features) to (N, out_features)."""

@@ -32,7 +32,7 @@ def runs(sizes: Sizes) -> dict[str, Callable[[], object]]:
             name = f"dlsgan_ffhq at {sizes.side}², batch {batch}, {precision}"
             made[name] = partial(timed, sizes, sizes.dlsgan, batch, precision, block=1)
     made["dlsgan on digits, batch 32"] = partial(timed, sizes, sizes.digits, 32, "32-true", block=1)
-    made["anodlsgan_mnist_published, batch 32"] = partial(
+    made["anodlsgan_mnist, batch 32"] = partial(
         timed, sizes, sizes.published, 32, "32-true", block=1
     )
     n, _ = tasks.recovery_size(sizes)

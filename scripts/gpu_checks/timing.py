@@ -56,7 +56,7 @@ class Sizes:
         return DLSGAN((1, 32, 32), 64, optimizer=partial(AdamW, lr=1e-3), r1=0.1)
 
     def published(self) -> DLSGAN:
-        """The model of ``experiment=anodlsgan_mnist_published``."""
+        """The model of ``experiment=anodlsgan_mnist``."""
         torch.manual_seed(1)
         model = build("dlsgan", 2 if self.small else 128, self.device, 8 if self.small else 256)
         assert isinstance(model, DLSGAN)

@@ -281,7 +281,7 @@ def test_every_experiment_is_understood(config: Path, capsys: pytest.CaptureFixt
 
 def test_the_published_anodlsgan_trains_with_narrow_networks(tmp_path: Path) -> None:
     write_digits(tmp_path / "data", "MNIST", 0, train=64)
-    arguments = ["experiment=anodlsgan_mnist_published", f"data.root={tmp_path / 'data'}"]
+    arguments = ["experiment=anodlsgan_mnist", f"data.root={tmp_path / 'data'}"]
     arguments += ["model.generator.channels=2", "model.discriminator.channels=2"]
     arguments += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
     main([*arguments, "trainer.max_steps=2", "trainer.limit_val_batches=2"])

@@ -19,9 +19,11 @@ from lightning_gans.networks import (
     InstanceNormGenerator,
     MLPGenerator,
     PixelShuffleGenerator,
+    PlainGenerator,
     ResidualGenerator,
     SkipGenerator,
     SmallGenerator,
+    StyleGenerator,
     WGANGenerator,
     standardize,
     with_classes,
@@ -50,6 +52,8 @@ GENERATORS: dict[str, Maker] = {
     ),
     "small": lambda classes=(): SmallGenerator(LATENT, (1, 8, 8), classes, channels=2),
     "blurred": lambda classes=(): BlurredGenerator(LATENT, (1, 16, 16), classes, channels=2),
+    "plain": lambda classes=(): PlainGenerator(LATENT, (1, 16, 16), classes, channels=2),
+    "style": lambda classes=(): StyleGenerator(LATENT, (1, 16, 16), classes, channels=2),
     "instance norm": lambda classes=(): InstanceNormGenerator(
         LATENT, (1, 8, 8), classes, channels=2
     ),

@@ -35,6 +35,8 @@ from lightning_gans.networks import (
     SkipGenerator,
     SmallDiscriminator,
     SmallGenerator,
+    StyleDiscriminator,
+    StyleGenerator,
     WGANCritic,
     WGANGenerator,
 )
@@ -51,6 +53,7 @@ Discriminator: TypeAlias = (
     | ResidualDiscriminator
     | SkipDiscriminator
     | SmallDiscriminator
+    | StyleDiscriminator
     | WGANCritic
 )
 
@@ -103,6 +106,13 @@ PAIRS = {
         lambda: PlainGenerator(5, (3, 16, 16), channels=4),
         lambda scores, code_dim: PlainDiscriminator((3, 16, 16), scores, code_dim, channels=4),
     ),
+    "style": Pair(
+        (3, 16, 16),
+        lambda: StyleGenerator(5, (3, 16, 16), channels=4),
+        lambda scores, code_dim: StyleDiscriminator(
+            (3, 16, 16), scores, code_dim, channels=4, max_channels=16
+        ),
+    ),
     "instance norm": Pair(
         (1, 8, 12),
         lambda: InstanceNormGenerator(5, (1, 8, 12), channels=2),
@@ -153,6 +163,7 @@ def judge(discriminator: nn.Module, x: Tensor) -> DiscriminatorOutput:
     + [(ResidualGenerator, ResidualDiscriminator, 2**i) for i in range(4, 9)]
     + [(BlurredGenerator, BlurredDiscriminator, 2**i) for i in range(4, 9)]
     + [(PlainGenerator, PlainDiscriminator, 2**i) for i in range(4, 9)]
+    + [(StyleGenerator, StyleDiscriminator, 2**i) for i in range(4, 9)]
     + [(DCGANGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
     + [(PixelShuffleGenerator, DCGANDiscriminator, 2**i) for i in range(4, 9)]
     + [(WGANGenerator, WGANCritic, 2**i) for i in range(4, 9)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everyone knows)
 
 from lightning_gans.networks import PlainDiscriminator, PlainGenerator
-from lightning_gans.networks.layers import Blur
+from lightning_gans.networks.layers import Blur, EqualizedConv2d, EqualizedLinear
 
 LEVELS = [(128, 256), (256, 512), (512, 1024)]
 
@@ -86,6 +86,26 @@ def test_discriminator_computes_its_layers() -> None:
     torch.testing.assert_close(output.features, y)
     torch.testing.assert_close(output.score, layer(y, *rest[:2])[:, 0])
     torch.testing.assert_close(output.code, layer(y, *rest[2:]))
+
+
+def test_every_layer_starts_with_the_gain_root_2() -> None:
+    torch.manual_seed(0)
+    layers: list[EqualizedConv2d | EqualizedLinear] = []
+    for network in (
+        PlainGenerator(256, (1, 32, 32), channels=16),
+        PlainDiscriminator((1, 32, 32), 1, 256, channels=16),
+    ):
+        layers += [m for m in network.modules() if isinstance(m, EqualizedConv2d | EqualizedLinear)]
+    assert len(layers) == 1 + 6 + 1 + 1 + 6 + 2
+    for layer in layers:
+        inputs = layer.weight.shape[1]
+        if isinstance(layer, EqualizedLinear):
+            y = layer(torch.randn(2000, inputs))
+        else:
+            y = layer(torch.randn(64, inputs, 6, 6))[..., 1:-1, 1:-1]  # the edges see zeros
+        # the mean over what the layer itself draws, which is few weights in the first and last
+        expected = 2 * layer.weight.square().mean()
+        assert 0.85 * expected < y.square().mean() < 1.15 * expected
 
 
 def test_signals_keep_their_size() -> None:
