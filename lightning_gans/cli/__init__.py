@@ -97,9 +97,9 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     if command not in train.COMMANDS:
         with StopSignals():
             return workflow.run(command, argv, groups)
-    if command == "train" and {"-h", "--help"} & set(argv):
-        # the help of fit, which is the same command, is Lightning's own: slow, with every option
-        print(train.full_usage(groups, argv))
+    if {"-h", "--help"} & set(argv):
+        # Lightning's own takes seconds, and tells neither ranges nor what the config files set
+        print(train.full_usage(groups, argv, command))
         return 0
     with StopSignals():  # training has its own handlers
         parsed = train.parse_command(command, argv, groups)

@@ -87,8 +87,17 @@ TIMES = {"max_time", "val_check_interval"}
 TIME = re.compile(r"\d+:\d+:\d+:\d+")
 # constants as YAML writes them
 WRITTEN = {"None": "null", "True": "true", "False": "false"}
-# arguments of a model that the data set
-LINKED = {"image_shape", "classes"}
+# arguments that nobody types: the data set those of a model, the model those of an optimiser
+LINKED = {"image_shape", "classes", "params"}
+# options of the Trainer that runs refuse, as players take turns and folders are runs' own
+REFUSED = {
+    *(
+        "default_root_dir",
+        "accumulate_grad_batches",
+        "gradient_clip_val",
+        "gradient_clip_algorithm",
+    ),
+}
 OWN_FORMAT = {"devices", *TIMES}
 MOST_DEVICES = 1_024  # processes of one machine
 
@@ -391,29 +400,44 @@ def option_help(head: str, text: str) -> list[str]:
     return [f"{head:<30}{line}" if i == 0 else " " * 30 + line for i, line in enumerate(lines)]
 
 
+def written(value: object) -> str:
+    """The value of an option in a config file as help shows it: a class by its name."""
+    path = value.get("class_path") if isinstance(value, Mapping) else None
+    return str(value) if path is None else str(path).rpartition(".")[2]
+
+
 def help_of(
-    prefix: str, path: str, names: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    prefix: str,
+    path: str,
+    names: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+    every: bool = False,
 ) -> list[str]:
     """The lines of help for the options of a class.
 
     Args:
-        prefix: of its options, such as ``ema``.
+        prefix: of its options, such as ``ema``; empty if they have none.
         path: its import path.
         names: the options to list; by default all that are numbers, truth values, texts or choices.
         defaults: values that config files set.
+        every: whether those of other types, such as classes, are listed as well.
     """
     lines = []
     for name, parameter in (parameters_of(path) or {}).items():
         hint = TRAINER.get(name, parameter.hint) if prefix == "trainer" else parameter.hint
-        if name not in names if names else name in LINKED or "Unknown" in describe(hint):
+        is_known = is_unknown(hint) is False and "Unknown" not in describe(hint)
+        if name not in names if names else name in LINKED or not (is_known or every):
             continue
-        default = parameter.default or ""
+        if prefix == "trainer" and name in REFUSED:
+            continue
+        default = " ".join((parameter.default or "").split())
         if name in (defaults or {}):
-            default = str((defaults or {})[name])
+            default = written((defaults or {})[name])
         default = {"None": "null", "True": "true", "False": "false"}.get(default, default).strip(
             "'"
         )
         first = re.split(r"(?<=[.;]) (?=[A-Za-z])", parameter.text, maxsplit=1)[0].rstrip(".;")
-        kind = "" if is_unknown(hint) or accepts_text(hint) else f" ({describe(hint)})"
-        lines += option_help(f"{prefix}.{name}={default}", f"{first}{kind}.")
+        kind = "" if not is_known or accepts_text(hint) else f" ({describe(hint)})"
+        key = f"{prefix}.{name}" if prefix else name
+        lines += option_help(f"{key}={default}", f"{first}{kind}.")
     return lines

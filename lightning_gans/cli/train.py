@@ -80,6 +80,19 @@ COMMON_TRAINER = (
     *("val_check_interval", "limit_val_batches", "log_every_n_steps", "enable_progress_bar"),
     *("fast_dev_run", "deterministic", "profiler"),
 )
+# what the commands do that run a trained model
+SUMMARIES = {
+    "validate": "Evaluate a checkpoint on the validation images.",
+    "test": "Evaluate a checkpoint on the test images.",
+    "predict": "Write codes and reconstructions, or classes, of the validation images.",
+}
+# the sections that matter to them
+EVALUATING = ("evaluation", "trainer")
+EVALUATING_TRAINER = (
+    *("accelerator", "devices", "num_nodes", "precision", "limit_val_batches"),
+    *("limit_test_batches", "limit_predict_batches", "enable_progress_bar"),
+)
+TOP_LEVEL = "lightning_gans.cli.train.TopLevelOptions"
 # what all processes of a job have in common
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
@@ -92,7 +105,7 @@ THREADS = "trainer.threads"
 class TopLevelOptions:
     """The options without a dot, which apply to a run as a whole.
 
-    Attributes:
+    Args:
         seed_everything: the seed of all random numbers; true draws one.
         ckpt_path: a run's folder, a checkpoint, ``last`` or ``best``, to resume from.
         verbose: whether validate and test print their results.
@@ -862,27 +875,50 @@ def usage(groups: Groups) -> str:
     return "\n".join(lines)
 
 
-def full_usage(groups: Groups, argv: Iterable[str]) -> str:
-    """What ``train --help`` prints: the usage, and the common options as the source has them.
+def full_usage(groups: Groups, argv: Iterable[str], command: str = "train") -> str:
+    """What the help of a command prints: its usage, and its options as the source has them.
 
     Args:
         groups: of config files.
         argv: the other arguments, which may name a model and data.
+        command: one of ``COMMANDS``; all options are listed for ``fit``, otherwise the common ones.
     """
-    lines = [usage(groups)]
+    every = command == "fit"
+    usual = COMMON_TRAINER if command in ("train", "fit") else EVALUATING_TRAINER
+    lines = [usage(groups)] if command in ("train", "fit") else usage_of_checkpoint(command)
     trainer = subsection(read_config(groups.find(BASE, DEFAULTS[BASE])), "trainer")
     names = {"data": DEFAULTS["data"]}
     for key, value in split_key_values(word for word in argv if word not in SWITCHES):
         if key.removeprefix("--") in ("model", "data") and value:
             names[key.removeprefix("--")] = value
+    lines += ["", "options without a section:", *help_of("", TOP_LEVEL, every=every)]
     for group, name in sorted(names.items(), reverse=True):
         section = read_config(groups.find(group, name)).get(group)
         path = section.get("class_path") if isinstance(section, Mapping) else section
         if isinstance(path, str):
             set_to = subsection(section, "init_args")
-            options = help_of(group, current_path(path), defaults=set_to)
+            options = help_of(group, current_path(path), defaults=set_to, every=every)
             lines += ["", f"{group}={name}, {path}:", *options]
-    for prefix, path in (("optimizer", "lightning_gans.optimizers.AdamW"), *FIXED.items()):
-        common, set_to = (COMMON_TRAINER, trainer) if prefix == "trainer" else ((), {})
-        lines += ["", f"{path.rpartition('.')[2]}:", *help_of(prefix, path, common, set_to)]
+    sections = FIXED if command in ("train", "fit") else {n: FIXED[n] for n in EVALUATING}
+    if command in ("train", "fit"):
+        sections = {"optimizer": "lightning_gans.optimizers.AdamW", **sections}
+    for prefix, path in sections.items():
+        common, set_to = ((), {}) if prefix != "trainer" else (usual, trainer)
+        options = help_of(prefix, path, () if every else common, set_to, every)
+        lines += ["", f"{path.rpartition('.')[2]}:", *options]
     return "\n".join(lines)
+
+
+def usage_of_checkpoint(command: str) -> list[str]:
+    """The first lines of the help of a command that runs a trained model."""
+    return [
+        f"lightning-gans {command} ckpt=RUN [group=name ...] [key=value ...]",
+        "",
+        SUMMARIES[command],
+        "",
+        f"  lightning-gans {command} ckpt=runs/dlsgan/mnist5k/TIME",
+        f"  lightning-gans {command} ckpt=last data.batch_size=64",
+        "",
+        "ckpt= is a run's folder, a checkpoint, or last or best, of the newest run. Its settings",
+        "are those of the run; what you type stays. fit --help lists every option.",
+    ]

@@ -454,7 +454,7 @@ def settings_table(content: Comparison) -> list[str]:
 
 def measures_tables(content: Comparison) -> list[str]:
     """Two tables, of the last values and of the best ones."""
-    lines = []
+    lines: list[str] = []
     grouped = any(len(runs) > 1 for runs in content.groups.values())
     note = ", mean ± standard deviation over seeds" if grouped else ""
     for title, kind in ((f"Last evaluation{note}:", "last"), (f"Best value{note}:", "best")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from PIL import Image
 
 import lightning_gans
 from lightning_gans.cli import main
+from lightning_gans.cli.train import COMMANDS
+from lightning_gans.cli.workflow import workflows
 from lightning_gans.models import DLSGAN, GAN
 from tests.support.command_line import BRIEF, MLP, ROOT, only, rows, small
 
@@ -233,10 +236,72 @@ def test_print_config_shows_the_merged_config(capsys: pytest.CaptureFixture[str]
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     assert "dlsgan" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as end:
-        main(["fit", "--help"])
-    assert end.value.code == 0
-    assert "--trainer.max_steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_help_of_a_command_that_runs_a_trained_model_is_its_own(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([command, "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"lightning-gans {command} ckpt=RUN")
+    for part in ("threads=null", "trainer.limit_val_batches=", "data.batch_size=", "evaluation.k="):
+        assert f"\n  {part}" in text
+    assert "max_steps" not in text, "which is for training"
+
+
+def test_the_help_of_fit_lists_every_option_that_lightning_parses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["fit", "model=dlsgan", "--help"])
+    listed = set(re.findall(r"^  ([a-z_.0-9]+)=", capsys.readouterr().out, re.MULTILINE))
+    with pytest.raises(SystemExit):
+        main(["model=dlsgan", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    expected = {name for name in config if not isinstance(config[name], dict)}
+    for section in ("trainer", "ema", "evaluation", "pictures", "checkpoint", "compile"):
+        expected |= {f"{section}.{name}" for name in config[section]}
+    for section in ("model", "data"):
+        expected |= {f"{section}.{name}" for name in config[section]["init_args"]}
+    refused = ("default_root_dir", "accumulate_grad_batches", "gradient_clip_")
+    expected = {name for name in expected if not any(word in name for word in refused)}
+    assert len(expected) > 60
+    assert expected - listed == set()
+
+
+HELP = """
+import os, sys, time
+from lightning_gans.cli import main
+from lightning_gans.cli.train import COMMANDS
+from lightning_gans.cli.workflow import workflows
+for words in sys.argv[1:]:
+    sys.stdout.flush()
+    child = os.fork()  # each has the source to read, as a program of its own
+    if child:
+        _, status, used = os.wait4(child, 0)
+        print(words, status, used.ru_utime + used.ru_stime + time.process_time(), sep=";")
+    else:
+        main([*words.split(), "--help"])
+        heavy = {"torch", "lightning", "jsonargparse", "numpy", "matplotlib"} & set(sys.modules)
+        os._exit(bool(heavy))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_help_of_every_command_takes_half_a_second_and_imports_nothing_heavy() -> None:
+    commands = [*COMMANDS, *workflows()]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *commands],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.findall(r"^([a-z ]+);(\d+);([\d.]+)$", done.stdout, re.MULTILINE)
+    assert [name for name, _, _ in found] == commands
+    assert [name for name, status, _ in found if status != "0"] == []
+    # CPU seconds; twice as many where other programs compete for caches
+    assert [name for name, _, seconds in found if float(seconds) > 2 * 0.5] == []
 
 
 def test_sigterm_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
