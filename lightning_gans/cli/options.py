@@ -52,7 +52,10 @@ FIXED = {
 }
 SECTIONS = ("model", "data", *FIXED)
 # the rooms in which a class is looked up by its name alone
-ROOMS = ("models", "networks", "data", "priors", "losses", "optimizers", "metrics", "inversion")
+ROOMS = (
+    *("models", "networks", "data", "priors", "losses", "augmentation", "optimizers", "metrics"),
+    "inversion",
+)
 
 _Batches = NonNegativeInt | ClosedUnitInterval | None
 # the ranges of the Trainer's options, which Lightning checks late, by an assertion, or not at all

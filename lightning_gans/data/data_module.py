@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.data.images import Crop
 from lightning_gans.data.loader import Loader
+from lightning_gans.data.mirrored import WithMirrored
 from lightning_gans.data.sampling import EpochShuffle, Share
 from lightning_gans.data.tensors import Batch, whole_batch
 from lightning_gans.errors import InputError, UserError
@@ -46,6 +47,7 @@ class DataModule(LightningDataModule, ABC):
         padding: black pixels that are added on each side of an image. Images from elsewhere need
             the same before a model of these data sees them.
         crop: which part of an image file is kept before it is resized.
+        flip: whether training sees a random half of the images mirrored, in each epoch another.
         loading_arguments: constructor arguments that do not decide which images these are.
 
     Raises:
@@ -55,6 +57,7 @@ class DataModule(LightningDataModule, ABC):
     name: str
     padding: int = 0
     crop: Crop = "center"
+    flip: bool = False
     loading_arguments: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 
     train_set: Dataset[Batch]
@@ -151,8 +154,11 @@ class DataModule(LightningDataModule, ABC):
                 f"of {self.batch_size}{each}; choose a smaller batch_size"
             )
         counted = None if trainer is None else lambda: trainer.global_step
-        sampler = EpochShuffle(found, global_seed(), global_batch, counted, rank, processes)
-        return self._loader(self.train_set, sampler, drop_last=True)
+        sampler = EpochShuffle(
+            found, global_seed(), global_batch, counted, rank, processes, mirrored=self.flip
+        )
+        shown = WithMirrored(self.train_set) if self.flip else self.train_set
+        return self._loader(shown, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation example once, in order; each process gets its share.

@@ -40,6 +40,8 @@ class Folder(DataModule):
             "skip" leaves them out with a warning. The split of the others does not change.
         cache: gigabytes of decoded images that are kept in the user's cache folder, those of other
             folders included, so that later epochs and runs need not decode them; 0 for none.
+        flip: whether training sees a random half of the images mirrored (left and right swapped),
+            in each epoch another half; not for images with text, or labels such as left and right.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -47,7 +49,7 @@ class Folder(DataModule):
         ValueError: if an argument is out of its range.
     """
 
-    loading_arguments = DataModule.loading_arguments | {"cache"}
+    loading_arguments = DataModule.loading_arguments | {"cache", "flip"}
 
     @checked
     def __init__(
@@ -61,6 +63,7 @@ class Folder(DataModule):
         split_seed: Seed = 0,
         on_error: Literal["error", "skip"] = "error",
         cache: NonNegativeFloat = 10.0,
+        flip: bool = False,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:
@@ -81,6 +84,7 @@ class Folder(DataModule):
         self.split_seed = split_seed
         self.on_error: Literal["error", "skip"] = on_error
         self.cache = cache
+        self.flip = flip
         self.name = self.root.resolve().name or "folder"
 
     @property

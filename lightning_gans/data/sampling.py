@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, DistributedSampler
 
+from lightning_gans.rng import stream
+
 
 class EpochShuffle(DistributedSampler[int]):
     """Each index once per epoch, in an order that depends only on (seed, epoch).
@@ -32,6 +34,9 @@ class EpochShuffle(DistributedSampler[int]):
             that was set with ``set_epoch``.
         rank: of this process.
         processes: the number of processes.
+        mirrored: whether about half of the indices i, drawn anew in each epoch from a random stream
+            of their own, are given as ``length`` + i, which stands for the mirror image of i. The
+            order stays as it is without.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class EpochShuffle(DistributedSampler[int]):
         iterations: Callable[[], int] | None = None,
         rank: int = 0,
         processes: int = 1,
+        mirrored: bool = False,
     ) -> None:
         if length < 0 or seed < 0:
             raise ValueError(f"length and seed must be at least 0, got {length} and {seed}")
@@ -55,6 +61,7 @@ class EpochShuffle(DistributedSampler[int]):
         self.seed = seed
         self.batch_size = batch_size
         self.iterations = iterations
+        self.mirrored = mirrored
 
     def __len__(self) -> int:
         return self.length // self.batch_size * (self.batch_size // self.num_replicas)
@@ -67,7 +74,11 @@ class EpochShuffle(DistributedSampler[int]):
         # with their sum, epoch 1 of seed 0 would equal epoch 0 of seed 1
         mixed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
-        order = torch.randperm(self.length, generator=generator).tolist()
+        shuffled = torch.randperm(self.length, generator=generator)
+        if self.mirrored:
+            coins = stream(f"mirrored/{epoch}", self.seed)
+            shuffled += self.length * torch.randint(2, (self.length,), generator=coins)
+        order = shuffled.tolist()
         remaining = order[seen * self.batch_size : self.length // self.batch_size * self.batch_size]
         yield from remaining[self.rank :: self.num_replicas]
 

@@ -179,6 +179,11 @@ def test_lightning_7679_ckpt_path_last_resumes_in_the_same_folder(tmp_path: Path
         (["model.generator.chanels=3"], 2, "no option 'model.generator.chanels'"),
         (["model.loss=Nope"], 2, "one of Hinge, LeastSquares, NonSaturating, SoftLabels"),
         (["model.loss=wasserstein"], 2, "no class 'wasserstein' (did you mean 'Wasserstein'?)"),
+        (
+            ["model.augmentation=DiffAugment", "model.augmentation.cutout=2"],
+            2,
+            "model.augmentation.cutout: expected number from 0 to 1, got 2",
+        ),
         (["model.generator=Nope"], 2, "ConvGenerator"),
         (["model.generator=pathlib.Nope"], 2, "there is no 'Nope' in pathlib that fits"),
         (["optimizer.lr=-1"], 2, "optimizer.lr: expected number ≥ 0, got -1"),

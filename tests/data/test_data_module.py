@@ -52,6 +52,7 @@ OTHER: dict[str, Any] = {
     "train": 11,
     "seed": 5,
     "cache": 2.5,
+    "flip": True,
     "batch_size": 3,
     "workers": 1,
 }
