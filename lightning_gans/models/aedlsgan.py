@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -10,7 +12,13 @@ from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
 from lightning_gans.labels import ActivationFactory, PerLabel, one_hot
 from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule, EncodesByDiscriminator
-from lightning_gans.models.base.capabilities import Edits, Generates, ScoresOOD, capability
+from lightning_gans.models.base.capabilities import (
+    Edits,
+    EditUnit,
+    Generates,
+    ScoresOOD,
+    capability,
+)
 from lightning_gans.models.base.linear_attributes import LinearAttributes
 from lightning_gans.models.base.model import Batch
 from lightning_gans.models.base.requirements import require_labels
@@ -34,11 +42,13 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
     can then be moved along a weight vector to give the image an attribute.
 
     A label of two classes (has Bangs, has not) is one weight vector w, and present where
-    (z∘s)·w > 0; a label of more classes has one weight vector for each, of which the largest wins
-    (Eq. 36, which has one such label; the published code has three binary ones). There is no bias,
-    as in the thesis's experiments. So a binary attribute is present in half of the
+    (z∘s)·w + b > 0; a label of more classes has one weight vector for each, of which the largest
+    wins (Eq. 36, which has one such label; the published code has three binary ones). The bias b is
+    0 by default, as in the thesis's experiments. Then a binary attribute is present in half of the
     fakes, whatever it is in the data; classes of other labels are about as common as one another,
-    and less so as fewer elements keep a scale.
+    and less so as fewer elements keep a scale. With b it is present in the share
+    Φ(b / ‖s∘w‖) of the fakes, where ‖s∘w‖ is about √latent_dim: for a share of 0.15 in a latent of
+    1024 elements b is -1.036·32 = -33.
 
     The adversarial loss of several labels is the mean of the labels' own, as in the published code
     (``PerLabel``); Algorithm 3 to the letter is ``Summed``. r1 is of the mean over losses;
@@ -56,8 +66,10 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         activation: makes what the scores of several labels become, ``PerLabel`` or ``Summed``.
+        bias: b of Eq. 36, a number for each label of two classes and for each class of others.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
-        latent: weight of L_enc for both players, λ_enc.
+        latent: weight of L_enc, λ_enc, for both players unless ``generator_latent`` is given.
+        generator_latent: that of the generator, if not the same.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
         augmentation: makes the random change of the images that the discriminator sees, such as
@@ -81,8 +93,10 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         discriminator_optimizer: OptimizerCallable | None = None,
         loss: LossFactory = NonSaturating,
         activation: ActivationFactory = PerLabel,
+        bias: Sequence[float] | None = None,
         r1: NonNegativeFloat = 10.0,
         latent: NonNegativeFloat = 1.0,
+        generator_latent: NonNegativeFloat | None = None,
         penalty_interval: PositiveInt = 1,
         augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
@@ -91,7 +105,9 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         self.image_shape, self.classes = tuple(image_shape), require_labels("AEDLSGAN", classes)
         self.loss, self.activation = loss(), activation()
         self.r1, self.latent = r1, latent
-        self.prior, self.attributes = prior(latent_dim), LinearAttributes(latent_dim, self.classes)
+        self.generator_latent = latent if generator_latent is None else generator_latent
+        self.prior = prior(latent_dim)
+        self.attributes = LinearAttributes(latent_dim, self.classes, bias)
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
             discriminator, self.image_shape, scores=sum(self.classes), code_dim=latent_dim
@@ -124,20 +140,24 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
             a_f = self.activation(fake.score, c_f, self.classes)
             minimize(
                 adversarial=self.loss.generator(a_f).mean(),
-                latent=self.latent * (s * (z - fake.code)).square().mean(),
+                latent=self.generator_latent * (s * (z - fake.code)).square().mean(),
             )
 
         self.prior.update(torch.cat([seen, fake.code]))
 
     @capability
     def edit(
-        self, x: Tensor, attribute: int, strength: float | Tensor, keep_others: bool = True
+        self,
+        x: Tensor,
+        attribute: int,
+        strength: float | Tensor,
+        keep_others: bool = True,
+        unit: EditUnit = "std",
     ) -> Tensor:
         """Images with more or less of an attribute, (n, *image_shape) to the same.
 
         The scaled code of x is moved to where the classifier's score of the attribute is
-        ``strength`` standard deviations of its own under the prior (the published code's unit is
-        √latent_dim, which that is on average).
+        ``strength``. The thesis's edit has the unit "sqrt_dim", and does not keep other attributes.
 
         Args:
             x: images, (n, *image_shape), in [-1, 1].
@@ -147,11 +167,13 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
                 number, or (n,).
             keep_others: whether all other scores stay where they are. If not, the code moves along
                 the attribute's own weights, the shortest way, which is the published move.
+            unit: of the strength: "std" for standard deviations of the score under the prior,
+                "sqrt_dim" for √latent_dim, which these are on average.
 
         Raises:
-            ValueError: if there is no such attribute, or x has another shape or range.
+            ValueError: if there is no such attribute or unit, or x has another shape or range.
         """
         s = self.prior.scale()
         code = self.encode(x) * s
-        moved = self.attributes.move(code, s, attribute, strength, keep_others)
+        moved = self.attributes.move(code, s, attribute, strength, keep_others, unit)
         return clip(self.generator(moved))

@@ -46,7 +46,8 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
-        latent: weight of L_enc for both players, λ_enc.
+        latent: weight of L_enc, λ_enc, for both players unless ``generator_latent`` is given.
+        generator_latent: that of the generator, if not the same; 0 for the thesis's ablation.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
         augmentation: makes the random change of the images that the discriminator sees, such as
@@ -65,6 +66,7 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         loss: LossFactory = NonSaturating,
         r1: NonNegativeFloat = 10.0,
         latent: NonNegativeFloat = 1.0,
+        generator_latent: NonNegativeFloat | None = None,
         penalty_interval: PositiveInt = 1,
         augmentation: AugmentationFactory = NoAugmentation,
     ) -> None:
@@ -72,6 +74,7 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent = r1, latent
+        self.generator_latent = latent if generator_latent is None else generator_latent
         self.prior = prior(latent_dim)
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
@@ -100,7 +103,7 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
             fake = self.score_and_encode(self.generator(z * s))
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
-                latent=self.latent * (s * (z - fake.code)).square().mean(),
+                latent=self.generator_latent * (s * (z - fake.code)).square().mean(),
             )
 
         self.prior.update(torch.cat([seen, fake.code]))

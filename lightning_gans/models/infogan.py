@@ -44,7 +44,8 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
-        latent: weight of L_enc for both players, λ_enc.
+        latent: weight of L_enc, λ_enc, for both players unless ``generator_latent`` is given.
+        generator_latent: that of the generator, if not the same.
         floor: the minimum variance, positive, in squared units of the latent.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
@@ -69,6 +70,7 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         loss: LossFactory = NonSaturating,
         r1: NonNegativeFloat = 10.0,
         latent: NonNegativeFloat = 1.0,
+        generator_latent: NonNegativeFloat | None = None,
         floor: PositiveFloat = 1e-4,
         penalty_interval: PositiveInt = 1,
         augmentation: AugmentationFactory = NoAugmentation,
@@ -77,6 +79,7 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.floor = r1, latent, floor
+        self.generator_latent = latent if generator_latent is None else generator_latent
         self.prior = prior(latent_dim)
         self.generator = build_generator(generator, latent_dim, self.image_shape)
         self.discriminator = build_discriminator(
@@ -107,7 +110,8 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
             mean, variance = self.predict(fake.code)
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
-                latent=self.latent * (variance.log() + (z - mean).square() / variance).mean(),
+                latent=self.generator_latent
+                * (variance.log() + (z - mean).square() / variance).mean(),
             )
 
         self.prior.update(torch.cat([seen, mean]))

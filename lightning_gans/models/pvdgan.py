@@ -48,7 +48,8 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
         r1: weight of the squared gradient norm at real data, λ_r1 (no factor of a half).
-        latent: weight of L_enc for both players, λ_enc.
+        latent: weight of L_enc, λ_enc, for both players unless ``generator_latent`` is given.
+        generator_latent: that of the generator, if not the same.
         reconstruction: weight of L_rec for the generator, λ_rec.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
@@ -73,6 +74,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         loss: LossFactory = NonSaturating,
         r1: NonNegativeFloat = 3.0,
         latent: NonNegativeFloat = 1.0,
+        generator_latent: NonNegativeFloat | None = None,
         reconstruction: NonNegativeFloat = 1.0,
         penalty_interval: PositiveInt = 1,
         augmentation: AugmentationFactory = NoAugmentation,
@@ -81,6 +83,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         self.save_hyperparameters(logger=False)
         self.image_shape, self.loss = tuple(image_shape), loss()
         self.r1, self.latent, self.reconstruction = r1, latent, reconstruction
+        self.generator_latent = latent if generator_latent is None else generator_latent
         made = prior(latent_dim)
         if not isinstance(made, Traced):
             raise ValueError(
@@ -116,7 +119,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
             difference = real.features[:half].detach() - fake.features[:half]
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
-                latent=self.latent * (s * (z - fake.code))[half:].square().mean(),
+                latent=self.generator_latent * (s * (z - fake.code))[half:].square().mean(),
                 reconstruction=self.reconstruction * difference.square().mean(),
             )
 

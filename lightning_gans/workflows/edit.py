@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, UsageError, UserError
-from lightning_gans.models import Edits, Reconstructs
+from lightning_gans.models import Edits, EditUnit, Reconstructs
 from lightning_gans.paths import typed_path
 from lightning_gans.priors import Traced
 from lightning_gans.ranges import FramesPerSecond, SmallCount, checked, shown
@@ -88,6 +88,7 @@ def edit(
     attribute: str | None = None,
     strength: float | None = None,
     keep_others: bool = True,
+    unit: Literal["std", "sqrt_dim"] = "std",
     low: float = -3.0,
     high: float = 3.0,
     steps: SmallCount | None = None,
@@ -119,8 +120,10 @@ def edit(
             the attribute, or its number from 0.
         strength: of the attribute, for one edited image instead of a strip from low to high.
         keep_others: whether the other attributes keep their values.
+        unit: what 1 is in a strength: ``std`` a standard deviation of the attribute's score,
+            ``sqrt_dim`` the square root of the latent's size, as in the thesis.
         low: where elements begin, in standard deviations of the prior from its mean; for an
-            attribute, of its score. Also from.
+            attribute, in the unit. Also from.
         high: where they end; also to.
         steps: edited images in a row; 7 in a strip, 24 in a GIF by default.
         format: ``strip`` is a PNG file, ``gif`` an animation from low to high and back.
@@ -135,7 +138,7 @@ def edit(
         UsageError: if an argument is wrong.
         UserError: if the model cannot edit, or no image can be read.
     """
-    check_choices(image, images, elements, attribute, strength, low, high)
+    check_choices(image, images, elements, attribute, strength, unit, low, high)
     if out is not None and is_complete(typed_path(out), TABLE):
         raise UsageError(f"out={out} already has a {TABLE}; choose another folder")
     file = None if image is None else typed_file("image", image)
@@ -151,7 +154,7 @@ def edit(
     values = torch.tensor([strength]) if strength is not None else torch.linspace(low, high, count)
     moves: Moves
     if attribute is not None:
-        moves = AttributeMoves(model, attribute, values, keep_others)
+        moves = AttributeMoves(model, attribute, values, keep_others, unit)
     else:
         moves = ElementMoves(
             model, elements or f"{INFORMATIVE}:{min(MOST, model.prior.dim)}", values
@@ -196,6 +199,7 @@ def check_choices(
     elements: str | None,
     attribute: str | None,
     strength: float | None,
+    unit: EditUnit,
     low: float,
     high: float,
 ) -> None:
@@ -211,6 +215,8 @@ def check_choices(
         raise UsageError("elements and attribute are both named; give one of them")
     if strength is not None and attribute is None:
         raise UsageError(f"strength={strength:g} needs attribute=NAME as well")
+    if unit != "std" and attribute is None:
+        raise UsageError(f"unit={unit} is of attributes, and needs attribute=NAME as well")
     if low >= high:
         raise UsageError(f"expected from below to, got from={low:g} to={high:g}")
 
@@ -344,20 +350,26 @@ class AttributeMoves(Moves):
         attribute: its name or number.
         values: the strengths, (steps,).
         keep_others: whether all other attributes keep their values.
+        unit: of the strengths.
 
     Raises:
         UserError: if the model does not edit.
     """
 
     def __init__(
-        self, model: Reconstructs, attribute: str, values: Tensor, keep_others: bool
+        self,
+        model: Reconstructs,
+        attribute: str,
+        values: Tensor,
+        keep_others: bool,
+        unit: EditUnit,
     ) -> None:
         if not isinstance(model, Edits):
             raise UserError(
                 f"attribute={attribute}: {with_article(type(model).__name__)} edits no attributes, "
                 "as an AEDLSGAN does; leave it out to edit elements"
             )
-        self.model, self.values, self.keep_others = model, values, keep_others
+        self.model, self.values, self.keep_others, self.unit = model, values, keep_others, unit
         names = attribute_names(model)
         if names:
             self.attribute = index_of("attribute", str(attribute).strip(), len(names), names)
@@ -367,12 +379,17 @@ class AttributeMoves(Moves):
             raise UsageError(f"attribute={shown(attribute)}: expected a number from 0")
         self.name = names[self.attribute] if names else f"attribute {self.attribute}"
         strengths = " to ".join(dict.fromkeys(signed(float(values[i])) for i in (0, -1)))
-        self.summary = f"{self.name} of strength {strengths}, in standard deviations of its score"
+        told = "standard deviations of its score" if unit == "std" else "√latent_dim"
+        self.summary = f"{self.name} of strength {strengths}, in {told}"
 
     def rows(self, x: Tensor, code: Tensor) -> list[Row]:
         strengths = self.values.to(x.device)
         images = self.model.edit(
-            x.expand(len(strengths), -1, -1, -1), self.attribute, strengths, self.keep_others
+            x.expand(len(strengths), -1, -1, -1),
+            self.attribute,
+            strengths,
+            self.keep_others,
+            self.unit,
         )
         return [Row(self.name, self.name, images.cpu(), None)]
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+import lightning_gans
 from lightning_gans.labels import ActivationFactory, PerLabel, Summed
-from lightning_gans.models import AEDLSGAN
+from lightning_gans.models import AEDLSGAN, EditUnit
 from lightning_gans.models.base.linear_attributes import LinearAttributes
 from lightning_gans.networks import DiscriminatorOutput, Heads
 from lightning_gans.priors import DynamicScale
@@ -75,41 +80,53 @@ def tiny(classes: Classes, **options: object) -> AEDLSGAN:
     return AEDLSGAN(**{**arguments, **options}).double()  # type: ignore[arg-type]  # by name
 
 
-def editable(classes: Classes) -> AEDLSGAN:
+def editable(classes: Classes, bias: Sequence[float] | None = None) -> AEDLSGAN:
     """Its edits are the moved latents themselves; s has unequal elements."""
+    shape = (DIM,)
     model = tiny(
-        classes, image_shape=(DIM,), latent_dim=DIM, generator=Bare, discriminator=Linear
+        classes,
+        image_shape=shape,
+        latent_dim=DIM,
+        generator=Bare,
+        discriminator=Linear,
+        bias=bias,
     ).eval()
     assert isinstance(model.prior, DynamicScale)
     model.prior.v.copy_(torch.linspace(0.05, 0.9, DIM))
     return model
 
 
-def fake_condition(y: Tensor, w: Tensor, classes: Classes) -> Tensor:
+def fake_condition(
+    y: Tensor, w: Tensor, classes: Classes, b: Sequence[float] = (0.0,) * 9
+) -> Tensor:
     """Eq. 36, image by image; a label of two classes is one score against 0."""
     rows = []
     for latent in y:
         row, column = [], 0
         for k in classes:
             if k == 2:
-                has = float(latent @ w[:, column]) > 0
+                has = float(latent @ w[:, column]) + b[column] > 0
                 row += [0.0, 1.0] if has else [1.0, 0.0]
                 column += 1
             else:
-                scores = [float(latent @ w[:, column + i]) for i in range(k)]
+                scores = [float(latent @ w[:, column + i]) + b[column + i] for i in range(k)]
                 row += [1.0 if i == scores.index(max(scores)) else 0.0 for i in range(k)]
                 column += k
         rows.append(row)
     return torch.tensor(rows, dtype=y.dtype)
 
 
+@pytest.mark.parametrize(("b", "of_g"), [(None, 1.3), ((-1.2, 0.7, 0.1), 0.4)])
 @pytest.mark.parametrize(
     ("classes", "activation"),
     [((3,), PerLabel), ((3,), Summed), ((2, 2, 2), PerLabel), ((2, 2, 2), Summed)],
 )
-def test_two_rounds_are_algorithm_3(classes: Classes, activation: ActivationFactory) -> None:
-    model = tiny(classes, activation=activation)
-    data = batches(2)
+def test_two_rounds_are_algorithm_3(
+    classes: Classes, activation: ActivationFactory, b: tuple[float, ...] | None, of_g: float
+) -> None:
+    generator_latent = None if of_g == 1.3 else of_g
+    model = tiny(classes, activation=activation, bias=b, generator_latent=generator_latent)
+    data, b = batches(2), b or (0.0, 0.0, 0.0)
     labels = labels_of(data, classes)
     reference = copy.deepcopy(model)
     train(model, data, labels=labels)
@@ -128,7 +145,7 @@ def test_two_rounds_are_algorithm_3(classes: Classes, activation: ActivationFact
         x = batch.clone().requires_grad_()
         z = torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64)
         s = (LATENT * v).sqrt() / v.sqrt().norm()
-        c_f, c_r = fake_condition(z * s, w, classes), conditions(y, classes)
+        c_f, c_r = fake_condition(z * s, w, classes, b), conditions(y, classes)
         a_r = selected(discriminator(x).score, c_r)
         a, z_1, _ = discriminator(generator(z * s).detach())
         l_adv = softplus(-a_r).mean() + softplus(selected(a, c_f)).mean()
@@ -139,11 +156,11 @@ def test_two_rounds_are_algorithm_3(classes: Classes, activation: ActivationFact
         descend(list(discriminator.parameters()), l_adv + 0.7 * l_r1 + 1.3 * l_enc)
         # update G
         z = torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64)
-        c_f = fake_condition(z * s, w, classes)
+        c_f = fake_condition(z * s, w, classes, b)
         a, z_2, _ = discriminator(generator(z * s))
         l_enc = (((z - z_2) * s) ** 2).sum(1).mean() / LATENT
         l_adv = softplus(-selected(a, c_f)).mean()
-        descend(list(generator.parameters()), l_adv + 1.3 * l_enc)
+        descend(list(generator.parameters()), l_adv + of_g * l_enc)
         # update v
         v = 0.9 * v + 0.1 * torch.cat([z_1, z_2]).detach().square().mean(0)
     reference.prior.v.copy_(v)  # type: ignore[operator]  # a buffer
@@ -186,16 +203,25 @@ def test_weights_are_standard_normal() -> None:
     assert abs(weight.std() - 1) < 0.03
 
 
-@pytest.mark.parametrize("classes", [(2, 2, 2), (3, 2), (2,)])
+@pytest.mark.parametrize(("classes", "bias"), [((2, 2, 2), None), ((3, 2), (1.0, -2.0, 0.5, 3.0))])
+@pytest.mark.parametrize("unit", ["std", "sqrt_dim"])
 @pytest.mark.parametrize("keep_others", [True, False])
-def test_an_edit_lands_where_it_was_asked_to(classes: Classes, keep_others: bool) -> None:
-    model, x = editable(classes), torch.rand(5, DIM).double()
+def test_an_edit_lands_where_it_was_asked_to(
+    classes: Classes, bias: tuple[float, ...] | None, unit: EditUnit, keep_others: bool
+) -> None:
+    model, x = editable(classes, bias), torch.rand(5, DIM).double()
     w, s = model.attributes.weight, model.prior.scale()
-    before = (model.encode(x) * s) @ w
+    b = torch.tensor(bias or [0.0] * w.shape[1]).double()
+    before = (model.encode(x) * s) @ w + b
     for k in range(w.shape[1]):
         for strength in (-1.0, 0.0, 0.7):
-            after = model.edit(x, k, strength, keep_others) @ w
-            target = (strength * (s * w[:, k]).norm()).expand(5)
+            after = model.edit(x, k, strength, keep_others, unit) @ w + b
+            one = (
+                (s * w[:, k]).norm()
+                if unit == "std"
+                else torch.tensor(DIM**0.5, dtype=torch.float64)
+            )
+            target = (strength * one).expand(5)
             torch.testing.assert_close(after[:, k], target, rtol=1e-9, atol=1e-9)
             others = [i for i in range(w.shape[1]) if i != k]
             kept = (after - before)[:, others].abs().amax(1) if others else torch.zeros(5)
@@ -221,7 +247,7 @@ def test_an_edit_takes_one_strength_for_each_image() -> None:
 
 
 def test_without_keeping_others_it_is_the_published_move() -> None:
-    """y - ((y·w - t√d)/‖w‖²) w, whose unit √d is here the score's own deviation ‖s∘w‖."""
+    """y - ((y·w - t√d)/‖w‖²) w, also in terms of the score's own deviation ‖s∘w‖."""
     model, x = editable((2, 2, 2)), torch.rand(4, DIM).double()
     s = model.prior.scale()
     y = model.encode(x) * s
@@ -230,6 +256,7 @@ def test_without_keeping_others_it_is_the_published_move() -> None:
         published = y - torch.outer((y @ w - t * DIM**0.5) / (w @ w), w)
         strength = t * DIM**0.5 / float((s * w).norm())
         torch.testing.assert_close(model.edit(x, k, strength, keep_others=False), published)
+        torch.testing.assert_close(model.edit(x, k, t, False, "sqrt_dim"), published)
 
 
 @pytest.mark.parametrize("classes", [(2, 2, 2), (3, 2), (2,) * DIM])
@@ -260,6 +287,40 @@ def test_an_attribute_that_is_none_is_refused(attribute: int) -> None:
         editable((3, 2)).edit(torch.rand(1, DIM).double(), attribute, 1.0)
 
 
+def test_a_biased_attribute_is_present_in_its_share_of_the_fakes() -> None:
+    dim, share = 1024, 0.15
+    bias = float(norm.ppf(share)) * dim**0.5
+    assert abs(bias + 33) < 0.5  # as the documentation of AEDLSGAN says
+    torch.manual_seed(0)
+    attributes = LinearAttributes(dim, (2,), [bias])
+    present = attributes(torch.randn(20_000, dim))[:, 1].mean()
+    assert abs(present - share) < 0.02
+
+
+def test_a_bias_is_kept_by_a_checkpoint_and_old_checkpoints_have_none(tmp_path: Path) -> None:
+    model = tiny((3,), bias=(0.5, -1.0, 2.0))
+    train(model, batches(1), labels=labels_of(batches(1), (3,))).save_checkpoint(
+        tmp_path / "m.ckpt"
+    )
+    loaded = lightning_gans.load(tmp_path / "m.ckpt", trust="tests.support.rounds")
+    assert isinstance(loaded, AEDLSGAN)
+    assert loaded.attributes.bias.tolist() == [0.5, -1.0, 2.0]
+    assert "attributes.bias" not in model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("bias", "why"),
+    [
+        ((1.0,), "expected 4 biases, one for each label of two classes"),
+        ((0.0,) * 5, "expected 4 biases"),
+        ((1.0, 2.0, math.nan, 0.0), "bias.*nan"),
+    ],
+)
+def test_biases_that_do_not_fit_are_refused(bias: tuple[float, ...], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        LinearAttributes(DIM, (3, 2), bias)
+
+
 def test_what_else_is_refused() -> None:
     with pytest.raises(ValueError, match="AEDLSGAN needs labels, and the data have none"):
         tiny(())
@@ -267,5 +328,7 @@ def test_what_else_is_refused() -> None:
         tiny((2, 2, 2, 2))
     with pytest.raises(ValueError, match=r"expected images of shape \(n, 7\), got \(1, 6\)"):
         editable((2,)).edit(torch.rand(1, 6).double(), 0, 1.0)
+    with pytest.raises(ValueError, match="expected a unit of std or sqrt_dim, got 'cm'"):
+        editable((2,)).edit(torch.rand(1, DIM).double(), 0, 1.0, unit="cm")  # type: ignore[arg-type]  # wrong
     with pytest.raises(ValueError, match="expected classes 0 to 2 of label 0, got 3 to 3"):
         train(tiny((3,)), batches(1), labels=[torch.full((BATCH,), 3)])

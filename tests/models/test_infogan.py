@@ -57,9 +57,11 @@ def log_likelihood_loss(z: Tensor, code: Tensor, floor: float) -> Tensor:
     return (torch.log(variance) + (z - code[:, :LATENT]) ** 2 / variance).mean()
 
 
-@pytest.mark.parametrize("floor", [1e-4, 0.4])
-def test_two_rounds_of_infogan(floor: float) -> None:
-    model, data = tiny(InfoGAN, floor=floor).double(), batches(2)
+@pytest.mark.parametrize(("floor", "generator_latent"), [(1e-4, None), (0.4, 0.2)])
+def test_two_rounds_of_infogan(floor: float, generator_latent: float | None) -> None:
+    made = tiny(InfoGAN, floor=floor, generator_latent=generator_latent)
+    model, data = made.double(), batches(2)
+    of_g = 1.3 if generator_latent is None else generator_latent
     reference = copy.deepcopy(model)
     train(model, data)
 
@@ -77,7 +79,7 @@ def test_two_rounds_of_infogan(floor: float) -> None:
 
         z = normal(len(x), random)
         a_f, code, _ = discriminator(generator(z))
-        l_g = softplus(-a_f).mean() + 1.3 * log_likelihood_loss(z, code, floor)
+        l_g = softplus(-a_f).mean() + of_g * log_likelihood_loss(z, code, floor)
         descend(list(generator.parameters()), l_g)
         means.append(code[:, :LATENT])
         v = 0.9 * v + 0.1 * torch.cat(means).detach().square().mean(0)

@@ -68,9 +68,10 @@ def normal(n: int, random: torch.Generator) -> Tensor:
     return torch.randn(n, LATENT, generator=random, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("b", [2, 6, 7])
-def test_two_rounds_are_algorithm_4(b: int) -> None:
-    model, data = pvdgan(), batches(2, size=b)
+@pytest.mark.parametrize(("b", "generator_latent"), [(2, None), (6, 0.4), (7, None)])
+def test_two_rounds_are_algorithm_4(b: int, generator_latent: float | None) -> None:
+    model, data = pvdgan(generator_latent=generator_latent), batches(2, size=b)
+    of_g = 1.3 if generator_latent is None else generator_latent
     reference = copy.deepcopy(model)
     train(model, data)
 
@@ -99,7 +100,7 @@ def test_two_rounds_are_algorithm_4(b: int) -> None:
         a_f, z_2, y_f = discriminator(generator(z * s))
         l_enc = (((z[k:] - z_2[k:]) * s) ** 2).mean()
         l_rec = ((y_r[:k] - y_f[:k]) ** 2).mean()
-        l_g = softplus(-a_f).mean() + 1.3 * l_enc + 0.6 * l_rec
+        l_g = softplus(-a_f).mean() + of_g * l_enc + 0.6 * l_rec
         descend(list(generator.parameters()), l_g)
         # update v
         v = 0.9 * v + 0.1 * torch.cat([z_1**2, z_2[k:].detach() ** 2]).mean(0)

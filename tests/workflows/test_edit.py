@@ -157,8 +157,13 @@ def test_an_attribute_is_edited_by_the_model(attributes: Path, photos: Path) -> 
     same_picture(image_in(Path("one/02.png"), 0, -1), model.edit(x, 1, 1.5, False)[0])
     same_picture(image_in(Path("one/02.png"), 0, -3), x[0])
     assert read_tensors(Path("one/02.safetensors"))[0]["values"].tolist() == [1.5]
+    published = [*words, "strength=0.9", "keep_others=false", "unit=sqrt_dim", "out=published"]
+    assert status_of(["edit", *published]) == 0
+    edited = model.edit(x, 1, 0.9, False, "sqrt_dim")[0]
+    assert (edited - model.edit(x, 1, 0.9, False)[0]).abs().max() > 0.02
+    same_picture(image_in(Path("published/02.png"), 0, -1), edited)
     assert isinstance(model, AEDLSGAN)
-    rows = AttributeMoves(model, "0", torch.tensor([1.0]), True).rows(x, model.encode(x))
+    rows = AttributeMoves(model, "0", torch.tensor([1.0]), True, "std").rows(x, model.encode(x))
     torch.testing.assert_close(rows[0].images, model.edit(x, 0, 1.0))
 
 
@@ -169,12 +174,12 @@ def test_an_attribute_is_called_by_its_name(attributes: Path) -> None:
     strengths = torch.tensor([1.0])
     x = torch.zeros(1, *SHAPE)
     for typed, name, number in (("smile", "smile", 1), ("0", "hat", 0)):
-        moves = AttributeMoves(model, typed, strengths, True)
+        moves = AttributeMoves(model, typed, strengths, True, "std")
         (row,) = moves.rows(x, model.encode(x))
         assert (row.label, moves.summary.startswith(name)) == (name, True)
         torch.testing.assert_close(row.images, model.edit(x, number, 1.0))
     with pytest.raises(UsageError, match="from 0 to 1, or one of hat, smile, got beard"):
-        AttributeMoves(model, "beard", strengths, True)
+        AttributeMoves(model, "beard", strengths, True, "std")
     model.class_names = (("red", "green", "blue"), ("no", "yes"))
     assert attribute_names(model) == ["red", "green", "blue", "yes"]
 
@@ -263,6 +268,8 @@ def test_images_are_cropped_and_padded_as_in_training(run: Path, photos: Path) -
         (["from=1", "to=1"], 2, "expected from below to, got from=1 to=1"),
         (["from=a"], 2, "low: expected number, got a"),
         (["strength=1"], 2, "strength=1 needs attribute=NAME as well"),
+        (["unit=sqrt_dim"], 2, "unit=sqrt_dim is of attributes, and needs attribute=NAME as well"),
+        (["attribute=0", "unit=cm"], 2, "unit"),
         (["attribute=0", "elements=1"], 2, "elements and attribute are both named"),
         (["attribute=0"], 1, "a DLSGAN edits no attributes, as an AEDLSGAN does"),
         (["images=photos"], 2, "image and images are both named"),

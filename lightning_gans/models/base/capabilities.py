@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -247,13 +247,26 @@ class ScoresOOD(Encodes, ABC):
         return self.prior.negative_log_likelihood(self.encode(x))
 
 
+EditUnit: TypeAlias = Literal["std", "sqrt_dim"]
+"""What 1 is in the strength of an edit.
+
+``std`` is a standard deviation of the attribute's own score under the prior, ‖s∘w‖; ``sqrt_dim`` is
+√latent_dim, which that is on average, as in (thesis, section 4.2.3).
+"""
+
+
 class Edits(Reconstructs, ABC):
     """Changes attributes of images."""
 
     @capability
     @abstractmethod
     def edit(
-        self, x: Tensor, attribute: int, strength: float | Tensor, keep_others: bool = True
+        self,
+        x: Tensor,
+        attribute: int,
+        strength: float | Tensor,
+        keep_others: bool = True,
+        unit: EditUnit = "std",
     ) -> Tensor:
         """Give images more or less of an attribute, (n, *image_shape) to (n, *image_shape).
 
@@ -262,9 +275,11 @@ class Edits(Reconstructs, ABC):
             attribute: the index of the attribute, in the order of the labels.
             strength: positive to add the attribute, negative to remove it; one number, or (n,).
             keep_others: whether all other attributes keep their values.
+            unit: of the strength: "std" for standard deviations of the attribute's score under
+                the prior, "sqrt_dim" for √latent_dim.
 
         Raises:
-            ValueError: if there is no such attribute, or x has another shape or range.
+            ValueError: if there is no such attribute or unit, or x has another shape or range.
         """
 
 
