@@ -14,6 +14,7 @@ from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
+from lightning_gans.data.label_file import attribute
 from lightning_gans.errors import InputError, reason
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import BatchSize, NonNegativeFloat, Side, Workers, checked
@@ -95,6 +96,11 @@ class CelebA(DataModule):
     def classes(self) -> tuple[int, ...]:
         """Two for each attribute: 0 without it, 1 with it."""
         return (2,) * len(self.attributes)
+
+    @property
+    def class_names(self) -> tuple[tuple[str, ...], ...]:
+        """Of each attribute "not NAME" and NAME."""
+        return tuple(map(attribute, self.attributes))
 
     def prepare_data(self) -> None:
         """Decode every file once, in one process; the others read its cached result.

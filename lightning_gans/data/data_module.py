@@ -84,6 +84,14 @@ class DataModule(LightningDataModule, ABC):
         """
 
     @property
+    def class_names(self) -> tuple[tuple[str, ...], ...] | None:
+        """The names of the classes of each label, known before ``setup``; None without names.
+
+        An attribute, which images have or have not, has the classes "not NAME" and NAME.
+        """
+        return None
+
+    @property
     def has_images(self) -> bool:
         """Whether the examples are images; otherwise they are points."""
         return len(self.image_shape) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,31 +14,39 @@ from lightning_gans.data.check_readable import usable
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
+from lightning_gans.data.label_file import Labels, normal, read_labels
 from lightning_gans.errors import InputError
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import BatchSize, NonNegativeFloat, Seed, Side, Workers, checked
-from lightning_gans.text import printable
+from lightning_gans.text import escape, printable
 
 
 class Folder(DataModule):
     """All images in a folder and its subfolders, sorted by name.
 
-    Each first-level subfolder is a class, numbered in the order of the names; if any image lies in
-    ``root`` itself, there are no labels. Images are decoded to 8 bits and rotated upright as their
-    EXIF data say; transparent parts are shown on white; 16-bit grey is scaled, not clipped.
+    Without ``labels``, each first-level subfolder is a class, numbered in the order of the names;
+    if any image lies in ``root`` itself, there are no labels. Images are decoded to 8 bits and
+    rotated upright as their EXIF data say; transparent parts are shown on white; 16-bit grey is
+    scaled, not clipped.
 
     Args:
         root: the folder.
         resolution: height and width to which images are resized (cubic, antialiased), in pixels.
         channels: 1 (grey) or 3 (RGB).
+        labels: a file with the labels of the images, instead of subfolders. Its first column names
+            the image, relative to ``root``. A single further column has the names of classes;
+            several have attributes, 0 (or -1) and 1, called as the first line says. A CSV with
+            commas, semicolons or tabs, or a list such as CelebA's.
+        label_columns: which columns of ``labels`` to use, in this order; all by default.
         crop: what is kept before resizing: "center" is the largest centred square, "none" the
             whole image (squashed to a square); four numbers cut off (left, top, right, bottom)
             pixels.
         validation: which images to validate on: a number in (0, 1) is a random fraction, a whole
             number n the last n by name, and 0 the training images themselves.
         split_seed: seed of the random fraction.
-        on_error: what to do about files that cannot be decoded: "error" stops and names them,
-            "skip" leaves them out with a warning. The split of the others does not change.
+        on_error: what to do about files that cannot be decoded, and images without a row in
+            ``labels`` or rows without an image: "error" stops and names them, "skip" leaves them
+            out with a warning. The split of the others does not change.
         cache: gigabytes of decoded images that are kept in the user's cache folder, those of other
             folders included, so that later epochs and runs need not decode them; 0 for none.
         flip: whether training sees a random half of the images mirrored (left and right swapped),
@@ -58,6 +67,8 @@ class Folder(DataModule):
         resolution: Side,
         *,
         channels: Literal[1, 3] = 3,
+        labels: str | None = None,
+        label_columns: tuple[str, ...] | None = None,
         crop: Crop = "center",
         validation: int | float = 0.1,
         split_seed: Seed = 0,
@@ -74,11 +85,17 @@ class Folder(DataModule):
                 "validation: expected a whole number of images ≥ 0 or a fraction < 1, "
                 f"got {validation}"
             )
+        if label_columns is not None and labels is None:
+            raise ValueError(
+                f"label_columns={list(label_columns)} are columns of a file: set data.labels to it"
+            )
         if on_error not in {"error", "skip"}:
             raise ValueError(f'on_error must be "error" or "skip", got "{on_error}"')
         self.root = typed_path(root)
         self.resolution = resolution
         self.channels: Literal[1, 3] = channels
+        self.labels = labels
+        self.label_columns = None if label_columns is None else list(label_columns)
         self.crop: Crop = crop
         self.validation = validation
         self.split_seed = split_seed
@@ -94,12 +111,23 @@ class Folder(DataModule):
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """One label, the first-level subfolder; none if images lie in ``root`` itself.
+        """Those of ``labels``; or one label, the subfolder, and none if images lie in ``root``.
 
         Raises:
-            DataMissing: if there is no such folder, or no image in it.
+            DataMissing: if there is no such folder or file, or no image in the folder.
+            InputError: if ``labels`` cannot be used.
         """
-        return (len(self._classes),) if self._classes else ()
+        return tuple(map(len, self.class_names or ()))
+
+    @property
+    def class_names(self) -> tuple[tuple[str, ...], ...] | None:
+        """Of each label: the names in ``labels`` or of the subfolders, sorted.
+
+        Raises:
+            DataMissing: as :attr:`classes`.
+            InputError: as :attr:`classes`.
+        """
+        return self._labels.class_names or None
 
     @cached_property
     def files(self) -> list[str]:
@@ -140,10 +168,51 @@ class Folder(DataModule):
                 f"class: {', '.join(empty)}"
             )
 
-    @property
-    def _classes(self) -> list[str]:
-        firsts = {name.partition("/")[0] for name in self.files if "/" in name}
-        return [] if any("/" not in name for name in self.files) else sorted(firsts)
+    @cached_property
+    def _labels(self) -> Labels:
+        """The labels of all files, without those of images that are left out."""
+        n = len(self.files)
+        all_labelled = torch.ones(n, dtype=torch.bool)
+        if self.labels is not None:
+            return self._labels_of_file(typed_path(self.labels))
+        if any("/" not in name for name in self.files):
+            return Labels((), torch.zeros(n, dtype=torch.long), all_labelled, ())
+        firsts = [name.partition("/")[0] for name in self.files]
+        folders = sorted(set(firsts))
+        number = {name: i for i, name in enumerate(folders)}
+        values = torch.tensor([number[first] for first in firsts])
+        # a name of a folder may hold anything
+        return Labels((tuple(escape(normal(name)) for name in folders),), values, all_labelled, ())
+
+    def _labels_of_file(self, path: Path) -> Labels:
+        """The labels in a file.
+
+        Raises:
+            DataMissing: if there is no such file.
+            InputError: if it cannot be used, or does not fit the images.
+        """
+        found = read_labels(path, self.files, self.label_columns)
+        absent = [self.files[i] for i in (~found.labelled).nonzero()[:, 0].tolist()]
+        file = printable(path)
+        problems = []
+        if absent:
+            problems.append(
+                f"images without a row in {file}: {len(absent):,} of {len(self.files):,}, the first "
+                f"is {printable(absent[0])}"
+            )
+        if found.unknown:
+            problems.append(
+                f"rows of {file} without an image in {printable(self.root)}: "
+                f"{len(found.unknown):,}, the first is {printable(found.unknown[0])}"
+            )
+        if problems and self.on_error == "error":
+            raise InputError(
+                f"{'; '.join(problems)}; correct the file, or leave them out with "
+                "data.on_error=skip"
+            )
+        for problem in problems:
+            rank_zero_warn(f"{problem}; left out")
+        return found
 
     def all_images(self) -> ImageFiles:
         """Every image in the order of :attr:`files`, for who can do without those unreadable.
@@ -163,6 +232,7 @@ class Folder(DataModule):
         """
         # cheap checks first
         self._held_out()
+        self._labels  # noqa: B018  (as below)
         self._usable  # noqa: B018  (cached for setup)
 
     @cached_property
@@ -180,7 +250,7 @@ class Folder(DataModule):
         if hasattr(self, "train_set"):
             return
         held_out = self._held_out()
-        fit = torch.tensor(self._usable)
+        fit = torch.tensor(self._usable) & self._labels.labelled
         if not self.validation:
             self.train_set = self.validation_set = self._images(fit)
             return
@@ -211,10 +281,9 @@ class Folder(DataModule):
     def _images(self, which: torch.Tensor) -> ImageFiles:
         rows = which.nonzero()[:, 0].tolist()
         names = [self.files[i] for i in rows]
-        number = {name: i for i, name in enumerate(self._classes)}
         return ImageFiles(
             [str(self.root / name) for name in names],
-            torch.tensor([number.get(name.partition("/")[0], 0) for name in names]).long(),
+            self._labels.values[which],
             resolution=self.resolution,
             channels=self.channels,
             crop=self.crop,

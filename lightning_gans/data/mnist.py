@@ -199,6 +199,7 @@ class FashionMNIST(_IdxImages):
 
     name = "fashion_mnist"
     source = datasets.FashionMNIST
+    class_names = (tuple(datasets.FashionMNIST.classes),)
 
 
 class KMNIST(_IdxImages):

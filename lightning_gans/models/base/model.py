@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule, callbacks
 from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.compat import callbacks_of, count_epochs, plain_name, silence_chatter
@@ -36,6 +37,7 @@ from lightning_gans.priors import Categories
 from lightning_gans.ranges import annotations_of, check_values
 from lightning_gans.runs.checkpoint_format import stamp
 from lightning_gans.runs.checkpoints import check_content, check_parts
+from lightning_gans.runs.exported import as_names
 from lightning_gans.validation import as_input, check_images
 
 Batch = tuple[Tensor, Tensor]
@@ -139,6 +141,8 @@ class Model(AlternatingTurns, Capability, ABC):
                 with a strategy other than ``gan_ddp``, and for callbacks that rely on automatic
                 optimisation.
         """
+        if stage == "fit":
+            self._name_classes()
         check_precision(self.trainer.precision)
         for callback in callbacks_of(self.trainer) if stage == "fit" else ():
             for kind, instead in UNSUITED.items():
@@ -153,6 +157,16 @@ class Model(AlternatingTurns, Capability, ABC):
                 f"{type(strategy).__name__} does not support players that take turns; leave out "
                 f"trainer.strategy, or choose trainer.strategy={GANDDP.strategy_name}"
             )
+
+    def _name_classes(self) -> None:
+        """Take over the names of the data's classes, which checkpoints keep.
+
+        A model without labels may find as many categories, but they are others.
+        """
+        data: object = getattr(self.trainer, "datamodule", None)
+        names = as_names(getattr(data, "class_names", None)) if self.uses_labels else None
+        if names and tuple(map(len, names)) == tuple(self.classes):
+            self.class_names = names
 
     def on_fit_start(self) -> None:
         """Create the random generator of training; a resumed run restores its state.
@@ -233,6 +247,8 @@ class Model(AlternatingTurns, Capability, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the random state and the constructor's spec, as plain data."""
         checkpoint["hyper_parameters"], checkpoint["not_saved"] = constructor_spec(self)
+        if self.class_names is not None:
+            checkpoint["class_names"] = [list(label) for label in self.class_names]
         if self.random is not None:
             checkpoint["random"] = rng_state(self.random)
         with suppress(RuntimeError):  # a model that is saved without a Trainer
@@ -256,6 +272,10 @@ class Model(AlternatingTurns, Capability, ABC):
             if self.trainer.state.fn == TrainerFn.FITTING:
                 check_parts(checkpoint, self._origin())
                 count_epochs(checkpoint["loops"], checkpoint["epoch"])
+        trained = as_names(checkpoint.get("class_names"))
+        if trained and self.class_names and trained != self.class_names:
+            rank_zero_warn(changed_names(trained, self.class_names))
+        self.class_names = self.class_names or trained
         keys = ("random", "global_step", "optimizer_states")
         self._saved = {key: checkpoint[key] for key in keys if key in checkpoint}
         checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)
@@ -287,6 +307,17 @@ class Model(AlternatingTurns, Capability, ABC):
         if isinstance(self, Generates):
             return {"sample": self.generate(len(x), self.random)}
         return {}
+
+
+def changed_names(trained: tuple[tuple[str, ...], ...], now: tuple[tuple[str, ...], ...]) -> str:
+    """What to tell of class names that are not those of a checkpoint."""
+    old, new = ([name for label in names for name in label] for names in (trained, now))
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a != b]
+    first = f"'{pairs[0][0]}' is now '{pairs[0][1]}'" if pairs else f"{len(old)} and {len(new)}"
+    return (
+        f"the classes of the data are called otherwise than when training began ({first}); if the "
+        "labels themselves have changed, begin a new run"
+    )
 
 
 def _name_plainly(module: nn.Module, weights: dict[str, Any], prefix: str, _: object) -> None:
