@@ -37,7 +37,7 @@ LOOK = 0.4
 # seconds for which there must be too many threads, or too few, before their number changes
 LOWER_AFTER, RAISE_AFTER = 0.7, 3.0
 # a core is taken if others use more than this share of it, and free again if they use less
-TAKEN, FREE = 0.4, 0.25
+TAKEN, FREE = 0.6, 0.25
 # a number that was raised too soon is raised after twice as long the next time, up to these seconds
 RAISE_AFTER_AT_MOST = 120.0
 
@@ -277,7 +277,7 @@ class Pace:
         passed = now.moment - before.moment
         busy = passed * self.cores - (now.idle - before.idle) - (now.own - before.own)
         others = max(0.0, busy / passed)
-        lower = min(self.most, max(1, int(self.cores - others + 1 - TAKEN)))
+        lower = min(self.most, max(1, int(self.cores - others + TAKEN)))
         higher = min(self.most, int(self.cores - others + FREE))
         if lower < self.count:
             self.more_since = None

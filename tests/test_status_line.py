@@ -64,6 +64,33 @@ def test_a_narrow_terminal_shows_the_first_parts(clock: Clock, terminal: Termina
     assert terminal.screen() == ["iteration 5 of 10, 3 s left"]
 
 
+def test_the_last_column_stays_free_where_terminals_would_wrap(
+    clock: Clock, terminal: Terminal
+) -> None:
+    line = StatusLine(terminal.stream)
+    line.show(["x" * 40, "y"])
+    assert terminal.screen() == ["x" * 29]
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_as_a_file_does(
+    clock: Clock, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    line = StatusLine(terminal.stream)
+    line.show(["iteration 1", "a loss of 2"])
+    line.tell("evaluation")
+    assert terminal.text().splitlines() == ["iteration 1, a loss of 2", "evaluation"]
+    assert not line.due()
+
+
+def test_an_event_is_a_line_above_whatever_is_in_it(clock: Clock, terminal: Terminal) -> None:
+    line = StatusLine(terminal.stream)
+    line.show(["iteration 1,000"])
+    line.tell("\x1b[2Jevent")
+    line.show(["iteration 1"])
+    assert terminal.screen() == [r"\x1b[2Jevent", "iteration 1"]
+
+
 def test_wide_characters_and_accents_fit() -> None:
     assert columns_of("モデル") == 6
     assert columns_of("e\u0301") == 1

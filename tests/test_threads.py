@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,8 @@ from lightning_gans.cli.train import parse_command
 from lightning_gans.errors import UsageError
 from lightning_gans.threads import LOWER_AFTER, RAISE_AFTER, Choice, Pace, Usage, choose
 from tests.support.models import tiny_dlsgan
+from tests.support.training import data, trainer
+from tests.support.training import points as small_points
 
 ROOT = Path(__file__).parent.parent
 
@@ -135,7 +139,16 @@ class Load:
 
 @pytest.mark.parametrize(
     ("cores", "others", "count"),
-    [(2, 0.67, 1), (2, 1.0, 1), (2, 1.5, 1), (2, 0.3, 2), (8, 1.0, 7), (8, 3.0, 5), (8, 7.8, 1)],
+    [
+        (2, 0.67, 1),
+        (2, 1.0, 1),
+        (2, 1.5, 1),
+        (2, 0.3, 2),
+        (2, 0.55, 2),
+        (8, 1.0, 7),
+        (8, 3.0, 5),
+        (8, 7.8, 1),
+    ],
 )
 def test_a_neighbour_that_comes_after_the_start_takes_a_thread_and_gives_it_back(
     cores: int, others: float, count: int
@@ -201,6 +214,28 @@ def test_a_busy_process_is_seen(tmp_path: Path) -> None:
     passed = after.moment - before.moment
     busy = passed * len(threads.cores()) - (after.idle - before.idle) - (after.own - before.own)
     assert busy / passed > 0.4
+
+
+@pytest.mark.parametrize(("niceness", "idle"), [(0, 4.0 + 0.5 + 0.2), (10, 4.0 + 0.5)])
+def test_idle_time_is_of_own_cores_and_of_processes_that_would_yield(
+    niceness: int, idle: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    seconds = {"cpu": 90, "cpu0": 1, "cpu1": 1, "cpu2": 7}  # cpu2 is of others
+    # user, nice, system, idle, waiting for a disk, interrupts
+    shares = (1.0, 0.1, 0.3, 2.0, 0.25, 9.0)
+    lines = [
+        " ".join([name, *(str(int(share * ticks * scale)) for share in shares)])
+        for name, scale in seconds.items()
+    ]
+    monkeypatch.setattr(threads, "_lines", lambda path: lines)
+    monkeypatch.setattr(threads, "cores", lambda: {0, 1})
+    monkeypatch.setattr(os, "nice", lambda more: niceness)
+    found = threads.usage()
+    assert found is not None
+    assert found.idle == pytest.approx(idle)
+    monkeypatch.setattr(threads, "cores", lambda: {0, 5})
+    assert threads.usage() is None
 
 
 def parsed(*argv: str) -> tuple[int | None, int]:
@@ -320,3 +355,54 @@ def test_a_run_resumes_with_the_threads_that_it_had_on_a_larger_machine() -> Non
         threads.keep(Choice(2, adapts=True, most=2))
         assert threads.kept() == Choice(2, adapts=False, most=2)
         assert counts == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("device", "deterministic", "is_fixed"),
+    [("cpu", False, False), ("cpu", True, True), ("cuda", False, True)],
+)
+def test_the_number_stays_where_bits_are_promised_and_where_a_gpu_computes(
+    device: str, deterministic: bool, is_fixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Pace(
+        Choice(2, adapts=True), 2, lambda: Usage(time.monotonic(), 0, 0), lambda count: None
+    )
+    monkeypatch.setattr(threads, "_pace", pace)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    runner: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)))
+    PaceCallback().setup(runner, tiny_dlsgan(), "fit")
+    assert pace.adapts != is_fixed
+
+
+def test_the_load_is_looked_at_between_iterations_and_batches_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    monkeypatch.setattr(threads, "pace", lambda: looks.append(None))
+    model, points = small_points(), data()
+    counts = []
+    for name, limits in (
+        ("fit", {"limit_val_batches": 0}),
+        ("validate", {}),
+        ("test", {}),
+        ("predict", {}),
+    ):
+        runner = trainer(tmp_path, PaceCallback(), max_steps=7, **limits)
+        looks.clear()
+        getattr(runner, name)(model, datamodule=points)
+        counts.append(len(looks))
+    # once at the start, then for each of seven batches, and of two with sixteen images
+    assert counts[:3] == [8, 3, 3]
+    assert counts[3] >= 3
+
+
+def test_a_checkpoint_with_other_values_leaves_the_number_as_it_is() -> None:
+    for wrong in (
+        {"threads": 2, "most": 2, "adapts": "no"},
+        {"threads": 2, "most": -1, "adapts": True},
+        {"threads": 0, "most": 2, "adapts": True},
+        {},
+    ):
+        callback = PaceCallback()
+        callback.load_state_dict(wrong)
+        assert callback.restored is None

@@ -12,7 +12,9 @@ from lightning_gans.metrics import (
     FeatureExtractor,
     FeaturesUnavailable,
     InceptionFeatures,
+    RandomFeatures,
 )
+from lightning_gans.metrics.random_network import SMALLEST
 
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 GREY_DIGITS = {(1, 28, 28), (1, 32, 32)}
@@ -50,4 +52,6 @@ def choice(shape: tuple[int, ...]) -> tuple[FeatureExtractor, str]:
     missing = f"Inception's weights are not at {file}; features=inception_features downloads them"
     if tuple(shape) in GREY_DIGITS:
         return DigitFeatures(), f"made for digits: {missing}"
+    if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= SMALLEST:
+        return RandomFeatures(), f"of a random network, for images of any kind: {missing}"
     raise UserError(f"no features fit images of shape {tuple(shape)} without a download: {missing}")

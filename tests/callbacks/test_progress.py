@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 
 from lightning_gans import status_line
 from lightning_gans.callbacks import progress
@@ -147,6 +152,107 @@ def test_a_rate_leaves_out_evaluations_and_forgets_what_was_long_ago(clock: Cloc
         clock.now = float(second)
         found = rate.at(10 + 7 * (second - 10))
     assert found == pytest.approx(7.0)
+
+
+def run_at(step: int, **known: Any) -> Any:
+    """What a trainer says of its run of 100 iterations, after some of them."""
+    of_run = {
+        "global_step": step,
+        "is_global_zero": True,
+        "max_steps": 100,
+        "world_size": 1,
+        "val_check_batch": 1000,
+        "callbacks": [],
+        "progress_bar_metrics": {},
+        "callback_metrics": {},
+        "sanity_checking": False,
+        "num_sanity_val_batches": [3],
+        "num_val_batches": [5, 6],
+        "state": SimpleNamespace(fn="fit"),
+    }
+    return SimpleNamespace(**{**of_run, **known})
+
+
+def test_images_a_second_are_those_of_all_processes(clock: Clock) -> None:
+    told, model = Progress(), LightningModule()
+    told.on_train_start(run_at(0), model)
+    clock.now = 4.0
+    told.batch = (torch.zeros(8, 2), torch.zeros(8))
+    line = list(told.describe(run_at(20, world_size=3)))
+    assert line[:3] == ["iteration 20 of 100", "120 images/s", "16 s left"]
+
+
+def test_the_rate_of_a_resumed_run_counts_no_earlier_iterations(clock: Clock) -> None:
+    told, model = Progress(), LightningModule()
+    told.on_train_start(run_at(90), model)
+    clock.now = 2.0
+    assert list(told.describe(run_at(94)))[:3] == [
+        "iteration 94 of 100",
+        "2 iterations/s",
+        "3 s left",
+    ]
+
+
+def test_an_evaluation_does_not_lower_the_rate_and_its_values_follow(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, model = Progress(), LightningModule()
+    told.on_train_start(run_at(0), model)
+    clock.now = 10.0
+    told.on_validation_start(run_at(20), model)
+    clock.now = 40.0
+    names = ("psnr/fake", "psnr/real", "ssim/real", "latent/loss", "fid/digits")
+    found = {name: torch.tensor(float(index)) for index, name in enumerate(names)}
+    told.on_validation_end(run_at(20, callback_metrics=found), model)
+    clock.now = 50.0
+    line = list(told.describe(run_at(40)))
+    assert line == [
+        "iteration 40 of 100",
+        "2 iterations/s",
+        "30 s left",
+        "fid/digits 4",
+        "psnr/real 1",
+    ]
+    error = capsys.readouterr().err
+    assert error == "evaluation at iteration 20, fid/digits 4, psnr/real 1, in 30 s\n"
+
+
+@pytest.mark.parametrize("sanity", [False, True])
+def test_a_long_evaluation_tells_its_batches_and_a_check_before_training_no_more(
+    sanity: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(120)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    told, model = Progress(), LightningModule()
+    told.setup(run_at(0), model, "fit")
+    clock.now = 60.0
+    told.on_validation_batch_end(run_at(0, sanity_checking=sanity), model, None, None, 0)
+    of = 3 if sanity else 11
+    assert terminal.screen() == [f"iteration 0 of 100, evaluation: batch 1 of {of}"]
+    told.on_validation_end(run_at(0, sanity_checking=sanity), model)
+    told.teardown(run_at(0), model, "fit")
+    drawn = terminal.text().count("\riteration")
+    assert drawn == (1 if sanity else 2), "training goes on below its own line"
+
+
+def test_only_the_first_process_tells_of_an_evaluation(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, model = Progress(), LightningModule()
+    told.disable()
+    told.on_validation_start(run_at(20), model)
+    told.on_validation_end(run_at(20), model)
+    assert not capsys.readouterr().err
+
+
+def test_a_run_with_a_time_ends_when_the_first_limit_is_reached(clock: Clock) -> None:
+    told = Progress()
+    for duration, expected in ((timedelta(seconds=20), 20.0), (timedelta(hours=1), 30.0)):
+        timer = Timer(duration)
+        assert told.left(run_at(40, callbacks=[timer]), 40, 100, rate=2.0) == expected
+        assert (
+            told.left(run_at(40, callbacks=[timer]), 40, None, rate=0.0) == duration.total_seconds()
+        )
 
 
 def test_a_run_of_epochs_knows_its_iterations(tmp_path: Path) -> None:

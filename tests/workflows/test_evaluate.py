@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from lightning_gans.metrics import PSNR, DigitFeatures, from_uint8
+from lightning_gans.errors import UserError
+from lightning_gans.metrics import PSNR, DigitFeatures, RandomFeatures, from_uint8
 from lightning_gans.models.base.load import load
 from lightning_gans.workflows import image_features as choosing
 from lightning_gans.workflows.evaluate import evaluate, generated, half
@@ -111,6 +112,14 @@ def test_nothing_is_downloaded_unless_asked_for(
     assert isinstance(chosen, DigitFeatures)
     assert line.startswith("features: digits, ")
     assert "features=inception_features downloads" in line
+    for shape in ((3, 64, 64), (1, 64, 64), (3, 28, 28), (1, 16, 128)):
+        chosen, line = image_features(None, shape, cpu)
+        assert isinstance(chosen, RandomFeatures)
+        assert chosen(torch.zeros(2, *shape, dtype=torch.uint8)).shape == (2, chosen.num_features)
+        assert line.startswith("features: random, ")
+    for shape in ((3, 15, 64), (2, 64, 64)):
+        with pytest.raises(UserError, match="no features fit images of shape"):
+            image_features(None, shape, cpu)
     weights = tmp_path / "checkpoints" / choosing.INCEPTION_WEIGHTS
     weights.parent.mkdir()
     weights.write_bytes(b"")
