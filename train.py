@@ -1,6 +1,6 @@
 """``python train.py model=dlsgan`` is ``lightning-gans train model=dlsgan``. See ``--help``."""
 
-from lightning_gans.cli import main
+from lightning_gans.__main__ import main
 
 if __name__ == "__main__":
     main()

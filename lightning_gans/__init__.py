@@ -7,11 +7,9 @@ Importing the package imports nothing heavy, so that a command line can be check
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+# the package is imported before a command can answer Ctrl-C: nothing else is imported here, not
+# even typing, whose name type checkers know without it
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lightning_gans.exports.hub import from_pretrained, push_to_hub
     from lightning_gans.models.base.load import load
@@ -20,9 +18,10 @@ __all__ = ["__version__", "from_pretrained", "load", "push_to_hub"]
 __version__ = "0.2.0"
 
 
-@cache
 def _rooms() -> set[str]:
     """The names of the modules and folders of the package."""
+    from pathlib import Path  # noqa: PLC0415  (see above)
+
     found = {path.stem for path in Path(__file__).parent.iterdir() if path.suffix in ("", ".py")}
     return {name for name in found if not name.startswith("_") and name.isidentifier()}
 
@@ -32,6 +31,8 @@ def __getattr__(name: str) -> object:
         from lightning_gans.models.base.load import load  # noqa: PLC0415  (torch takes seconds)
 
         return load
+    from importlib import import_module  # noqa: PLC0415  (see above)
+
     if name in ("from_pretrained", "push_to_hub"):
         return getattr(import_module(f"{__name__}.exports.hub"), name)
     if name in _rooms():

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from contextvars import ContextVar
+from types import FrameType, ModuleType
+from typing import Any
 
 # torchmetrics imports it to give it a name that another package expects, which takes longer than
 # torchmetrics itself
 _SIGNAL = "scipy.signal"
+# Ctrl-C, the end of a job or of a container, a lost connection; Windows has no SIGHUP
+STOP = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+# whether the process is a program, and not somebody's Python that calls one of its functions
+_is_program: ContextVar[bool] = ContextVar("is_program", default=False)
+
+
+@contextmanager
+def as_program() -> Iterator[None]:
+    """In the block, a signal to stop ends the process at once while modules are imported."""
+    token = _is_program.set(True)
+    try:
+        yield
+    finally:
+        _is_program.reset(token)
 
 
 @contextmanager
@@ -21,7 +43,44 @@ def quick_imports() -> Iterator[None]:
     and find none. The objects of the modules are then left out of every later search, which would
     hold up training for a tenth of a second each. Once torchmetrics has been imported, nothing is
     changed.
+
+    A signal to stop ends a program at once, with one line and its usual status. Otherwise it is
+    obeyed after the block: an exception that is raised while torch is imported may abort the
+    process, or be lost.
     """
+    with _signals_wait(), _without_garbage():
+        yield
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals to stop end a program at once, and wait for the end of the block elsewhere."""
+    caught: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if _is_program.get():
+            os.write(2, f"stopped by {signal.Signals(number).name}\n".encode())
+            os._exit(128 + number)
+        caught.append(number)
+
+    replaced: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP:
+            # None: a handler that was not installed from Python
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                replaced[number] = signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
+
+
+@contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Import torchmetrics and what the block imports without a search for garbage."""
     if "torchmetrics" in sys.modules:
         yield
         return

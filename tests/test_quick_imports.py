@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+
+import pytest
+
+from lightning_gans.quick_imports import quick_imports
+from tests.support.command_line import ROOT
 
 SCRIPT = """
 import gc, sys
@@ -29,3 +35,35 @@ def test_a_command_imports_no_more_than_it_needs_and_scipy_signal_works_later() 
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_ctrl_c_while_a_library_is_imported_is_raised_once_it_is() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    steps = []
+
+    def imports() -> None:
+        with quick_imports():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("the rest of the import")
+
+    with pytest.raises(KeyboardInterrupt):
+        imports()
+    assert steps == ["the rest of the import"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_program_imports_a_library_ends_it_at_once(number: signal.Signals) -> None:
+    code = (
+        "import signal, sys\n"
+        "sys.modules['torchmetrics'] = sys\n"
+        "from lightning_gans.quick_imports import as_program, quick_imports\n"
+        "with as_program(), quick_imports():\n"
+        f"    signal.raise_signal({int(number)})\n"
+        "    print('went on')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert done.stderr == f"stopped by {number.name}\n"

@@ -2,7 +2,7 @@
 
 import sys
 
-from lightning_gans.cli import main
+from lightning_gans.__main__ import main
 
 if __name__ == "__main__":
     main(["ood", *sys.argv[1:]])

@@ -14,11 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lightning_gans.errors import Stopped
-
-# Ctrl-C, the end of a job or of a container, a lost connection; Windows has no SIGHUP
-STOP = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+from lightning_gans.quick_imports import STOP
 
 
 class StopSignals:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning_gans.cli import main
 from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.folder import checkpoints, newest
-from tests.support.command_line import MLP, only, rows
+from tests.support.command_line import MLP, ROOT, only, rows
 
 TRAIN = ["model=dlsgan", *MLP, "evaluation.features=null", "trainer.val_check_interval=2"]
 
@@ -224,6 +226,80 @@ def test_a_signal_while_a_command_starts_is_one_line(
         main(words)
     assert end.value.code == 128 + number
     assert capsys.readouterr().err == f"stopped by {signal.Signals(number).name}\n"
+
+
+# sends itself Ctrl-C when a module is imported, as far as that is possible before it is
+INTERRUPTED = """
+import atexit, importlib.abc, os, signal, sys, threading, time
+_, when, *words = sys.argv
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == when:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+if when == "the end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+begun = threading.Event()
+def interrupt_later():
+    begun.wait()
+    time.sleep(float(when))
+    os.kill(os.getpid(), signal.SIGINT)
+if when[0].isdigit():
+    threading.Thread(target=interrupt_later, daemon=True).start()
+from lightning_gans.__main__ import main
+begun.set()
+main(words)
+"""
+COMMANDS = {
+    "train": ["train", *TRAIN],
+    "generate": ["generate", "ckpt=nowhere"],
+    "compare": ["compare", "a", "b"],
+    "help": ["--help"],
+}
+
+
+def interrupted(when: str, command: str, folder: Path) -> subprocess.Popen[str]:
+    """A command that gets Ctrl-C at a moment: of an import, or so many seconds after its start."""
+    return subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, when, *COMMANDS[command]],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "modules"),
+    [
+        ("train", ["lightning_gans.cli", "yaml", "lightning_gans.cli.workflow"]),
+        ("generate", ["dataclasses", "lightning_gans.runs.claim", "torchmetrics"]),
+        ("compare", ["filelock", "lightning_gans.cli.errors", "torch"]),
+        ("help", ["lightning_gans.cli.grammar", "lightning_gans.scaling", "the end"]),
+    ],
+)
+def test_ctrl_c_while_a_program_is_imported_or_ends_is_one_line(
+    command: str, modules: list[str], tmp_path: Path
+) -> None:
+    started = [interrupted(module, command, tmp_path) for module in modules]
+    for module, process in zip(modules, started, strict=True):
+        _, said = process.communicate(timeout=120)
+        assert (module, process.returncode, said) == (module, 130, "stopped by SIGINT\n")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(
+    command: str, tmp_path: Path
+) -> None:
+    for delays in (("0.003", "0.01", "0.03"), ("0.06", "0.1", "0.2"), ("0.4", "0.8", "1.6")):
+        started = {delay: interrupted(delay, command, tmp_path) for delay in delays}
+        for delay, process in started.items():
+            _, said = process.communicate(timeout=120)
+            assert (delay, process.returncode) == (delay, 130), said
+            assert "Traceback" not in said
+            assert "stopped by SIGINT" in said.splitlines()[-1]
 
 
 def test_pictures_and_rows_that_cannot_be_written_for_a_while_do_not_stop_training(
