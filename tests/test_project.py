@@ -53,6 +53,7 @@ ORDER = [
     "callbacks",
     "exports",
     "app",
+    "reproduce",
     "workflows",
     "cli",
 ]

@@ -107,7 +107,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         UserError: for what cannot be done, in one line.
     """
     known = workflows()[command]
-    if not argv or {"-h", "--help"} & set(argv):
+    if {"-h", "--help"} & set(argv) or (not argv and needs_arguments(known)):
         print(usage(command, known, groups))
         return 0
     argv, threads = split_threads(argv)
@@ -126,6 +126,11 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     processes = request.values.get("devices", ["1"])[-1]
     with fitted(threads, int(processes) if processes.isdecimal() else 1):
         return call(command, known, request)
+
+
+def needs_arguments(known: Signature) -> bool:
+    """Whether a command does nothing without arguments: the first one has no value by default."""
+    return next(iter(known.parameters.values())).default in (None, "None")
 
 
 def parse_request(
@@ -349,8 +354,8 @@ def parser_arguments(request: Request, parameters: Mapping[str, Parameter]) -> I
 
 def usage(command: str, known: Signature, groups: Groups) -> str:
     """What ``COMMAND --help`` prints."""
-    first = next(iter(known.parameters))
-    lines = [f"lightning-gans {command} {first}=VALUE [key=value ...]", "", known.summary]
+    first = f" {next(iter(known.parameters))}=VALUE" if needs_arguments(known) else ""
+    lines = [f"lightning-gans {command}{first} [key=value ...]", "", known.summary]
     if known.description:
         lines += ["", known.description]
     lines.append("")

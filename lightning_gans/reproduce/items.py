@@ -1,0 +1,634 @@
+"""Items: one figure or table of a paper each, read from a YAML file and checked whole.
+
+    title: ...                      what it shows
+    source: {document: thesis, place: Table 5}      a key of docs/bibliography.md, and the place
+    about: ...                      what differs from the paper, in a paragraph
+    trainings:                      the words of a ``train`` command line, by name; {name} in them
+      dlsgan: experiment=...        is the run of another training, {root} the folder of data sets,
+      encoder: model=encoder model.checkpoint={dlsgan}          {iterations} that of the profile
+    profiles:
+      cpu:                          what it takes; ``words`` are added to all trainings
+        network: ...
+        iterations: 5000
+        samples: 10,000 test images
+        minutes: 40                 of one seed, on two cores
+        seeds: 3
+        words: trainer.max_steps={iterations}
+        trainings: {dlsgan: ...}    words that are added to one
+        values: {n: 1000}           further {n} for this profile
+    measures:                       names of values have braces for several
+      - evaluation: [dlsgan]        the last evaluation of each run: dlsgan.psnr.real
+        names: [psnr.real, latent.loss]
+      - command: ood table ckpt={dlsgan} data=mnist_ood ...     its tables
+        names: ["dlsgan.nll.{near,far}.mean"]
+      - function: lightning_gans.reproduce.clusters.assignment      called with each run
+        of: [dlsgan]
+        arguments: {points: 10000}
+        names: [categories]
+    pictures:
+      - function: ...               called with the runs and the file
+        of: [dlsgan]
+        name: clusters
+    published: {dlsgan.nll.near.mean: 84.67}
+    claims:
+      - text: ...
+        holds: dlsgan.nll.near.mean > infogan.nll.near.mean
+        exact: false                see lightning_gans.reproduce.predicate
+
+A training, a measure or a claim with ``profiles: [paper]`` is of these profiles only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_gans.errors import UsageError
+from lightning_gans.paths import CONFIGS, is_file
+from lightning_gans.ranges import fits, is_unknown
+from lightning_gans.reproduce.names import NAME, expand_all
+from lightning_gans.reproduce.predicate import Predicate
+from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
+from lightning_gans.signatures import signature
+
+GROUP = "reproduce"
+PROFILES = ("cpu", "paper")
+SEEDS = 3
+# the pages of results are in this order: the keys of the bibliography, by the first word of an ID
+DOCUMENTS = {
+    "thesis": "thesis",
+    "cho2021": "Cho 2021",
+    "choshort": "Cho, short paper",
+    "egan2018": "Egan 2018",
+    "latent2019": "Latent Space 2019",
+}
+# what a command's results are read from; other commands have no values
+COMMANDS = ("ood table", "evaluate")
+# what words may name besides trainings and the values of a profile
+FOLDER_VALUES = ("root",)
+
+_TEMPLATE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size at which an item is run.
+
+    Attributes:
+        name: cpu or paper.
+        network: what is trained, in words.
+        iterations: of each training.
+        samples: what is measured on, in words.
+        minutes: about how long one seed takes.
+        seeds: how many are run by default.
+        words: added to every training.
+        trainings: words that are added to single ones.
+        values: what ``{name}`` stands for in words and arguments.
+    """
+
+    name: str
+    network: str
+    iterations: int
+    samples: str
+    minutes: float
+    seeds: int = SEEDS
+    words: str = ""
+    trainings: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, Any]:
+        """All that ``{name}`` may stand for in this profile, but for folders."""
+        return {"iterations": self.iterations, **self.values}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, as the words of a ``train`` command line.
+
+    Attributes:
+        name: of its values.
+        words: with ``{name}`` in them.
+        profiles: in which it is made.
+    """
+
+    name: str
+    words: str
+    profiles: tuple[str, ...] = PROFILES
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured after the trainings; exactly one of the first three is set.
+
+    Attributes:
+        evaluation: trainings whose last evaluation is taken.
+        command: the words of a command whose tables are read.
+        function: the import path of a function that is called with each run.
+        of: the trainings that the function is called with.
+        arguments: of the function.
+        names: of its values; those of an evaluation or function without the training's name.
+        profiles: in which it is measured.
+    """
+
+    names: tuple[str, ...]
+    evaluation: tuple[str, ...] = ()
+    command: str = ""
+    function: str = ""
+    of: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    profiles: tuple[str, ...] = PROFILES
+
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """The trainings that it measures, in order."""
+        if self.command:
+            return tuple(re.findall(r"\bckpt=\{(\w+)\}", self.command))
+        return self.evaluation or self.of
+
+    @property
+    def values(self) -> list[str]:
+        """The full names of its values."""
+        names = expand_all(self.names)
+        if self.command or not self.trainings:
+            return names
+        return [f"{training}.{name}" for training in self.trainings for name in names]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn from runs.
+
+    Attributes:
+        name: the end of its file's name.
+        function: its import path.
+        of: the trainings whose runs it is given.
+        arguments: further ones.
+        text: what it shows.
+        profiles: in which it is drawn.
+    """
+
+    name: str
+    function: str
+    of: tuple[str, ...]
+    text: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    profiles: tuple[str, ...] = PROFILES
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says, as a predicate of values.
+
+    Attributes:
+        text: a sentence.
+        holds: the predicate.
+        exact: whether it is about each single run.
+        profiles: in which its values are measured.
+    """
+
+    text: str
+    holds: str
+    exact: bool = False
+    profiles: tuple[str, ...] = PROFILES
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure or table.
+
+    Attributes:
+        id: by which commands name it.
+        title: what it shows.
+        document: a key of the bibliography.
+        place: the figure or table in it.
+        about: what differs from the paper.
+        trainings: by name.
+        profiles: by name.
+        measures: what is measured.
+        pictures: what is drawn.
+        published: the values that the document prints, by name.
+        claims: what it says of them.
+    """
+
+    id: str
+    title: str
+    document: str
+    place: str
+    about: str
+    trainings: Mapping[str, Training]
+    profiles: Mapping[str, Profile]
+    measures: tuple[Measurement, ...]
+    pictures: tuple[Picture, ...]
+    published: Mapping[str, float]
+    claims: tuple[Claim, ...]
+
+    def trainings_of(self, profile: str) -> list[Training]:
+        """The trainings of a profile, each after those that its words name."""
+        found = [t for t in self.trainings.values() if profile in t.profiles]
+        return sorted(found, key=lambda training: self._depth(training.name))
+
+    def _depth(self, name: str, above: tuple[str, ...] = ()) -> int:
+        if name in above:
+            raise UsageError(f"the trainings {', '.join(above)} name each other")
+        needed = [n for n in _TEMPLATE.findall(self.trainings[name].words) if n in self.trainings]
+        return 1 + max((self._depth(n, (*above, name)) for n in needed), default=0)
+
+    def measures_of(self, profile: str) -> list[Measurement]:
+        """What is measured in a profile."""
+        return [m for m in self.measures if profile in m.profiles]
+
+    def values_of(self, profile: str) -> list[str]:
+        """The names of all values that are measured in a profile."""
+        return [name for m in self.measures_of(profile) for name in m.values]
+
+    def claims_of(self, profile: str) -> list[Claim]:
+        """The claims whose values are measured in a profile."""
+        return [c for c in self.claims if profile in c.profiles]
+
+    def train_words(self, training: str, profile: str, folders: Mapping[str, str]) -> list[str]:
+        """The words of a ``train`` command line, without the seed.
+
+        Args:
+            training: its name.
+            profile: its name.
+            folders: what root and the names of other trainings stand for.
+        """
+        chosen = self.profiles[profile]
+        texts = self.trainings[training].words, chosen.words, chosen.trainings.get(training, "")
+        return filled(" ".join(texts), {**chosen.variables(), **folders})
+
+
+def filled(text: str, variables: Mapping[str, object]) -> list[str]:
+    """The words of a text, with the values of the variables in braces.
+
+    >>> filled("model=gan trainer.max_steps={n}", {"n": 3})
+    ['model=gan', 'trainer.max_steps=3']
+    """
+    return [
+        _TEMPLATE.sub(lambda found: str(variables[found[1]]), word) for word in shlex.split(text)
+    ]
+
+
+def argument(value: Any, variables: Mapping[str, object]) -> Any:
+    """An argument of a function; a text that is one variable becomes its value."""
+    if isinstance(value, (list, tuple)):
+        return [argument(part, variables) for part in value]
+    if not isinstance(value, str):
+        return value
+    whole = _TEMPLATE.fullmatch(value)
+    if whole:
+        return variables[whole[1]]
+    return _TEMPLATE.sub(lambda found: str(variables[found[1]]), value)
+
+
+# Reading
+
+
+def item_files() -> dict[str, Path]:
+    """The file of each item by its ID: those in ``./configs/reproduce``, then the package's."""
+    folders = [CONFIGS / GROUP, Path("configs") / GROUP]
+    return {
+        file.stem.replace("_", "-"): file
+        for folder in folders
+        for file in sorted(folder.glob("*.yaml"))
+    }
+
+
+def all_items() -> dict[str, Item]:
+    """All items by ID, in the order of their documents and of the places in them."""
+    items = [read_item(file) for file in item_files().values()]
+    items.sort(key=lambda item: (list(DOCUMENTS.values()).index(item.document), natural(item.id)))
+    return {item.id: item for item in items}
+
+
+def find_item(name: str) -> Item:
+    """The item of an ID.
+
+    Raises:
+        UsageError: if there is none, with similar IDs.
+    """
+    files = item_files()
+    wanted = name.replace("_", "-").lower()
+    if wanted in files and is_file(files[wanted]):
+        return read_item(files[wanted])
+    near = difflib.get_close_matches(wanted, files, n=3, cutoff=0.5)
+    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+    raise UsageError(
+        f"there is no figure or table '{name}'{meant}; lightning-gans reproduce list shows all"
+    )
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in a text by their size.
+
+    >>> sorted(["t-10", "t-9"], key=natural)
+    ['t-9', 't-10']
+    """
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", text)]
+
+
+def read_item(file: Path) -> Item:
+    """Read the file of an item, and check all that can be checked before anything is trained.
+
+    Raises:
+        UsageError: with the file, what was expected and what it has.
+    """
+    try:
+        item = _item(file, read_mapping(file, aliases=True))
+        _check(item)
+    except UnreadableConfig:
+        raise
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+    return item
+
+
+def _item(file: Path, content: Mapping[str, Any]) -> Item:
+    identity = file.stem.replace("_", "-")
+    keys = ("title", "source", "about", "trainings", "profiles", "measures", "pictures")
+    _check_keys("the file", content, (*keys, "published", "claims"))
+    source = _mapping("source", content.get("source"))
+    _check_keys("source", source, ("document", "place"))
+    document = _text("source.document", source.get("document"))
+    expected = DOCUMENTS.get(identity.partition("-")[0])
+    if document != expected:
+        raise UsageError(
+            f"source.document is '{document}', but a file of this name is of '{expected}'"
+        )
+    trainings = {
+        name: _training(name, value)
+        for name, value in _mapping("trainings", content.get("trainings", {})).items()
+    }
+    profiles = {
+        name: _profile(name, _mapping(f"profiles.{name}", value))
+        for name, value in _mapping("profiles", content.get("profiles")).items()
+    }
+    every = tuple(name for name in PROFILES if name in profiles)
+    return Item(
+        identity,
+        _text("title", content.get("title")),
+        document,
+        _text("source.place", source.get("place")),
+        " ".join(_text("about", content.get("about", "")).split()),
+        trainings,
+        profiles,
+        tuple(_measurement(m, every) for m in _list("measures", content.get("measures"))),
+        tuple(_picture(p, every) for p in _list("pictures", content.get("pictures", []))),
+        _published(_mapping("published", content.get("published", {}))),
+        tuple(_claim(c, every) for c in _list("claims", content.get("claims"))),
+    )
+
+
+def _training(name: str, value: object) -> Training:
+    if not NAME.fullmatch(name) or "." in name or name in (*FOLDER_VALUES, "iterations"):
+        raise UsageError(f"trainings.{name}: expected a name of letters, digits and _")
+    if isinstance(value, str):
+        return Training(name, value)
+    section = _mapping(f"trainings.{name}", value)
+    _check_keys(f"trainings.{name}", section, ("words", "profiles"))
+    words = _text(f"trainings.{name}.words", section.get("words"))
+    return Training(name, words, _profiles(section, PROFILES))
+
+
+def _profile(name: str, section: Mapping[str, Any]) -> Profile:
+    where = f"profiles.{name}"
+    if name not in PROFILES:
+        raise UsageError(f"{where}: profiles are {', '.join(PROFILES)}")
+    needed = ("network", "iterations", "samples", "minutes")
+    _check_keys(where, section, (*needed, "seeds", "words", "trainings", "values"))
+    for key in needed:
+        if key not in section:
+            raise UsageError(f"{where} has no {key}: a profile states what it takes")
+    iterations, seeds, minutes = (
+        section.get(key, SEEDS) for key in ("iterations", "seeds", "minutes")
+    )
+    if type(iterations) is not int or iterations < 0 or type(seeds) is not int or seeds < 1:
+        raise UsageError(f"{where}: expected whole numbers of iterations and seeds")
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or minutes <= 0:
+        raise UsageError(f"{where}.minutes: expected a number above 0")
+    added = _mapping(f"{where}.trainings", section.get("trainings", {}))
+    return Profile(
+        name,
+        _text(f"{where}.network", section["network"]),
+        iterations,
+        _text(f"{where}.samples", section["samples"]),
+        float(minutes),
+        seeds,
+        _text(f"{where}.words", section.get("words", "")),
+        {key: _text(f"{where}.trainings.{key}", value) for key, value in added.items()},
+        _mapping(f"{where}.values", section.get("values", {})),
+    )
+
+
+def _measurement(value: object, every: tuple[str, ...]) -> Measurement:
+    section = _mapping("measures", value)
+    keys = ("names", "evaluation", "command", "function", "of", "arguments", "profiles")
+    _check_keys("measures", section, keys)
+    found = Measurement(
+        tuple(_texts("measures.names", section.get("names"))),
+        tuple(_texts("measures.evaluation", section.get("evaluation", []))),
+        _text("measures.command", section.get("command", "")),
+        _text("measures.function", section.get("function", "")),
+        tuple(_texts("measures.of", section.get("of", []))),
+        _mapping("measures.arguments", section.get("arguments", {})),
+        _profiles(section, every),
+    )
+    if sum(map(bool, (found.evaluation, found.command, found.function))) != 1:
+        raise UsageError("a measure is one of evaluation, command and function")
+    if found.command and not found.command.startswith(COMMANDS):
+        raise UsageError(
+            f"measures.command: '{found.command[:40]}' is none of {', '.join(COMMANDS)}"
+        )
+    if not found.names:
+        raise UsageError("a measure has no names")
+    return found
+
+
+def _picture(value: object, every: tuple[str, ...]) -> Picture:
+    section = _mapping("pictures", value)
+    _check_keys("pictures", section, ("name", "function", "of", "arguments", "text", "profiles"))
+    return Picture(
+        _text("pictures.name", section.get("name")),
+        _text("pictures.function", section.get("function")),
+        tuple(_texts("pictures.of", section.get("of", []))),
+        _text("pictures.text", section.get("text")),
+        _mapping("pictures.arguments", section.get("arguments", {})),
+        _profiles(section, every),
+    )
+
+
+def _published(section: Mapping[str, Any]) -> dict[str, float]:
+    for name, value in section.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UsageError(f"published.{name}: expected a number, got {value!r:.40}")
+    return {name: float(value) for name, value in section.items()}
+
+
+def _claim(value: object, every: tuple[str, ...]) -> Claim:
+    section = _mapping("claims", value)
+    _check_keys("claims", section, ("text", "holds", "exact", "profiles"))
+    exact = section.get("exact", False)
+    if not isinstance(exact, bool):
+        raise UsageError(f"claims.exact: expected true or false, got {exact!r:.40}")
+    return Claim(
+        " ".join(_text("claims.text", section.get("text")).split()),
+        " ".join(_text("claims.holds", section.get("holds")).split()),
+        exact,
+        _profiles(section, every),
+    )
+
+
+# Checks
+
+
+def _check(item: Item) -> None:
+    """Check that all names resolve.
+
+    Raises:
+        UsageError: with the first that does not.
+    """
+    if not item.profiles:
+        raise UsageError("it has no profiles")
+    values = {profile: item.values_of(profile) for profile in item.profiles}
+    for profile in item.profiles:
+        _check_profile(item, profile)
+        seen: set[str] = set()
+        for name in values[profile]:
+            if not NAME.fullmatch(name):
+                raise UsageError(f"measures: '{name}' is no name: words with dots between them")
+            if name in seen:
+                raise UsageError(f"measures: {name} is measured twice in profile {profile}")
+            seen.add(name)
+        for claim in item.claims_of(profile):
+            Predicate(claim.holds, values[profile], claim.exact)
+    everywhere = [name for found in values.values() for name in found]
+    for name in item.published:
+        if name not in everywhere:
+            raise UsageError(
+                f"published.{name}{_meant(name, everywhere)}: no measure has that name"
+            )
+    for picture in item.pictures:
+        _check_function("pictures", picture.function, ("runs", "path"), picture.arguments)
+
+
+def _check_profile(item: Item, profile: str) -> None:
+    """Check the words and functions of one profile."""
+    trainings = [training.name for training in item.trainings_of(profile)]
+    variables = {*item.profiles[profile].variables(), *FOLDER_VALUES}
+    for name in item.profiles[profile].trainings:
+        if name not in trainings:
+            raise UsageError(f"profiles.{profile}.trainings.{name}: there is no such training")
+    for name in trainings:
+        texts = item.trainings[name].words, item.profiles[profile].words
+        own = item.profiles[profile].trainings.get(name, "")
+        _check_variables(f"trainings.{name}", " ".join((*texts, own)), {*variables, *trainings})
+    for measure in item.measures_of(profile):
+        _check_trainings("measures", measure.trainings, trainings, profile)
+        if measure.command:
+            _check_variables("measures.command", measure.command, {*variables, *trainings})
+        if measure.function:
+            first = ("run",) if measure.of else ()
+            _check_function("measures", measure.function, first, measure.arguments)
+            for text in _strings(measure.arguments):
+                _check_variables("measures.arguments", text, variables)
+    for picture in item.pictures:
+        if profile in picture.profiles:
+            _check_trainings("pictures", picture.of, trainings, profile)
+
+
+def _check_trainings(where: str, names: Iterable[str], known: Sequence[str], profile: str) -> None:
+    for name in names:
+        if name not in known:
+            meant = _meant(name, known)
+            raise UsageError(f"{where}: there is no training {name}{meant} in profile {profile}")
+
+
+def _check_variables(where: str, text: str, known: Iterable[str]) -> None:
+    for name in _TEMPLATE.findall(text):
+        if name not in known:
+            raise UsageError(f"{where}: {{{name}}}{_meant(name, known)} stands for nothing")
+
+
+def _check_function(
+    where: str, path: str, first: Sequence[str], arguments: Mapping[str, Any]
+) -> None:
+    """Check that a function exists, is of this room, and takes arguments of these names and types.
+
+    An item may come from elsewhere, and must not run what it likes.
+    """
+    module, _, name = path.rpartition(".")
+    if not module.startswith("lightning_gans.reproduce."):
+        raise UsageError(f"{where}: {path} is no function of lightning_gans.reproduce")
+    found = signature(module, name)
+    if found is None or not found.returns or name.startswith("_"):
+        raise UsageError(f"{where}: there is no function {path}")
+    parameters = dict(found.parameters)
+    for own in first:
+        if parameters.pop(own, None) is None:
+            raise UsageError(f"{where}: {path} has no argument {own}")
+    for key, value in arguments.items():
+        if key not in parameters:
+            raise UsageError(f"{where}: {path} has no argument {key}{_meant(key, parameters)}")
+        templated = isinstance(value, str) and _TEMPLATE.search(value)
+        hint = parameters[key].hint
+        if not templated and not is_unknown(hint) and not fits(value, hint):
+            raise UsageError(f"{where}: {key} of {path}: got {value!r:.60}")
+    for key, parameter in parameters.items():
+        if parameter.default is None and key not in arguments:
+            raise UsageError(f"{where}: {path} needs the argument {key}")
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value
+    return [s for p in parts for s in _strings(p)] if isinstance(parts, Iterable) else []
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _check_keys(where: str, section: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in section:
+        if key not in known:
+            raise UsageError(
+                f"{where} has an unknown key '{key}'{_meant(key, known)}; keys are "
+                f"{', '.join(known)}"
+            )
+
+
+def _mapping(where: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{where}: expected a mapping, got {value!r:.60}")
+    return value
+
+
+def _list(where: str, value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise UsageError(f"{where}: expected a list, got {value!r:.60}")
+    return value
+
+
+def _text(where: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{where}: expected text, got {value!r:.60}")
+    return value
+
+
+def _texts(where: str, value: object) -> list[str]:
+    return [_text(where, part) for part in _list(where, value)]
+
+
+def _profiles(section: Mapping[str, Any], every: tuple[str, ...]) -> tuple[str, ...]:
+    found = section.get("profiles", [*every])
+    for name in _texts("profiles", found):
+        if name not in PROFILES:
+            raise UsageError(f"profiles: {name} is none of {', '.join(PROFILES)}")
+    return tuple(found)

@@ -1,0 +1,209 @@
+"""The pages of results: one for each document, and an index. They are written from JSON alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from lightning_gans.reproduce.items import DOCUMENTS, PROFILES, SEEDS, Item
+from lightning_gans.reproduce.predicate import Judged, Predicate, Verdict, number, spread
+from lightning_gans.reproduce.results import Results
+
+# by the IDs of items and the names of profiles
+Found = Mapping[tuple[str, str], Results]
+TITLES = {
+    "thesis": "Results: the thesis",
+    "Cho 2021": "Results: Cho 2021",
+    "Cho, short paper": "Results: Cho, short paper",
+    "Egan 2018": "Results: Egan 2018",
+    "Latent Space 2019": "Results: Latent Space 2019",
+}
+WRITTEN = (
+    "`lightning-gans reproduce report` writes this page from the files in `data`; a change here is "
+    "lost."
+)
+
+
+def page_of(document: str) -> str:
+    """The name of the page of a document."""
+    return f"{next(key for key, value in DOCUMENTS.items() if value == document)}.md"
+
+
+def pages(items: Mapping[str, Item], found: Found) -> dict[str, str]:
+    """All pages by the names of their files.
+
+    Args:
+        items: all items, in order.
+        found: the results that there are.
+    """
+    texts = {"index.md": index(items, found)}
+    for document in DOCUMENTS.values():
+        own = [item for item in items.values() if item.document == document]
+        texts[page_of(document)] = document_page(document, own, found)
+    return texts
+
+
+def judged(item: Item, results: Results) -> list[tuple[str, Judged]]:
+    """The claims of an item with their verdicts."""
+    seeds = [results.of_seed(index) for index in range(len(results.seeds))]
+    return [
+        (
+            claim.text,
+            Predicate(claim.holds, item.values_of(results.profile), claim.exact).judge(seeds),
+        )
+        for claim in item.claims_of(results.profile)
+    ]
+
+
+def index(items: Mapping[str, Item], found: Found) -> str:
+    """The first page: counts of claims, and a row for each item."""
+    verdicts = Counter(
+        answer.verdict
+        for (name, _), results in found.items()
+        for _, answer in judged(items[name], results)
+    )
+    run = {name for name, _ in found}
+    unrun = sum(len(item.claims) for name, item in items.items() if name not in run)
+    lines = [
+        "# Results",
+        "",
+        WRITTEN,
+        "",
+        "Figures and tables of the documents in the [bibliography](../bibliography.md): "
+        f"{len(items)} items, of which {len(run)} were run. "
+        "[Reproducing](../reproducing.md) says how, and how a verdict is reached.",
+        "",
+        "| claims | number |",
+        "|---|---:|",
+        *(f"| {verdict.value} | {verdicts[verdict]} |" for verdict in Verdict),
+        f"| of items that were not run | {unrun} |",
+        "",
+        "| item | shows | profile | seeds | holds | does not hold | cannot be told |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for item in items.values():
+        label = f"[{item.id}]({page_of(item.document)}#{item.id})"
+        profiles = [name for name in PROFILES if (item.id, name) in found]
+        for profile in profiles:
+            results = found[item.id, profile]
+            counts = Counter(answer.verdict for _, answer in judged(item, results))
+            cells = " | ".join(str(counts[verdict]) for verdict in Verdict)
+            lines.append(f"| {label} | {item.title} | {profile} | {len(results.seeds)} | {cells} |")
+        if not profiles:
+            lines.append(f"| {label} | {item.title} | not run | - | - | - | - |")
+    return "\n".join([*lines, ""])
+
+
+def document_page(document: str, items: Sequence[Item], found: Found) -> str:
+    """The page of one document."""
+    lines = [f"# {TITLES[document]}", "", WRITTEN, ""]
+    for item in items:
+        lines += item_section(
+            item, {p: found[item.id, p] for p in PROFILES if (item.id, p) in found}
+        )
+    if not items:
+        lines += ["No figure or table of this document has an item yet.", ""]
+    return "\n".join(lines)
+
+
+def item_section(item: Item, results: Mapping[str, Results]) -> list[str]:
+    """All that is known of one item."""
+    lines = [f"## {item.id}", "", f"**{item.title}** ({item.document}, {item.place}).", ""]
+    if item.about:
+        lines += [item.about, ""]
+    for profile in item.profiles:
+        lines += profile_lines(item, profile, results.get(profile))
+    if not results:
+        lines += ["Claims that a run would check:", ""]
+        lines += [f"- {claim.text}" for claim in item.claims]
+        lines.append("")
+    return lines
+
+
+def profile_lines(item: Item, profile: str, results: Results | None) -> list[str]:
+    """A profile of an item: what it takes and, if it was run, what was found."""
+    chosen = item.profiles[profile]
+    cost = f"about {duration(chosen.minutes)} a seed"
+    if chosen.iterations:
+        setting = f"{chosen.network}; {chosen.iterations:,} iterations; {chosen.samples}; {cost}"
+    else:
+        setting = f"{chosen.network}; {chosen.samples}; {cost}"
+    if results is None:
+        seeds = "" if chosen.seeds == SEEDS else f" seeds={chosen.seeds}"
+        command = f"lightning-gans reproduce run {item.id} profile={profile}{seeds}"
+        return [f"Profile {profile} (not run; `{command}`): {setting}.", ""]
+    numbers = f"{len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}"
+    lines = [f"Profile {profile} ({numbers}, version {results.version}): {setting}.", ""]
+    answers = judged(item, results)
+    if answers:
+        lines += ["| claim | verdict | evidence |", "|---|---|---|"]
+        lines += [
+            f"| {cell(text)} | **{answer.verdict.value}** | {cell('; '.join(answer.evidence))} |"
+            for text, answer in answers
+        ]
+        lines.append("")
+    lines += [*values_table(item, results), ""]
+    lines += [
+        part
+        for name, text in results.pictures.items()
+        for part in (f"{text}:", "", f"![{cell(text)}](images/{name})", "")
+    ]
+    if results.trainings:
+        lines += ["Trained by:", ""]
+        lines += [f"    {record.command}" for record in results.trainings]
+        lines.append("")
+    return lines
+
+
+def values_table(item: Item, results: Results) -> list[str]:
+    """All values of an item, with the published ones."""
+    lines = [
+        "| value | ours: mean ± standard deviation | published | seeds |",
+        "|---|---:|---:|---|",
+    ]
+    for name, values in results.values.items():
+        numbers = results.all_of(name)
+        published = item.published.get(name)
+        printed = "-" if published is None else number(published)
+        each = ", ".join(number(value) for value in numbers) if len(values) > 1 else ""
+        lines.append(f"| {name} | {spread(numbers)} | {printed} | {each} |")
+    return lines
+
+
+def duration(minutes: float) -> str:
+    """A time as people say it.
+
+    >>> duration(25), duration(150), duration(60 * 24 * 10), duration(0.5)
+    ('25 min', '2.5 h', '10 days', '30 s')
+    """
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    if minutes < 60 * 48:
+        return f"{minutes / 60:.2g} h"
+    return f"{minutes / 60 / 24:.2g} days"
+
+
+def cell(text: str) -> str:
+    """A text in a cell of a table."""
+    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+
+
+def overview(items: Iterable[Item], found: Found) -> str:
+    """A table of all items for a terminal: costs of their profiles, and which were run."""
+    rows: list[tuple[str, ...]] = [("item", "shows", "cpu", "paper", "run")]
+    for item in items:
+        costs = [
+            f"{item.profiles[name].seeds} x {duration(item.profiles[name].minutes)}"
+            if name in item.profiles
+            else "-"
+            for name in PROFILES
+        ]
+        run = [f"{p} ({len(found[item.id, p].seeds)})" for p in PROFILES if (item.id, p) in found]
+        rows.append((item.id, item.title, *costs, ", ".join(run) or "-"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

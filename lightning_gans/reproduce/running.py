@@ -1,0 +1,434 @@
+"""Running an item: its trainings, each resumed where it stopped, and its measurements.
+
+    runs/reproduce/<hash>/              a training; ``finished.json`` once it has ended
+    runs/reproduce/measures/<hash>/     what one measurement gave: ``values.json``
+    runs/reproduce/configs/<hash>.yaml  the merged config of a command line
+
+Hashes are those of :mod:`lightning_gans.reproduce.fingerprints`, so that a training which two items
+have in common is made once.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from lightning_gans import __version__
+from lightning_gans.errors import InputError, Stopped, UserError
+from lightning_gans.paths import CONFIGS
+from lightning_gans.reproduce.fingerprints import code_version, hash_of, training_hash
+from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
+from lightning_gans.reproduce.names import as_name
+from lightning_gans.reproduce.results import (
+    Results,
+    TrainingRecord,
+    as_number,
+    finite,
+    read_results,
+    write_results,
+)
+from lightning_gans.runs.atomic import replacing, write_text
+from lightning_gans.runs.folder import ROOT, checkpoints, newest
+from lightning_gans.runs.layout import VARIABLE
+from lightning_gans.runs.metrics_csv import FILE
+from lightning_gans.runs.report import read as read_log
+from lightning_gans.signatures import PACKAGE
+from lightning_gans.text import printable
+
+FOLDER = Path(ROOT, "reproduce")
+FINISHED, VALUES = "finished.json", "values.json"
+# how a command ends after a signal
+_STOPPED = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
+class Commands(Protocol):
+    """Runs command lines of this package."""
+
+    def run(self, words: Sequence[str], folder: Path | None = None) -> int:
+        """Run a command and return its exit status.
+
+        Args:
+            words: of its command line.
+            folder: of the run that it makes.
+        """
+
+    def output(self, words: Sequence[str]) -> str | None:
+        """What a command prints; None if it fails."""
+
+
+class Subprocesses:
+    """Each command is a process of its own, as if it had been typed.
+
+    A training has its own threads, memory and handling of signals. A signal to this process is
+    passed on once, and the command saves what it has.
+    """
+
+    def run(self, words: Sequence[str], folder: Path | None = None) -> int:
+        """Run a command; what it prints goes to stderr."""
+        variables = {**os.environ, **({} if folder is None else {VARIABLE: str(folder)})}
+        # in a group of its own, Ctrl-C reaches it once and not twice
+        process = subprocess.Popen(
+            [sys.executable, "-m", PACKAGE.name, *words],
+            env=variables,
+            stdout=sys.stderr.fileno(),
+            process_group=0,
+        )
+        try:
+            return process.wait()
+        except KeyboardInterrupt as stop:
+            process.send_signal(stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+            process.wait()
+            raise
+
+    def output(self, words: Sequence[str]) -> str | None:
+        """What a command prints to stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", PACKAGE.name, *words],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One item in one profile.
+
+    Attributes:
+        item: what is run.
+        profile: its name.
+        root: the folder of the data sets.
+        results: the folder of results, with ``data`` in it.
+        commands: how commands are run.
+        log: is told about progress.
+    """
+
+    item: Item
+    profile: str
+    root: str
+    results: Path
+    commands: Commands
+    log: Callable[[str], None]
+
+    def all_seeds(self, seeds: int) -> Results:
+        """Train and measure for seeds 0, 1, ...; the results are written after each.
+
+        Seeds that were run before with the same configs and code, and are not asked for now, are
+        kept.
+
+        Raises:
+            UserError: if a command fails.
+            Stopped: after a signal; the same call resumes.
+        """
+        trainings = self.item.trainings_of(self.profile)
+        folders: dict[int, dict[str, Path]] = {seed: {} for seed in range(seeds)}
+        before = read_results(self.results, self.item.id, self.profile)
+        for seed in before.seeds if before is not None else ():
+            folders.setdefault(seed, {})
+        configs: dict[str, Any] = {}
+        for seed, own in folders.items():
+            for training in trainings:
+                # the folder of a training is in the words of those that depend on it
+                words = self._words(training.name, own)
+                key = shlex.join(words)
+                if key not in configs:
+                    configs[key] = self._config(words)
+                own[training.name] = FOLDER / training_hash(configs[key], seed)
+        found = self._kept(before, folders)
+        result = None
+        for seed in range(seeds):
+            found[seed] = self._seed(seed, folders[seed])
+            pictures = self._pictures(folders, range(seeds)) if seed == seeds - 1 else {}
+            result = self._written(found, folders, pictures)
+        assert result is not None
+        return result
+
+    def _kept(
+        self, before: Results | None, folders: Mapping[int, Mapping[str, Path]]
+    ) -> dict[int, dict[str, float]]:
+        """The values of seeds that were run before, and would be the same now."""
+        if before is None or set(before.values) != set(self.item.values_of(self.profile)):
+            return {}
+        hashes = {record.name: record.hashes for record in before.trainings}
+        return {
+            seed: before.of_seed(i)
+            for i, seed in enumerate(before.seeds)
+            if {name: h[i] for name, h in hashes.items()}
+            == {name: folder.name for name, folder in folders[seed].items()}
+        }
+
+    def _written(
+        self,
+        found: Mapping[int, Mapping[str, float]],
+        folders: Mapping[int, Mapping[str, Path]],
+        pictures: Mapping[str, str],
+    ) -> Results:
+        """Write the values of some seeds."""
+        seeds = sorted(found)
+        results = Results(
+            self.item.id,
+            self.profile,
+            __version__,
+            tuple(seeds),
+            tuple(
+                TrainingRecord(
+                    t.name,
+                    self._shown(t.name),
+                    tuple(folders[seed][t.name].name for seed in seeds),
+                )
+                for t in self.item.trainings_of(self.profile)
+            ),
+            {
+                name: tuple(finite(found[seed][name]) for seed in seeds)
+                for name in self.item.values_of(self.profile)
+            },
+            pictures,
+        )
+        write_results(self.results, results)
+        return results
+
+    # Trainings
+
+    def _words(self, training: str, folders: Mapping[str, Path]) -> list[str]:
+        names = {name: str(folder) for name, folder in folders.items()}
+        return self.item.train_words(training, self.profile, {"root": self.root, **names})
+
+    def _shown(self, training: str) -> str:
+        """The command of a training, for a reader: the runs of others have their names."""
+        names = {name: name.upper() for name in self.item.trainings}
+        words = self.item.train_words(training, self.profile, {"root": "data", **names})
+        return shlex.join(["lightning-gans", "train", *words])
+
+    def _config(self, words: Sequence[str]) -> Any:
+        """The merged config of a training."""
+        file = FOLDER / "configs" / f"{hash_of([*words, sources_hash()])}.yaml"
+        if not file.is_file():
+            text = self.commands.output(["train", *words, "--print_config"])
+            if text is None:
+                what = f"{self.item.id}: its training '{shlex.join(words)}' is refused"
+                raise UserError(f"{what}; the line above says why")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, text)
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+    def _seed(self, seed: int, folders: Mapping[str, Path]) -> dict[str, float]:
+        """Train what is not trained for a seed, and measure."""
+        trainings = self.item.trainings_of(self.profile)
+        for number, training in enumerate(trainings, start=1):
+            self._log(seed, f"training {training.name}, {number} of {len(trainings)}")
+            self._train(self._words(training.name, folders), seed, folders[training.name])
+        values: dict[str, float] = {}
+        for measure in self.item.measures_of(self.profile):
+            self._log(seed, f"measuring {measure.command or measure.function or 'evaluations'}")
+            values |= self._measure(measure, folders)
+        return values
+
+    def _train(self, words: Sequence[str], seed: int, folder: Path) -> None:
+        """Train in a folder, or resume there; nothing if it is finished."""
+        if (folder / FINISHED).is_file():
+            self.log(f"{folder} is trained already")
+            return
+        if checkpoints(folder, "last") and newest(folder) is not None:
+            status = self.commands.run(["train", f"ckpt={folder}"])
+        else:
+            if folder.exists():  # it was stopped before its first checkpoint
+                folder.rename(_free(folder))
+            status = self.commands.run(["train", *words, f"seed_everything={seed}"], folder)
+        _check(status, f"the training in {folder}")
+        content = {"words": [*words, f"seed_everything={seed}"], "version": __version__}
+        write_text(folder / FINISHED, json.dumps(content, indent=1) + "\n")
+
+    # Measurements
+
+    def _measure(self, measure: Measurement, folders: Mapping[str, Path]) -> dict[str, float]:
+        if measure.evaluation:
+            found = {
+                f"{name}.{key}": value
+                for name in measure.evaluation
+                for key, value in last_evaluation(folders[name]).items()
+            }
+        elif measure.command:
+            found = self._command(measure, folders)
+        else:
+            found = {}
+            for name in measure.of:
+                own = self._function(measure, folders[name])
+                found |= {f"{name}.{key}": value for key, value in own.items()}
+            if not measure.of:
+                found = self._function(measure, None)
+        lacking = [name for name in measure.values if name not in found]
+        if lacking:
+            raise InputError(
+                f"{self.item.id}: {lacking[0]} was not measured; there are "
+                f"{', '.join(sorted(found))[:500]}"
+            )
+        return {name: found[name] for name in measure.values}
+
+    def _command(self, measure: Measurement, folders: Mapping[str, Path]) -> dict[str, float]:
+        """The tables of a command that measures runs."""
+        variables = self.item.profiles[self.profile].variables()
+        names = {name: str(folder) for name, folder in folders.items()}
+        command = " ".join(filled(measure.command, {**variables, "root": "{root}", **names})[:2])
+        name = "ood table" if command == "ood table" else command.split()[0]
+        module = f"{PACKAGE.name}.workflows.{name.replace(' ', '_')}"
+        words = filled(measure.command, {**variables, "root": self.root, **names})
+        key = filled(measure.command, {**variables, "root": "{root}", **names})
+        folder = FOLDER / "measures" / hash_of([key, code_version([module])])
+
+        def compute() -> dict[str, float]:
+            _check(self.commands.run([*words, f"out={folder}"]), f"'{shlex.join(words)}'")
+            if name == "ood table":
+                return ood_values(folder / "table.csv", measure.trainings)
+            return evaluate_values(folder / "metrics.json", measure.trainings[0])
+
+        return cached(folder, compute)
+
+    def _function(self, measure: Measurement, run: Path | None) -> dict[str, float]:
+        """The values of a function, for one run."""
+        variables = self.item.profiles[self.profile].variables()
+        given = {**variables, "root": self.root}
+        keyed = {k: argument(v, {**variables, "root": ""}) for k, v in measure.arguments.items()}
+        arguments = {key: argument(value, given) for key, value in measure.arguments.items()}
+        key = [measure.function, keyed, None if run is None else run.name]
+        folder = FOLDER / "measures" / hash_of([key, code_version([measure.function])])
+
+        def compute() -> dict[str, float]:
+            function = imported(measure.function)
+            result = function(**arguments) if run is None else function(run=run, **arguments)
+            return {name: float(value) for name, value in result.items()}
+
+        return cached(folder, compute)
+
+    def _pictures(
+        self, folders: Mapping[int, Mapping[str, Path]], seeds: Sequence[int]
+    ) -> dict[str, str]:
+        """Draw all pictures; their texts by the names of their files."""
+        drawn = {}
+        for picture in self.item.pictures:
+            if self.profile in picture.profiles:
+                name = f"{self.item.id}-{self.profile}-{picture.name}.png"
+                self.log(f"drawing {name}")
+                self._draw(picture, folders, seeds, self.results / "images" / name)
+                drawn[name] = picture.text
+        return drawn
+
+    def _draw(
+        self,
+        picture: Picture,
+        folders: Mapping[int, Mapping[str, Path]],
+        seeds: Sequence[int],
+        path: Path,
+    ) -> None:
+        runs = {name: [folders[seed][name] for seed in seeds] for name in picture.of}
+        variables = {**self.item.profiles[self.profile].variables(), "root": self.root}
+        arguments = {key: argument(value, variables) for key, value in picture.arguments.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as new:
+            imported(picture.function)(runs=runs, path=new, **arguments)
+
+    def _log(self, seed: int, text: str) -> None:
+        self.log(f"{self.item.id}, {self.profile}, seed {seed}: {text}")
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """A function that an item names; items are checked when they are read."""
+    module, _, name = path.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+def cached(folder: Path, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Values that are computed once for a folder."""
+    file = folder / VALUES
+    if file.is_file():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return {name: as_number(value) for name, value in stored.items()}
+    values = compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {name: finite(value) for name, value in values.items()}
+    write_text(file, json.dumps(content, indent=1) + "\n")
+    return values
+
+
+def last_evaluation(run: Path) -> dict[str, float]:
+    """The values of the last evaluation of a run, by names with dots."""
+    log = read_log(run / FILE)
+    return {as_name(name): log.series[name][1][-1] for name in log.measured}
+
+
+def ood_values(table: Path, trainings: Sequence[str]) -> dict[str, float]:
+    """The AUROC in % of a table of ``ood table``: ``<training>.<score>.<near or far>.<set>``.
+
+    Args:
+        table: the CSV file.
+        trainings: its models, in the order in which they were named.
+    """
+    values: dict[str, float] = {}
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    if len(models) != len(trainings):
+        raise InputError(f"{table} has {len(models)} models; expected {len(trainings)}")
+    names = dict(zip(models, trainings, strict=True))
+    for row in rows:
+        name = ".".join((names[row["model"]], as_name(row["score"]), row["kind"], row["set"]))
+        values[name] = 100 * float(row["auroc"])
+    return values
+
+
+def evaluate_values(file: Path, training: str) -> dict[str, float]:
+    """The measures of ``evaluate``: ``<training>.<measure>``."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return {
+        f"{training}.{as_name(name)}": math.nan if m["value"] is None else float(m["value"])
+        for name, m in content["measures"].items()
+    }
+
+
+def sources_hash() -> str:
+    """A hash of the files that decide how a command line is merged into a config."""
+    files = [*PACKAGE.rglob("*.py"), *CONFIGS.rglob("*.yaml"), *Path("configs").rglob("*.yaml")]
+    content = sha256()
+    for file in sorted({file.resolve() for file in files}):
+        content.update(file.read_bytes())
+    return content.hexdigest()
+
+
+def _check(status: int, what: str) -> None:
+    """Raise the error that an exit status stands for.
+
+    Raises:
+        Stopped: after a signal.
+        UserError: if the command failed.
+    """
+    # a negative status: the process was ended by a signal that it does not handle
+    number = _STOPPED.get(status if status >= 0 else 128 - status)
+    if number is not None:
+        raise Stopped(number, f"stopped by {number.name}; the same command resumes")
+    if status != 0:
+        raise UserError(
+            f"{printable(what)} ended with status {status}; its own messages are above. The same "
+            "command tries it again"
+        )
+
+
+def _free(folder: Path) -> Path:
+    """A name that nothing has, for a folder that is set aside."""
+    names: Iterator[Path] = (folder.with_name(f"{folder.name}-unfinished-{n}") for n in count(1))
+    return next(name for name in names if not name.exists())

@@ -1,0 +1,206 @@
+"""Each item of the package can be built in each of its profiles, and a wrong one is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_gans.cli.grammar import Groups
+from lightning_gans.cli.train import parse_command
+from lightning_gans.errors import UsageError
+from lightning_gans.paths import CONFIGS
+from lightning_gans.reproduce.fingerprints import (
+    class_paths,
+    code_version,
+    source_hash,
+    training_hash,
+)
+from lightning_gans.reproduce.items import (
+    DOCUMENTS,
+    Item,
+    all_items,
+    find_item,
+    item_files,
+    read_item,
+)
+from lightning_gans.reproduce.running import imported
+from tests.support.reproductions import TINY, status_of, write_item
+
+ROOT = CONFIGS.parent
+ITEMS = {file.stem.replace("_", "-"): file for file in (CONFIGS / "reproduce").glob("*.yaml")}
+CASES = [
+    (name, profile)
+    for name, file in sorted(ITEMS.items())
+    for profile in yaml.safe_load(file.read_text())["profiles"]
+]
+
+
+def commands(item: Item, profile: str, runs: str) -> dict[str, list[str]]:
+    """The words of all trainings of a profile."""
+    folders = {"root": "data", **{name: f"{runs}/{name}" for name in item.trainings}}
+    return {t.name: item.train_words(t.name, profile, folders) for t in item.trainings_of(profile)}
+
+
+@pytest.mark.parametrize(("name", "profile"), CASES)
+def test_an_item_can_be_built_in_each_profile(name: str, profile: str) -> None:
+    item = read_item(ITEMS[name])  # names, claims, published values and functions resolve
+    assert item.values_of(profile)
+    assert item.claims_of(profile) or item.pictures
+    for words in commands(item, profile, "runs").values():
+        # names, files, options and types are checked from the source
+        parsed = parse_command("train", words, Groups([CONFIGS]))
+        assert parsed.options
+        # the seed is added, and a run that ends early would count as finished
+        assert not [w for w in words if w.startswith(("seed_everything", "trainer.max_time"))]
+    for measure in item.measures_of(profile):
+        if measure.function:
+            assert callable(imported(measure.function))
+    for picture in item.pictures:
+        assert callable(imported(picture.function))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "profile"), CASES)
+def test_the_config_of_each_training_is_valid(
+    name: str, profile: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = read_item(ITEMS[name])
+    for words in commands(item, profile, "runs").values():
+        assert status_of(["train", *words, "--print_config"]) == 0, words
+        assert yaml.safe_load(capsys.readouterr().out)["model"]["class_path"]
+
+
+def test_items_are_of_documents_of_the_bibliography() -> None:
+    text = (ROOT / "docs" / "bibliography.md").read_text()
+    assert set(DOCUMENTS.values()) <= set(re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE))
+
+
+def test_items_are_listed_in_the_order_of_the_documents() -> None:
+    names = list(all_items())
+    assert set(names) == set(ITEMS)
+    firsts = [name.partition("-")[0] for name in names]
+    assert list(dict.fromkeys(firsts)) == [d for d in DOCUMENTS if d in firsts]
+
+
+@pytest.mark.parametrize("typed", ["thesis-figure-42", "thesis_figure_42", "Thesis-Figure-42"])
+def test_an_item_is_found_as_people_type_it(typed: str) -> None:
+    assert find_item(typed).id == "thesis-figure-42"
+
+
+@pytest.mark.parametrize("typed", ["thesis-figur-42", "figure-42", "../../etc/passwd", ""])
+def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_item(typed)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "reproduce list" in line
+    assert ("did you mean" in line) == ("figur" in typed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("title: A", "titel: A", "unknown key 'titel' (did you mean 'title'?)"),
+        ("document: thesis", "document: Egan 2018", "a file of this name is of 'thesis'"),
+        ("    minutes: 0.1\n", "", "profiles.cpu has no minutes"),
+        ("iterations: 8", "iterations: many", "expected whole numbers"),
+        ("  cpu:", "  gpu:", "profiles are cpu, paper"),
+        ("max_steps={iterations}", "max_steps={iteration}", "(did you mean 'iterations'?)"),
+        ("of: [cgpgan]\n    arg", "of: [cgpgam]\n    arg", "no training cgpgam (did you mean 'cgp"),
+        ("clusters.assignment", "clusters.asignment", "there is no function"),
+        (
+            "lightning_gans.reproduce.clusters.draw",
+            "os.system",
+            "no function of lightning_gans.",
+        ),
+        ('{points: "{points}"}', "{pints: 3}", "has no argument pints (did you mean 'points'?)"),
+        ('{points: "{points}"}', "{points: -3}", "points of lightning_gans.reproduce.clusters"),
+        ('{points: "{points}"}', '{points: "{pints}"}', "{pints} (did you mean 'points'?)"),
+        ("{cgpgan.categories: 4}", "{cgpgan.categorys: 4}", "published.cgpgan.categorys (did you"),
+        ("{cgpgan.categories: 4}", "{cgpgan.categories: four}", "expected a number, got 'four'"),
+        ("gan.latent.loss >", "gan.latent.los >", "there is no value 'gan.latent.los'"),
+        ("exact: true", "exact: maybe", "expected true or false"),
+        ("evaluation: [gan]", "command: rm -rf {gan}", "'rm -rf {gan}' is none of ood table"),
+        ("gan: model=dlsgan", "gan: model=encoder model.checkpoint={gan}", "name each other"),
+        ("claims:", "claim:", "unknown key 'claim'"),
+    ],
+)
+def test_a_wrong_item_is_refused_in_one_line(old: str, new: str, said: str) -> None:
+    assert old in TINY
+    name = write_item(TINY.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        find_item(name)
+    line = str(caught.value)
+    assert said in line
+    assert "thesis_figure_900.yaml" in line
+    assert "\n" not in line
+
+
+def test_a_persons_own_item_comes_before_that_of_the_package() -> None:
+    write_item(TINY.replace("Figure 900", "Figure 42"), "thesis_figure_42")
+    assert find_item("thesis-figure-42").title == "A few iterations on four clusters"
+    assert item_files()["thesis-figure-42"] == Path("configs/reproduce/thesis_figure_42.yaml")
+
+
+CONFIG = {
+    "seed_everything": 0,
+    "trainer": {"max_steps": 5, "logger": [1], "default_root_dir": "a"},
+    "model": {"class_path": "lightning_gans.models.GAN", "init_args": {"latent_dim": 3}},
+    "data": {"class_path": "lightning_gans.data.MNIST", "init_args": {"root": "a", "fold": 1}},
+    "pictures": {"samples": 1},
+}
+
+
+def changed(*path: str, value: object) -> dict[str, object]:
+    """The config with one value changed."""
+    config: dict[str, object] = yaml.safe_load(yaml.safe_dump(CONFIG))
+    section = config
+    for key in path[:-1]:
+        section = section[key]  # type: ignore[assignment]  # sections are mappings
+    section[path[-1]] = value
+    return config
+
+
+def test_a_training_is_the_same_if_its_numbers_are() -> None:
+    same = training_hash(CONFIG, 0)
+    for path, value in (
+        (("trainer", "logger"), None),
+        (("trainer", "default_root_dir"), "b"),
+        (("data", "init_args", "root"), "b"),
+        (("pictures", "samples"), 9),
+        (("seed_everything",), 5),  # the seed is an argument
+    ):
+        assert training_hash(changed(*path, value=value), 0) == same, path
+    others = {
+        training_hash(CONFIG, 1),
+        training_hash(changed("trainer", "max_steps", value=6), 0),
+        training_hash(changed("model", "init_args", "latent_dim", value=4), 0),
+        training_hash(changed("data", "init_args", "fold", value=2), 0),
+        training_hash(changed("model", "class_path", value="lightning_gans.models.DLSGAN"), 0),
+    }
+    assert len(others | {same}) == 6
+
+
+def test_code_that_decides_numbers_is_part_of_a_trainings_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = [*class_paths(CONFIG)]
+    before = code_version(paths)
+    for module, decides in (
+        ("lightning_gans.models.gan", True),
+        ("lightning_gans.losses", True),
+        ("lightning_gans.networks.convolution", True),  # its default network
+        ("lightning_gans.data.mnist", True),
+        ("lightning_gans.models.dlsgan", False),
+        ("lightning_gans.data.celeba", False),
+        ("lightning_gans.runs.folder", False),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "lightning_gans.reproduce.fingerprints.source_hash",
+                lambda name, module=module: "x" if name == module else source_hash(name),
+            )
+            assert (code_version(paths) != before) is decides, module

@@ -1,0 +1,180 @@
+"""An item goes the whole way: trained, stopped, resumed, measured, kept, and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_gans.errors import Stopped, UserError
+from lightning_gans.models import DLSGAN
+from lightning_gans.reproduce import running
+from lightning_gans.reproduce.items import find_item
+from lightning_gans.reproduce.pages import pages
+from lightning_gans.reproduce.results import Results, file_of_results, read_results
+from lightning_gans.reproduce.running import FOLDER, Run
+from tests.support.reproductions import TINY, InProcess, write_item
+
+
+def run_of(name: str, commands: InProcess, out: str = "results") -> Run:
+    return Run(find_item(name), "cpu", "data", Path(out), commands, lambda line: None)
+
+
+def trainings(commands: InProcess) -> list[list[str]]:
+    return [words for words in commands.ran if words[0] == "train"]
+
+
+class Interrupt:
+    """Sends SIGTERM to this process in the given iteration of a DLSGAN, once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self.count, step = 0, DLSGAN.training_step
+
+        def stopping(model: DLSGAN, batch: Any, batch_idx: int) -> Any:
+            self.count += 1
+            if self.count == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(model, batch, batch_idx)
+
+        monkeypatch.setattr(DLSGAN, "training_step", stopping)
+
+
+def test_an_item_that_was_stopped_ends_as_if_it_had_not_been(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = write_item()
+    whole = InProcess()
+    expected = run_of(name, whole, "whole").all_seeds(2)
+    assert len(trainings(whole)) == 4
+    FOLDER.rename("elsewhere")
+
+    Interrupt(monkeypatch, at=5)
+    stopped = InProcess()
+    with pytest.raises(Stopped, match="the same command resumes"):
+        run_of(name, stopped).all_seeds(2)
+    assert read_results(Path("results"), name, "cpu") is None, "no seed is finished"
+    resumed = InProcess()
+    found = run_of(name, resumed).all_seeds(2)
+    assert trainings(resumed)[0][1].startswith("ckpt=runs/reproduce/"), "it resumes"
+    assert len(trainings(resumed)) == 4
+    assert found == expected
+    assert read_results(Path("results"), name, "cpu") == expected
+    assert (Path("results") / "images" / f"{name}-cpu-points.png").stat().st_size > 1000
+
+    # all of it once more: nothing is trained
+    again = InProcess()
+    assert run_of(name, again).all_seeds(2) == expected
+    assert again.ran == []
+
+    # a third seed later keeps the first two, and fewer seeds throw none away
+    more = run_of(name, more_commands := InProcess()).all_seeds(3)
+    assert len(trainings(more_commands)) == 2
+    assert {n: v[:2] for n, v in more.values.items()} == dict(expected.values)
+    assert run_of(name, InProcess()).all_seeds(1).values == more.values
+
+    # another item with the same training does not repeat it, however its words are written
+    other = write_item(
+        TINY.replace("  cgpgan: model=cgpgan model.warmup=2\n", "")
+        .replace(
+            "  gan: model=dlsgan model.latent_dim=8\n",
+            "  mine: data=gaussians model=dlsgan --model.latent_dim=8\n",
+        )
+        .replace("evaluation: [gan]", "evaluation: [mine]")
+        .replace("gan.latent.loss > cgpgan.entropy", "mine.latent.loss > 0")
+        .partition("  - function")[0]
+        + "claims: []\n",
+        "thesis_figure_901",
+    )
+    shared = InProcess()
+    run_of(other, shared).all_seeds(2)
+    assert shared.ran == []
+
+    # the report has all of it, from the files alone
+    items = {name: find_item(name), other: find_item(other)}
+    results = read_results(Path("results"), name, "cpu")
+    assert results is not None
+    texts = pages(items, {(name, "cpu"): results})
+    assert "| cgpgan.categories |" in texts["thesis.md"]
+    assert "| There are categories. | **holds** | true for 3 of 3 seeds" in texts["thesis.md"]
+    assert (
+        f"| [{other}](thesis.md#{other}) | A few iterations on four clusters | not run |"
+        in (texts["index.md"])
+    )
+
+
+def test_values_of_other_code_or_settings_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = TINY.replace("iterations: 8", "iterations: 2")
+    name = write_item(short)
+    run_of(name, InProcess()).all_seeds(2)
+    write_item(short.replace("warmup=2", "warmup=1"))
+    changed = InProcess()
+    found = run_of(name, changed).all_seeds(1)
+    assert len(trainings(changed)) == 1, "the GAN is trained already"
+    assert found.seeds == (0,), "the second seed is of another training"
+    monkeypatch.setattr(
+        running, "training_hash", lambda config, seed: f"other-{seed}-{len(str(config))}"
+    )
+    other = InProcess()
+    run_of(name, other).all_seeds(1)
+    assert len(trainings(other)) == 2
+
+
+def test_a_training_that_fails_is_named_and_the_results_of_before_stay() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    run_of(name, InProcess()).all_seeds(1)
+    file = file_of_results(Path("results"), name, "cpu")
+    before = file.read_bytes()
+    write_item(TINY.replace("iterations: 8", "iterations: 3"))
+
+    class Failing(InProcess):
+        def run(self, words: Sequence[str], folder: Path | None = None) -> int:
+            return 1
+
+    with pytest.raises(UserError, match=r"the training in runs/reproduce/\w+ ended with status 1"):
+        run_of(name, Failing()).all_seeds(1)
+    assert file.read_bytes() == before
+
+
+def test_a_training_that_no_command_line_has_is_refused_before_any_is_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = write_item(TINY.replace("model.warmup=2", "model.warmpu=2"))
+    commands = InProcess()
+    with pytest.raises(UserError, match=r"its training '.*model.warmpu=2.*' is refused"):
+        run_of(name, commands).all_seeds(1)
+    assert commands.ran == []
+    assert "did you mean 'warmup'" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_checkpoint_is_set_aside_and_trained_anew() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    run = run_of(name, InProcess())
+    run.all_seeds(1)
+    (marker,) = [
+        file for file in FOLDER.glob("*/finished.json") if "model=dlsgan" in file.read_text()
+    ]
+    for checkpoint in marker.parent.glob("checkpoints/*"):
+        checkpoint.unlink()
+    marker.unlink()
+    commands = InProcess()
+    run_of(name, commands).all_seeds(1)
+    assert len(trainings(commands)) == 1
+    assert marker.is_file()
+    assert marker.parent.with_name(f"{marker.parent.name}-unfinished-1").is_dir()
+
+
+def test_results_are_plain_json_without_what_json_has_not() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    run_of(name, InProcess()).all_seeds(1)
+    file = file_of_results(Path("results"), name, "cpu")
+    content = json.loads(file.read_text(), parse_constant=pytest.fail)
+    assert content["trainings"][0]["command"].startswith(
+        "lightning-gans train model=dlsgan model.latent_dim=8 data="
+    )
+    assert file.stat().st_size < 5000
+    assert isinstance(read_results(Path("results"), name, "cpu"), Results)
