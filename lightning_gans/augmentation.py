@@ -8,6 +8,7 @@ from; because the generator's gradient flows through T, the fakes do not look au
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.ranges import ClosedUnitInterval, checked
+from lightning_gans.ranges import Angle, ClosedUnitInterval, ProperFraction, checked
 
 
 class Augmentation(ABC):
@@ -124,6 +125,108 @@ class DiffAugment(Augmentation):
             left = below(width + 1 - columns % 2, u[:, 6]) - columns // 2
             x = x * (1 - square(x, top, rows, 2) * square(x, left, columns, 3))
         return x
+
+
+class IdentityPreserving(Augmentation):
+    """Rotation, zoom, translation, mirroring and gamma: changes that leave the object what it is.
+
+    For the contrastive loss of Elastic InfoGAN (Ojha et al. 2020), whose classes are what such
+    changes preserve: a digit rotated by 180° may be another one. The defaults are those of the
+    authors' code for digits, which also distorts them a little. For other images there are
+    mirroring, gamma and crops, which are a zoom with a translation. Between pixels values are
+    interpolated linearly; outside they are those of the nearest pixel at the edge.
+
+    Args:
+        rotation: the largest angle in either direction, in degrees.
+        zoom: sizes are multiplied by 1 ± zoom.
+        translation: the farthest shift in each direction as a fraction of the side.
+        mirror: the probability that left and right are exchanged.
+        gamma: brightness in [0, 1] is raised to the power of 1 ± gamma.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    draws = 6
+
+    @checked
+    def __init__(
+        self,
+        rotation: Angle = 20.0,
+        zoom: ProperFraction = 0.1,
+        translation: ClosedUnitInterval = 0.0,
+        mirror: ClosedUnitInterval = 0.0,
+        gamma: ProperFraction = 0.0,
+    ) -> None:
+        self.rotation, self.zoom, self.translation = rotation, zoom, translation
+        self.mirror, self.gamma = mirror, gamma
+
+    def __call__(self, x: Tensor, u: Tensor) -> Tensor:
+        """Change images.
+
+        Args:
+            x: (n, channels, height, width).
+            u: (n, 6): for the rotation, the zoom, the translation down and to the right, the
+                mirror image and the gamma.
+
+        Raises:
+            InputError: if x are no images.
+        """
+        if x.ndim != 4:
+            raise InputError(
+                "IdentityPreserving changes images (n, channels, height, width), got examples of "
+                f"shape {tuple(x.shape[1:])}; leave it out"
+            )
+        u = u.to(x.dtype)
+        turn, size, down, right, _, power = (2 * u - 1).unbind(1)
+        height, width = x.shape[2:]
+        angle, size = turn * math.radians(self.rotation), 1 + self.zoom * size
+        flip = torch.where(u[:, 4] < self.mirror, -1.0, 1.0).to(x.dtype)
+        # where each pixel comes from, measured from the middle of the image: (n, height, width)
+        rows, columns = (
+            torch.arange(side, device=x.device, dtype=x.dtype) - (side - 1) / 2
+            for side in (height, width)
+        )
+        rows = rows[:, None] - (self.translation * height * down)[:, None, None]
+        columns = columns - (self.translation * width * right)[:, None, None]
+        cos, sin = (angle.cos() / size)[:, None, None], (angle.sin() / size)[:, None, None]
+        from_row = cos * rows - sin * columns
+        from_column = (sin * rows + cos * columns) * flip[:, None, None]
+        x = sample(x, from_row + (height - 1) / 2, from_column + (width - 1) / 2)
+        if self.gamma:
+            # the slope of a power is infinite at 0
+            light = ((x + 1) / 2).clamp(min=1e-4)
+            x = 2 * light ** (1 + self.gamma * power).view(-1, 1, 1, 1) - 1
+        return x
+
+
+def sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Images at places between their pixels, interpolated linearly; differentiable by x twice.
+
+    (``grid_sample`` has no second derivative.)
+
+    Args:
+        x: (n, channels, height, width).
+        rows: of the places, (n, h, w), 0 for the first; beyond an edge they are moved to it.
+        columns: likewise.
+
+    Returns:
+        (n, channels, h, w).
+    """
+    n, channels, height, width = x.shape
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    top, left = rows.floor(), columns.floor()
+    down, right = (rows - top)[:, None], (columns - left)[:, None]
+    flat = x.flatten(2)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        index = row.clamp(max=height - 1).long() * width + column.clamp(max=width - 1).long()
+        values = flat.gather(2, index.view(n, 1, -1).expand(-1, channels, -1))
+        return values.view(n, channels, *index.shape[1:])
+
+    above = (1 - right) * at(top, left) + right * at(top, left + 1)
+    below = (1 - right) * at(top + 1, left) + right * at(top + 1, left + 1)
+    return (1 - down) * above + down * below
 
 
 def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:

@@ -132,6 +132,29 @@ class SoftLabels(AdversarialLoss):
         return F.softplus(score) - (low + (high - low) * u) * score
 
 
+def contrastive_loss(x: Tensor, y: Tensor, temperature: float = 1.0) -> Tensor:
+    """NT-Xent: row i of x and row i of y are to be alike, and unlike all other rows of both.
+
+    The normalised temperature-scaled cross-entropy of (Chen et al. 2020, SimCLR, Eq. 1): of
+    the 2n - 1 other rows, how likely is the right one, with cosine similarities divided by the
+    temperature as logits.
+
+    Args:
+        x: features, (n, d).
+        y: features of what the rows of x are of, (n, d).
+        temperature: positive.
+
+    Returns:
+        (2n,), in nats: of the rows of x, then of those of y.
+    """
+    n = len(x)
+    rows = F.normalize(torch.cat([x, y]), dim=1)
+    logits = rows @ rows.t() / temperature
+    logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=x.device), -torch.inf)
+    right = torch.arange(2 * n, device=x.device).roll(n)
+    return F.cross_entropy(logits, right, reduction="none")
+
+
 def gradient_penalty(score: Tensor, x: Tensor, center: float = 0.0, weight: float = 1.0) -> Tensor:
     """Weighted mean over the batch of (‖∂score/∂x‖₂ - center)².
 

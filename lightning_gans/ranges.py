@@ -99,8 +99,11 @@ PositiveFloat = Annotated[float, Range(0, without=(0,))]
 NonNegativeFloat = Annotated[float, Range(0)]
 ClosedUnitInterval = Annotated[float, Range(0, 1)]
 OpenUnitInterval = Annotated[float, Range(0, 1, (0, 1), "number between 0 and 1")]
+ProperFraction = Annotated[float, Range(0, 1, (1,))]
 # a GIF counts hundredths of a second, and browsers slow down frames of less than two
 FramesPerSecond = Annotated[float, Range(0.1, 50)]
+# in degrees
+Angle = Annotated[float, Range(0, 180)]
 # factors of running averages: with 1 nothing would be learnt
 Decay = Annotated[float, Range(0, 1, (1,))]
 

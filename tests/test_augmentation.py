@@ -1,12 +1,16 @@
-"""DiffAugment against its definition, pixel by pixel, and what must hold for any images."""
+"""Augmentations against their definitions, and what must hold for any images."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import affine_transform
 from torch import Tensor
 
-from lightning_gans.augmentation import DiffAugment, NoAugmentation
+from lightning_gans.augmentation import DiffAugment, IdentityPreserving, NoAugmentation
 from lightning_gans.errors import InputError
 from tests.support.diffaugment import plainly
 
@@ -79,6 +83,71 @@ def test_gradients_flow_through_it_twice() -> None:
     change = DiffAugment()
     assert torch.autograd.gradcheck(lambda x: change(x, u), x)
     assert torch.autograd.gradgradcheck(lambda x: change(x, u).square(), x)
+
+
+def described(x: Tensor, u: Tensor, change: IdentityPreserving) -> Tensor:
+    """One image, by scipy: where each pixel comes from, and the value there."""
+    turn, size, down, right, _, power = (2 * u - 1).tolist()
+    angle = math.radians(change.rotation) * turn
+    size = 1 + change.zoom * size
+    height, width = x.shape[1:]
+    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    shift = np.array([down * height, right * width]) * change.translation
+    mirror = np.diag([1.0, -1.0 if u[4] < change.mirror else 1.0])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = mirror @ rotation / size
+    offset = middle - matrix @ (middle + shift)
+    rows = [
+        affine_transform(channel, matrix, offset, order=1, mode="nearest") for channel in x.numpy()
+    ]
+    light = torch.tensor(np.stack(rows)) / 2 + 0.5
+    y: Tensor = 2 * light ** (1 + change.gamma * power) - 1
+    return y
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 8), (1, 9, 9), (2, 1, 1)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"rotation": 180, "zoom": 0.9},
+        {"rotation": 0, "zoom": 0, "translation": 0.3},
+        {"rotation": 0, "zoom": 0, "mirror": 0.5},
+        {"rotation": 45, "zoom": 0.3, "translation": 0.5, "mirror": 0.5, "gamma": 0.3},
+    ],
+)
+def test_identity_preserving_changes_are_those_of_scipy(
+    shape: tuple[int, int, int], settings: dict[str, float]
+) -> None:
+    change = IdentityPreserving(**settings)
+    x, u = images(100, *shape), draws(100)[:, :6].double()
+    expected = torch.stack([described(*pair, change) for pair in zip(x, u, strict=True)])
+    # gamma's light has a floor
+    close = 0.002 if settings.get("gamma") else 1e-9
+    torch.testing.assert_close(change(x, u), expected, rtol=0, atol=close)
+
+
+def test_middle_draws_change_nothing_and_mirroring_exchanges_left_and_right() -> None:
+    x = images(4)
+    change = IdentityPreserving(90, 0.5, 0.5, mirror=0.5)
+    torch.testing.assert_close(change(x, torch.full((4, 6), 0.5)), x)
+    mirrored = torch.full((4, 6), 0.5)
+    mirrored[:, 4] = 0.49
+    torch.testing.assert_close(change(x, mirrored), x.flip(3))
+
+
+def test_gradients_flow_through_a_rotation_twice() -> None:
+    x, u = images(2, 2, 4, 4).requires_grad_(), draws(2)[:, :6]
+    change = IdentityPreserving(30, 0.2, 0.1, 0.5, 0.2)
+    assert torch.autograd.gradcheck(lambda x: change(x, u), x)
+    assert torch.autograd.gradgradcheck(lambda x: change(x, u).square(), x)
+
+
+def test_an_angle_beyond_a_half_turn_and_points_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"rotation: expected number from 0 to 180, got 181"):
+        IdentityPreserving(181)
+    with pytest.raises(InputError, match=r"IdentityPreserving changes images .* \(2,\)"):
+        IdentityPreserving()(torch.zeros(3, 2), draws(3)[:, :6])
 
 
 def test_points_and_strengths_out_of_range_are_refused_in_one_line() -> None:

@@ -12,6 +12,7 @@ from lightning_gans.losses import (
     LeastSquares,
     NonSaturating,
     Wasserstein,
+    contrastive_loss,
     gradient_penalty,
     interpolate,
 )
@@ -33,6 +34,34 @@ def test_known_answers() -> None:
     assert Wasserstein().real(a).tolist() == [0, -2]
     assert Wasserstein().fake(a).tolist() == [0, 2]
     assert Wasserstein().generator(a).tolist() == [0, -2]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_contrastive_loss_is_equation_1_of_simclr(temperature: float) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(5, 3).double(), torch.randn(5, 3).double()
+    rows = [*x, *y]
+
+    def similarity(i: int, j: int) -> float:
+        cosine = rows[i] @ rows[j] / (rows[i].norm() * rows[j].norm())
+        return math.exp(float(cosine) / temperature)
+
+    expected = []
+    for i in range(10):
+        partner = i + 5 if i < 5 else i - 5
+        others = sum(similarity(i, k) for k in range(10) if k != i)
+        expected.append(-math.log(similarity(i, partner) / others))
+    found = contrastive_loss(x, y, temperature)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_contrastive_loss_is_least_where_pairs_agree_and_all_else_is_opposite() -> None:
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    same = contrastive_loss(x, 3 * x)  # lengths do not count
+    torch.testing.assert_close(same, torch.full((4,), math.log(1 + 2 * math.exp(-2.0))))
+    assert (contrastive_loss(x, x.flip(0)) > same).all()
+    # nothing else to be told from
+    assert contrastive_loss(x[:1], x[1:]).tolist() == [0, 0]
 
 
 def test_penalty_of_a_quadratic() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
+from lightning_gans.augmentation import AugmentationFactory, IdentityPreserving, NoAugmentation
 from lightning_gans.labels import cross_entropy
-from lightning_gans.losses import LossFactory, NonSaturating, gradient_penalty
+from lightning_gans.losses import LossFactory, NonSaturating, contrastive_loss, gradient_penalty
 from lightning_gans.models.base.adversarial import AdversarialModule
 from lightning_gans.models.base.capabilities import Clusters, Generates
 from lightning_gans.models.base.model import Batch
@@ -26,6 +27,7 @@ from lightning_gans.ranges import (
     CategoryCount,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     SmallCount,
     Width,
@@ -37,9 +39,13 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
 
     Generator and classifier both minimise the classification loss. P(C) must be known:
     ``Categorical`` with its ``probabilities``. With ``GumbelSoftmax`` the probabilities are learnt
-    by gradient descent, and it is Elastic InfoGAN (Ojha et al. 2020) without the contrastive loss,
-    which needs transformations that are known to preserve the category. Its conditions are soft
+    by gradient descent, and it is Elastic InfoGAN (Ojha et al. 2020). Its conditions are soft
     and are also the classifier's targets, so the gradient reaches P(C) both ways.
+
+    With a weight ``contrastive`` the classifier's features of a real image and of the same image
+    after a transformation that preserves its category are to be alike, and unlike those of the
+    other images of the batch, of this process. Only the classifier minimises this loss. The thesis
+    leaves it out, since such transformations have to be known.
 
     Args:
         image_shape: of one image (channels, height, width), or (2,) for points.
@@ -59,6 +65,10 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         r1: weight of the squared gradient norm at real data (no factor of a half).
         r2: weight of the squared gradient norm at fakes.
         classification: weight of both players' cross-entropy, λ_cls.
+        contrastive: weight of the classifier's contrastive loss on real images; 10 in the authors'
+            code, for digits.
+        contrastive_temperature: by which similarities are divided; 1 in the authors' code.
+        transformation: makes the transformation that preserves categories.
         warmup: iterations in which P(C) is not learnt.
         penalty_interval: iterations between penalties of the discriminator's gradients, which also
             multiplies their weight (lazy regularisation, Karras et al. 2020). 1 in the thesis.
@@ -86,6 +96,9 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         r1: NonNegativeFloat = 0.0,
         r2: NonNegativeFloat = 1.0,
         classification: NonNegativeFloat = 1.0,
+        contrastive: NonNegativeFloat = 0.0,
+        contrastive_temperature: PositiveFloat = 1.0,
+        transformation: AugmentationFactory = IdentityPreserving,
         warmup: NonNegativeInt = 60_000,
         penalty_interval: PositiveInt = 1,
         augmentation: AugmentationFactory = NoAugmentation,
@@ -96,6 +109,8 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
         self.classes = (num_categories,) * num_labels
         self.categories_lr, self.warmup = categories_lr, warmup
         self.r1, self.r2, self.classification = r1, r2, classification
+        self.contrastive, self.contrastive_temperature = contrastive, contrastive_temperature
+        self.transformation = transformation()
         self.prior, self.categories = (
             require_untraced_prior("CategoricalInfoGAN", prior(latent_dim)),
             categories(self.classes),
@@ -136,6 +151,13 @@ class CategoricalInfoGAN(AdversarialModule, Generates, Clusters):
                 terms["r1"] = gradient_penalty(real, x, weight=self.lazy_weight(self.r1))
             if self.r2:
                 terms["r2"] = gradient_penalty(fake, y, weight=self.lazy_weight(self.r2))
+            if self.contrastive:
+                same = self.change(x.detach(), self.transformation, "transformation")
+                own, others = encoder(torch.cat([x.detach(), same])).features.chunk(2)
+                terms["contrastive"] = (
+                    self.contrastive
+                    * contrastive_loss(own, others, self.contrastive_temperature).mean()
+                )
             minimize(**terms)
 
         with self.turn("generator") as minimize:

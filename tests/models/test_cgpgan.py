@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import SGD
 
+from lightning_gans.augmentation import IdentityPreserving
 from lightning_gans.losses import SoftLabels
 from lightning_gans.models import CGPGAN, CategoricalInfoGAN
 from lightning_gans.models.cgpgan import normalize
@@ -202,12 +203,33 @@ def elastic(labels: int = 1, **options: object) -> CategoricalInfoGAN:
     return model
 
 
+def nt_xent(features: Tensor, others: Tensor) -> Tensor:
+    """As in the published code: cosines of all pairs, the right one against those of other images.
+
+    At temperature 0.8; of each pair both sides, mean over all.
+    """
+    rows = torch.cat([features, others])
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    n, cosines = len(features), (rows @ rows.T) / 0.8
+    losses = []
+    for i in range(2 * n):
+        partner = (i + n) % (2 * n)
+        negatives = [cosines[i, k] for k in range(2 * n) if k not in (i, partner)]
+        logits = torch.stack([cosines[i, partner], *negatives])
+        losses.append(logits.logsumexp(0) - logits[0])
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("contrastive", [0.0, 0.9])
 @pytest.mark.parametrize("labels", [1, 2])
 @pytest.mark.parametrize("rate", [None, 0.05])
 @pytest.mark.parametrize("warmup", [0, 1])
-def test_three_rounds_of_elastic_infogan(labels: int, rate: float | None, warmup: int) -> None:
+def test_three_rounds_of_elastic_infogan(
+    labels: int, rate: float | None, warmup: int, contrastive: float
+) -> None:
     """The condition is soft, an input of G and the target of Q: both ways lead to the logits."""
-    model, data = elastic(labels, warmup=warmup, categories_lr=rate).double(), batches(3)
+    same = {"contrastive": contrastive, "contrastive_temperature": 0.8}
+    model, data = elastic(labels, warmup=warmup, categories_lr=rate, **same).double(), batches(3)
     reference = copy.deepcopy(model)
     train(model, data)
 
@@ -233,7 +255,12 @@ def test_three_rounds_of_elastic_infogan(labels: int, rate: float | None, warmup
         a_r, a_f = d(x).score, d(y).score
         l_d = softplus(-a_r).mean() + softplus(a_f).mean() + 0.7 * slope(a_r, x)
         descend(list(d.parameters()), l_d + 0.4 * slope(a_f, y))
-        descend(list(q.parameters()), 1.3 * classification(y, c))
+        l_q = 1.3 * classification(y, c)
+        if contrastive:
+            u = torch.rand(len(x), 6, generator=stream(f"transformation/{iteration}"))
+            changed = IdentityPreserving()(batch, u)
+            l_q = l_q + contrastive * nt_xent(q(batch).features, q(changed).features)
+        descend(list(q.parameters()), l_q)
 
         z, c = draw(len(x))
         y = g(z, c)

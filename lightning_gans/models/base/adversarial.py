@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lightning_gans.augmentation import AugmentationFactory, NoAugmentation
+from lightning_gans.augmentation import Augmentation, AugmentationFactory, NoAugmentation
 from lightning_gans.losses import AdversarialLoss
 from lightning_gans.models.base.capabilities import Encodes, Encoding
 from lightning_gans.models.base.model import Model
@@ -58,8 +58,8 @@ class AdversarialModule(Model, ABC):
         super().__init__(discriminator_optimizer or optimizer, optimizer)
         self.penalty_interval = penalty_interval
         self.augmentation = augmentation()
-        # the stream of the iteration whose number is given, from which changes are drawn
-        self._changes: tuple[int, torch.Generator] | None = None
+        # for each purpose the stream of the iteration whose number is given, which draws changes
+        self._changes: dict[str, tuple[int, torch.Generator]] = {}
 
     def lazy_weight(self, weight: float) -> float:
         """A gradient penalty's weight in this iteration: multiplied by the interval, or 0."""
@@ -69,28 +69,39 @@ class AdversarialModule(Model, ABC):
     def augment(self, x: Tensor) -> Tensor:
         """T(x): images as the discriminator sees them in training, each changed by itself.
 
+        Args:
+            x: (n, *image_shape); gradients flow, and every process has as many.
+        """
+        return self.change(x, self.augmentation, "augmentation")
+
+    def change(self, x: Tensor, by: Augmentation, purpose: str) -> Tensor:
+        """Images that are changed at random, each by itself.
+
         The changes depend on the seed, the iteration and the row alone, so that a run that resumes
         draws those of a run that was not interrupted. Processes draw for all rows, and take theirs:
         they change the images as one process with all of them does.
 
         Args:
             x: (n, *image_shape); gradients flow, and every process has as many.
+            by: the change.
+            purpose: the name of the random stream.
         """
-        if not self.augmentation.draws:
+        if not by.draws:
             return x
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        shape = (len(x) * processes, self.augmentation.draws)
+        shape = (len(x) * processes, by.draws)
         # float32 in any precision, so that the changes are the same
-        random = self._stream_of_changes()
+        random = self._stream_of_changes(purpose)
         u = torch.rand(shape, generator=random, device=x.device, dtype=torch.float32)
-        return self.augmentation(x, u[rank::processes])
+        return by(x, u[rank::processes])
 
-    def _stream_of_changes(self) -> torch.Generator:
+    def _stream_of_changes(self, purpose: str) -> torch.Generator:
         """The random stream of this iteration's changes, the same in all processes."""
         iteration = self.global_step
-        if self._changes is None or self._changes[0] != iteration:
-            self._changes = iteration, stream(f"augmentation/{iteration}", device=self.device)
-        return self._changes[1]
+        if purpose not in self._changes or self._changes[purpose][0] != iteration:
+            random = stream(f"{purpose}/{iteration}", device=self.device)
+            self._changes[purpose] = iteration, random
+        return self._changes[purpose][1]
 
     def score_and_encode(self, x: Tensor) -> DiscriminatorOutput:
         """The discriminator's score of T(x), and its code and features of x itself.
