@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent
-# the config files: inside the installed package, or next to it in a checkout
-CONFIGS = next(
-    folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()
-)
-
 
 def typed_path(path: str | Path) -> Path:
     """A path with ``~`` replaced by the home folder; ``~name`` of nobody is a name like any other.

@@ -16,7 +16,6 @@ from lightning_gans.cli import train, workflow
 from lightning_gans.cli.errors import out_of_memory
 from lightning_gans.cli.grammar import Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
-from lightning_gans.paths import CONFIGS
 from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import CONFIGS, is_file, typed_path
+from lightning_gans.paths import is_file, typed_path
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import printable

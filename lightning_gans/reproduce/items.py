@@ -49,12 +49,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import CONFIGS, is_file
+from lightning_gans.paths import is_file
 from lightning_gans.ranges import fits, is_unknown
 from lightning_gans.reproduce.names import NAME, expand_all
 from lightning_gans.reproduce.predicate import Predicate
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
-from lightning_gans.signatures import signature
+from lightning_gans.signatures import CONFIGS, signature
 
 GROUP = "reproduce"
 PROFILES = ("cpu", "paper")

@@ -30,7 +30,6 @@ import yaml
 
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, Stopped, UserError
-from lightning_gans.paths import CONFIGS
 from lightning_gans.reproduce.fingerprints import code_version, hash_of, training_hash
 from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
 from lightning_gans.reproduce.names import as_name
@@ -47,7 +46,7 @@ from lightning_gans.runs.folder import ROOT, checkpoints, newest
 from lightning_gans.runs.layout import VARIABLE
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
-from lightning_gans.signatures import PACKAGE
+from lightning_gans.signatures import CONFIGS, PACKAGE
 from lightning_gans.text import printable
 
 FOLDER = Path(ROOT, "reproduce")

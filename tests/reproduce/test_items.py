@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lightning_gans.cli import CONFIGS
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import parse_command
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import CONFIGS
 from lightning_gans.reproduce.fingerprints import (
     class_paths,
     code_version,
