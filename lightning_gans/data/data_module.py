@@ -47,6 +47,7 @@ class DataModule(LightningDataModule, ABC):
         padding: black pixels that are added on each side of an image. Images from elsewhere need
             the same before a model of these data sees them.
         crop: which part of an image file is kept before it is resized.
+        has_digits: whether these are handwritten digits, which the shipped classifier knows.
         flip: whether training sees a random half of the images mirrored, in each epoch another.
         loading_arguments: constructor arguments that do not decide which images these are.
 
@@ -57,6 +58,7 @@ class DataModule(LightningDataModule, ABC):
     name: str
     padding: int = 0
     crop: Crop = "center"
+    has_digits: bool = False
     flip: bool = False
     loading_arguments: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 

@@ -179,6 +179,7 @@ class MNIST(_IdxImages):
     """
 
     source = datasets.MNIST
+    has_digits = True
 
 
 class FashionMNIST(_IdxImages):

@@ -57,6 +57,7 @@ class MNIST5k(DataModule):
     image_shape = (1, 32, 32)
     classes = (10,)
     padding = 2
+    has_digits = True
 
     @checked
     def __init__(self, batch_size: BatchSize = 32, workers: Workers = 0) -> None:

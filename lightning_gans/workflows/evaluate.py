@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -24,6 +25,7 @@ from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.metrics import (
     PSNR,
     SSIM,
+    DigitFeatures,
     FeatureExtractor,
     FrechetDistance,
     KernelDistance,
@@ -40,6 +42,8 @@ from lightning_gans.ranges import PositiveInt, Side, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
+from lightning_gans.runs.exported import read_config
+from lightning_gans.runs.folder import is_exported
 from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import new_results
 from lightning_gans.runs.stop_signals import StopSignals
@@ -144,7 +148,8 @@ def evaluate(
             its run by default.
         data_changes: arguments to change in the data of the run, such as data.root=FOLDER.
         features: through which images are compared; by default Inception's if their weights are on
-            this machine, otherwise features that need no download.
+            this machine, otherwise features that need no download: of the shipped classifier for
+            data of handwritten digits, of a shipped random network for all other images.
         seeds: the number of seeds of generated images, or of halves of two folders.
         n: the maximum number of real images, from the first, and of generated ones; by default all
             of a folder. A model generates as many as there are real ones.
@@ -174,7 +179,7 @@ def evaluate(
         if ckpt is not None
         else of_folder(roots["fake"], roots["real"], data, resolution)
     )
-    extractor, choice = image_features(features, subject.shape, where)
+    extractor, choice = image_features(features, subject.shape, where, subject.digits)
     log(choice)
     place = {"model": subject.family, "data": subject.reals.source}
     notes = {"command": "evaluate", "version": __version__, "of": subject.what}
@@ -214,6 +219,7 @@ class Subject(NamedTuple):
         shape: of an image.
         family: what the folder of results is called after.
         what: the checkpoint or folder, for the report.
+        digits: whether the images are known to be handwritten digits.
     """
 
     model: Model | None
@@ -222,6 +228,7 @@ class Subject(NamedTuple):
     shape: tuple[int, ...]
     family: str
     what: str
+    digits: bool
 
 
 def of_model(
@@ -237,7 +244,22 @@ def of_model(
     check_model(model, ckpt)
     reals = real_images(ckpt, checkpoint, model, root, data, data_changes)
     family = family_of(checkpoint, type(model).__name__)
-    return Subject(model, None, reals, model.image_shape, family, str(checkpoint))
+    digits = data.has_digits if data is not None else is_of_digits(checkpoint)
+    return Subject(model, None, reals, model.image_shape, family, str(checkpoint), digits)
+
+
+def is_of_digits(checkpoint: Path) -> bool:
+    """Whether a model is known to have been trained on handwritten digits.
+
+    A run's config names its data; an exported model tells through which features it was measured.
+    """
+    with suppress(UserError):  # unknown, or of a class that is not trusted
+        if is_exported(checkpoint.parent):
+            metrics = read_config(checkpoint.parent).get("metrics")
+            return isinstance(metrics, dict) and f"fid/{DigitFeatures.name}" in metrics
+        data = run_data(str(checkpoint))
+        return data is not None and data.has_digits
+    return False
 
 
 def of_folder(
@@ -250,7 +272,8 @@ def of_folder(
     fakes = folder_images(fake, side, channels)
     shape = (channels, side, side)
     reals = data_images(data, shape) if real is None else folder_images(real, side, channels)
-    return Subject(None, fakes, reals, shape, fakes.source, str(fake))
+    digits = data is not None and data.has_digits
+    return Subject(None, fakes, reals, shape, fakes.source, str(fake), digits)
 
 
 class Found(NamedTuple):

@@ -12,11 +12,13 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from torch import Tensor
 
+from lightning_gans.cli import main
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR, DigitFeatures, RandomFeatures, from_uint8
 from lightning_gans.models.base.load import load
+from lightning_gans.runs.exported import write_config
 from lightning_gans.workflows import image_features as choosing
-from lightning_gans.workflows.evaluate import evaluate, generated, half
+from lightning_gans.workflows.evaluate import evaluate, generated, half, is_of_digits
 from lightning_gans.workflows.image_features import image_features
 from tests.support.features import Projection, prepared
 from tests.support.models import tiny_dlsgan
@@ -108,7 +110,7 @@ def test_nothing_is_downloaded_unless_asked_for(
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     cpu = torch.device("cpu")
-    chosen, line = image_features(None, (1, 32, 32), cpu)
+    chosen, line = image_features(None, (1, 32, 32), cpu, digits=True)
     assert isinstance(chosen, DigitFeatures)
     assert line.startswith("features: digits, ")
     assert "features=inception_features downloads" in line
@@ -124,6 +126,83 @@ def test_nothing_is_downloaded_unless_asked_for(
     weights.parent.mkdir()
     weights.write_bytes(b"")
     assert choosing.choice((3, 64, 64))[0].name == "inception"
+
+
+def pictures(folder: Path, side: int, mode: str, seed: int = 0) -> Path:
+    """Twelve pictures of noise, grey (L) or in colour (RGB)."""
+    draw(folder, 12, side, seed)
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            image.convert(mode).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("side", "mode", "words", "features"),
+    [
+        (32, "RGB", [], "random"),
+        (28, "RGB", [], "random"),
+        (70, "RGB", [], "random"),
+        (64, "L", [], "random"),
+        # nothing says that grey images of the size of digits are some
+        (28, "L", [], "random"),
+        (32, "L", [], "random"),
+        (32, "L", ["features=digit_features"], "digits"),
+        (40, "L", ["resolution=28", "features=digit_features"], "digits"),
+        (8, "RGB", ["resolution=16"], "random"),
+    ],
+)
+def test_two_folders_are_measured_offline_through_features_that_suit_them(
+    side: int, mode: str, words: list[str], features: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures(Path("a"), side, mode)
+    pictures(Path("b"), side, mode, seed=1)
+    main(["evaluate", "real=a", "fake=b", "out=made", "seeds=1", *words])
+    said = capsys.readouterr()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("features: ")]
+    assert line.startswith(f"features: {features}, ")
+    assert ("features=digit_features" in line) == ((mode, words) == ("L", []) and side < 64)
+    content = json.loads(Path("made/metrics.json").read_text())
+    assert {name.partition("/")[2] for name in content["measures"]} == {features}
+    assert f"| fid/{features} ↓ |" in said.out
+
+
+def test_images_that_are_too_small_for_features_are_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a", "b"):
+        pictures(Path(name), 8, "RGB")
+    status, said = refusal(["evaluate", "real=a", "fake=b"], capsys)
+    assert status == 1
+    assert "no features fit images of shape (3, 8, 8) without a download" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "is_known"),
+    [("MNIST5k", True), ("MNIST", True), ("FashionMNIST", False), ("KMNIST", False)],
+)
+def test_the_digit_classifier_judges_models_of_digits_alone(
+    data: str, is_known: bool, tmp_path: Path
+) -> None:
+    run = save(tiny_dlsgan(), tmp_path / "model")
+    arguments = {} if data == "MNIST5k" else {"root": "nowhere"}
+    section = {"class_path": f"lightning_gans.data.{data}", "init_args": arguments}
+    (run / "config.yaml").write_text(json.dumps({"data": section}))
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    assert is_of_digits(checkpoint) == is_known
+    # another's folder tells nothing, and is no reason to fail
+    for text in ("data: {class_path: my.own.Digits}", "{}", "model: ["):
+        (run / "config.yaml").write_text(text)
+        assert not is_of_digits(checkpoint)
+
+
+@pytest.mark.parametrize(("name", "is_known"), [("digits", True), ("random", False)])
+def test_an_exported_model_tells_through_which_features_it_was_measured(
+    name: str, is_known: bool, tmp_path: Path
+) -> None:
+    write_config(tmp_path, {"metrics": {f"fid/{name}": 3.0}})
+    (tmp_path / "model.safetensors").touch()
+    assert is_of_digits(tmp_path / "model.safetensors") == is_known
 
 
 @pytest.mark.parametrize(

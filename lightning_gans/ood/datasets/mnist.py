@@ -38,6 +38,7 @@ class MNISTOOD(OODData):
     classes = (10,)
     name = "mnist_ood"
     padding = MNIST.padding
+    has_digits = MNIST.has_digits
     loading_arguments = MNIST.loading_arguments
     name = "mnist_ood"
     padding = MNIST.padding
