@@ -18,6 +18,10 @@ from lightning_gans.ranges import NAMES, describe, hint_of, is_unknown, without_
 from lightning_gans.trust import MOVED, within
 
 PACKAGE = Path(__file__).parent
+# inside the installed package, or next to it in a checkout
+CONFIGS = next(
+    folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir()
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import keep_typed, run_scope
 from lightning_gans.runs.scheduler import check_launcher
 from lightning_gans.runs.stop_signals import StopSignals
+from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import console, printable
 from lightning_gans.threads import fitted
 from lightning_gans.trust import split_trust, trusting

@@ -15,6 +15,7 @@ from pathlib import Path
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
 from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import printable
 
 # what editors make of "-" and of quotation marks

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lightning_gans.paths import CONFIGS
 from lightning_gans.safe_yaml import read_mapping
-from lightning_gans.signatures import constructor_parameters
+from lightning_gans.signatures import CONFIGS, constructor_parameters
 from lightning_gans.text import printable
 
 # synonyms of options, which are shorter or easier to find
