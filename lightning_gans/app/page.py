@@ -22,6 +22,7 @@ from lightning_gans.errors import InputError, UserError
 from lightning_gans.metrics import to_uint8
 from lightning_gans.models import Decodes, Generates, Model, Reconstructs
 from lightning_gans.ood.folder_images import PreparedImages
+from lightning_gans.text import printable
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Latent: TypeAlias = list[float]
@@ -282,18 +283,30 @@ def make_page(gradio: Any, model: Decodes, preparation: Preparation) -> Any:
                     for i, p in enumerate(drawn)
                 ]
                 categories = [
-                    gradio.Slider(0, k - 1, 0, step=1, label=f"category of label {i + 1}")
-                    for i, k in enumerate(model.categories.classes if model.categories else ())
+                    gradio.Dropdown(choices=choices, value=0, label=f"category of label {i + 1}")
+                    for i, choices in enumerate(category_choices(model))
                 ]
                 settings = sliders + categories
             result = gradio.Image(label="the model's image", format="png", interactive=False)
         everything = [latent, *sliders, result]
         image.upload(upload, [image, latent, *settings], [*everything, seen])
         sample.click(new, settings, everything)
-        for slider in settings:
+        for slider in sliders:
             slider.release(show, [latent, *settings], result)
+        for dropdown in categories:
+            dropdown.input(show, [latent, *settings], result)
         page.load(new, settings, everything)
     return page
+
+
+def category_choices(model: Decodes) -> list[list[tuple[str, int]]]:
+    """For each label of a class-conditional model, its classes by name, or by number."""
+    if model.categories is None:
+        return []
+    classes, names = model.categories.classes, model.class_names or ()
+    if tuple(map(len, names)) != classes:
+        names = tuple(tuple(map(str, range(k))) for k in classes)
+    return [[(printable(name), i) for i, name in enumerate(label)] for label in names]
 
 
 def step(position: Position) -> float:

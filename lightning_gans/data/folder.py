@@ -197,8 +197,8 @@ class Folder(DataModule):
         problems = []
         if absent:
             problems.append(
-                f"images without a row in {file}: {len(absent):,} of {len(self.files):,}, the first "
-                f"is {printable(absent[0])}"
+                f"images without a row in {file}: {len(absent):,} of {len(self.files):,}, the "
+                f"first is {printable(absent[0])}"
             )
         if found.unknown:
             problems.append(

@@ -11,6 +11,7 @@ from lightning_gans.data.images import Crop
 from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Decodes, Encodes, Generates, PredictsLogits
 from lightning_gans.priors import Normal, Prior, Traced, Uniform
+from lightning_gans.text import printable
 
 
 class Preparation(NamedTuple):
@@ -45,6 +46,10 @@ def example(model: Model, preparation: Preparation, kind: str, has_ood: bool) ->
         if isinstance(model, base)
     ]
     blocks = [head(kind, names, is_image, has_ood)]
+    if known := class_names(model):
+        blocks.append(
+            CLASSES.format(names=[[printable(name) for name in label] for label in known])
+        )
     if is_image:
         blocks += [prepare(model.image_shape, preparation), PICTURE]
     blocks += functions(model, has_ood)
@@ -154,6 +159,26 @@ def save(images, path):
 '''
 
 
+CLASSES = '''
+# the names of the classes of each label
+CLASSES = {names!r}
+
+
+def number(category, label=0):
+    """The number of a class that may be given by its name."""
+    return CLASSES[label].index(category) if category in CLASSES[label] else category
+'''
+
+
+def class_names(model: Model) -> tuple[tuple[str, ...], ...]:
+    """The names of what the model tells apart or is conditioned on; () if it has none."""
+    classes = model.categories.classes if model.categories is not None else ()
+    if isinstance(model, PredictsLogits):
+        classes = model.classes
+    names = model.class_names or ()
+    return names if names and tuple(map(len, names)) == tuple(classes) else ()
+
+
 def draw(prior: Prior) -> str | None:
     """An expression that draws n latents; None for a prior that numpy does not draw."""
     if isinstance(prior, Traced):
@@ -178,11 +203,14 @@ def functions(model: Model, has_ood: bool) -> list[str]:
             assert model.categories is not None
             classes = model.categories.classes
             signature, text = "n, category, seed=0", "n images of a category."
+            named = bool(class_names(model))
             if len(classes) == 1:
-                extra = f"    c = np.eye({classes[0]}, dtype=np.float32)[[category] * n]\n"
+                one = "number(category)" if named else "category"
+                extra = f"    c = np.eye({classes[0]}, dtype=np.float32)[[{one}] * n]\n"
             else:
                 text = f"n images of a category for each of the {len(classes)} labels."
-                extra = (
+                extra = "    category = [number(c, i) for i, c in enumerate(category)]\n" * named
+                extra += (
                     f"    hot = [np.eye(k)[i] for k, i in zip({list(classes)}, category)]\n"
                     "    c = np.tile(np.concatenate(hot), (n, 1)).astype(np.float32)\n"
                 )
@@ -270,7 +298,9 @@ def main(model: Model, has_ood: bool) -> str:
         if conditional:
             assert model.categories is not None
             labels = len(model.categories.classes)
-            call = "generate(8, 0)" if labels == 1 else f"generate(8, {[0] * labels})"
+            first: list[str | int] = [printable(names[0]) for names in class_names(model)]
+            first = first or [0] * labels
+            call = f"generate(8, {first[0]!r})" if labels == 1 else f"generate(8, {first!r})"
         lines.append(f'    save({call}, "samples.png")' if is_image else f"    print({call})")
     if is_image and isinstance(model, Encodes):
         lines += ["    for path in sys.argv[1:]:", "        x = prepare(path)"]
@@ -284,7 +314,9 @@ def main(model: Model, has_ood: bool) -> str:
         lines += [
             "    for path in sys.argv[1:]:",
             "        x = prepare(path)",
-            "        print(path, classifier(x)[0].argmax(1))",
+            "        print(path, CLASSES[0][classifier(x)[0].argmax()])"
+            if len(class_names(model)) == 1
+            else "        print(path, classifier(x)[0].argmax(1))",
         ]
     if has_ood and lines and "x = prepare" in "".join(lines):
         lines.append('        print(path, "p-value, called OOD:", *ood(x))')

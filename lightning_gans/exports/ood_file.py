@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lightning_gans.errors import UserError
 from lightning_gans.models import Model
 from lightning_gans.models.base.capabilities import Decodes
 from lightning_gans.ood.calibration import Calibration
@@ -22,7 +23,7 @@ def portable_scores(model: Model) -> tuple[str, ...]:
     """The scores that are exported, the one that decides first; empty if the model has none."""
     try:
         scorer = Scorer(model)
-    except ValueError:
+    except UserError:  # it has none
         return ()
     first = scorer.default.name
     found = [name for name in scorer.defaults if name in PORTABLE]

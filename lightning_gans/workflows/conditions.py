@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -12,7 +12,10 @@ from lightning_gans.models.base.capabilities import Clusters
 
 
 def conditions(
-    model: Model, category: int | None, classes: tuple[int, ...]
+    model: Model,
+    category: int | Sequence[int] | None,
+    classes: tuple[int, ...],
+    class_names: tuple[tuple[str, ...], ...] | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor] | None:
     """A function of images and labels that gives their conditions.
 
@@ -20,8 +23,9 @@ def conditions(
 
     Args:
         model: a trained one.
-        category: for all images, if given.
+        category: for all images, a class for each label, if given.
         classes: how many classes each label of the images has.
+        class_names: of these classes, if they have names.
 
     Returns:
         None for models without categories.
@@ -39,8 +43,19 @@ def conditions(
     if isinstance(model, Clusters):
         return lambda x, y: categories.condition(model.cluster(x), len(x))
     if classes == categories.classes:
+        if class_names and model.class_names and class_names != model.class_names:
+            raise UsageError(
+                f"the classes of these images are {listed(class_names)}, those of the model "
+                f"{listed(model.class_names)}; use category=NAME or NUMBER"
+            )
         return lambda x, y: categories.condition(y, len(x))
     raise UsageError(
         f"{type(model).__name__} needs the class of each image, which these labels do not give; "
-        "use category=NUMBER"
+        "use category=NAME or NUMBER"
     )
+
+
+def listed(class_names: tuple[tuple[str, ...], ...], most: int = 6) -> str:
+    """Names of classes in a message."""
+    names = [name for label in class_names for name in label]
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -249,7 +249,7 @@ def describe(
         examples=examples,
         licence=settings.licence,
         pictures=pictures,
-        extra=[f"classes: {', '.join(label)}" for label in model.class_names or ()],
+        extra=[f"classes: {printable(', '.join(label))}" for label in model.class_names or ()],
         ood=ood if OOD in files else f"No OOD scores: {ood}." if ood else "",
     )
     (folder / CARD).write_text(card(model, facts), encoding="utf-8")

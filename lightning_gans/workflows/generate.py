@@ -31,6 +31,7 @@ from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.picture_table import as_picture, grid
 from lightning_gans.workflows.seeds import (
     Latents,
+    category_names,
     decoded,
     draw,
     load_generating,
@@ -144,7 +145,8 @@ def generate(
         if format != "npz":
             write_tensors(folder / LATENTS, named(latents), notes)
     kind = "points" if has_points else "images"
-    text = f"{n:,} {kind} of seed {seed}: {what} in {folder}"
+    of = "" if chosen is None else f"category {category_names(model, chosen)} and "
+    text = f"{n:,} {kind} of {of}seed {seed}: {what} in {folder}"
     return Samples(folder, text, latents=latents)
 
 

@@ -7,7 +7,7 @@ import math
 import pickletools
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from lightning_gans.errors import UserError, reason
 from lightning_gans.models.base.capabilities import capabilities
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import checked
-from lightning_gans.runs.exported import read_config
+from lightning_gans.runs.exported import as_names, read_config
 from lightning_gans.runs.folder import (
     EXPORTED_CONFIG,
     EXPORTED_WEIGHTS,
@@ -46,6 +46,8 @@ _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"}
 _COUNTS = {"BININT", "BININT1", "BININT2", "INT", "LONG1"}
 # bytes of a checkpoint's description that are read; weights are elsewhere in the file
 LARGEST = 50_000_000
+# names of classes that are listed
+NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def run_values(run: Path) -> dict[str, Any]:
         "model": model["class"],
         "model_arguments": model["arguments"],
         "networks": weight_counts(intact[-1], problems) if intact else None,
+        "class_names": class_names_in(intact[-1]) if intact else None,
         "data": data["class"],
         "data_arguments": data["arguments"],
         "iterations": progress.iterations,
@@ -145,6 +148,7 @@ def exported_values(folder: Path) -> dict[str, Any]:
         "model": path if isinstance(path, str) else None,
         "model_arguments": arguments,
         "networks": exported_counts(folder / EXPORTED_WEIGHTS, problems),
+        "class_names": as_names(config.get("class_names")),
         "data": config.get("data"),
         "data_arguments": {},
         "iterations": config.get("iterations"),
@@ -230,6 +234,52 @@ def weight_counts(checkpoint: Path, problems: list[str]) -> dict[str, int] | Non
     return counts or None
 
 
+def class_names_in(checkpoint: Path) -> tuple[tuple[str, ...], ...] | None:
+    """The names of the classes in a checkpoint's description, which is never carried out.
+
+    None if it has none, or is damaged.
+    """
+    with suppress(Exception), zipfile.ZipFile(checkpoint) as file:
+        (name,) = [part for part in file.namelist() if part.endswith("/data.pkl")]
+        if file.getinfo(name).file_size <= LARGEST:
+            return as_names(list_after("class_names", file.read(name)))
+    return None
+
+
+def list_after(key: str, content: bytes) -> object:
+    """The list of texts and lists that follows a key in a pickle; None if none does."""
+    memo: dict[object, object] = {}
+    # the list's parts while it is read, and None for a mark in front of several of them
+    stack: list[Any] | None = None
+    last: object = None
+    for operation, argument, _ in pickletools.genops(content):
+        kind = operation.name
+        if kind in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = last
+            continue
+        if stack is None:
+            last = argument if kind in _TEXTS else None
+            stack = [] if last == key else None
+            continue
+        if kind == "EMPTY_LIST" or kind in _TEXTS or kind in ("BINGET", "LONG_BINGET"):
+            last = memo[argument] if "GET" in kind else [] if kind == "EMPTY_LIST" else argument
+            stack.append(last)
+        elif kind == "MARK" and stack:
+            stack.append(None)
+        elif kind == "APPENDS":
+            mark = len(stack) - 1 - stack[::-1].index(None)
+            stack[mark - 1].extend(stack[mark + 1 :])
+            del stack[mark:]
+        elif kind == "APPEND":
+            stack[-2].append(stack.pop())
+        else:
+            break
+        # a key is followed by one value; what comes next is the next key
+        if kind in ("APPENDS", "APPEND") and len(stack) == 1:
+            return stack[0]
+    return None
+
+
 def exported_counts(weights: Path, problems: list[str]) -> dict[str, int] | None:
     """The number of weights of each network, from the header of a safetensors file."""
     counts: dict[str, int] = {}
@@ -296,6 +346,7 @@ def screen(values: Mapping[str, Any]) -> str:
         ("folder", values["path"]),
         ("model", _called(values["model"], values["model_arguments"])),
         ("weights", _counts(values["networks"])),
+        *(("classes", _listed(label)) for label in values["class_names"] or ()),
         ("data", _called(values["data"], values["data_arguments"])),
         ("iterations", _progress(values)),
         ("trained", _trained(values)),
@@ -335,6 +386,10 @@ def _counts(networks: Mapping[str, int] | None) -> str:
         return "unknown"
     parts = ", ".join(f"{name} {count:,}" for name, count in networks.items())
     return f"{sum(networks.values()):,} ({parts})"
+
+
+def _listed(label: Sequence[str]) -> str:
+    return ", ".join(label[:NAMED]) + (f", ... ({len(label)})" if len(label) > NAMED else "")
 
 
 def _progress(values: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ from lightning_gans.ood.calibration import checksum
 from lightning_gans.ood.folder_images import list_images
 from lightning_gans.paths import typed_path
 from lightning_gans.priors import Prior
-from lightning_gans.ranges import NonNegativeInt, PositiveInt, checked
+from lightning_gans.ranges import PositiveInt, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
@@ -58,6 +58,7 @@ from lightning_gans.workflows.image_classifier import image_classifier
 from lightning_gans.workflows.image_folder import check_apart, image_folder
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
+from lightning_gans.workflows.seeds import parse_category
 
 RESULT, NAMES = "recovery.safetensors", "images.txt"
 # the exit status if some images could not be read
@@ -85,7 +86,7 @@ def invert(
     n: PositiveInt | None = None,
     regularizer: Regularizer | Literal["fool_discriminator"] | None = None,
     start: Literal["prior", "zeros", "encoder"] = "prior",
-    category: NonNegativeInt | None = None,
+    category: str | None = None,
     classifier: str | None = None,
     probe: str | None = None,
     restarts: PositiveInt = 16,
@@ -114,7 +115,8 @@ def invert(
         n: the number of images, from the first; all by default.
         regularizer: keeps codes plausible; ``fool_discriminator`` uses the model's discriminator.
         start: where the descent begins; ``encoder`` begins at the codes of the model's encoder.
-        category: the category of all images, for class-conditional models.
+        category: of all images, for class-conditional models: a name or number, or one for each
+            label, separated by commas; by default that of their labels, or found by the model.
         classifier: for the accuracy of reconstructions: ``digits``, or a Classifier's run.
         probe: invert something else than the images: ``noise``, or the images
             ``shifted:RIGHT,DOWN``, such as shifted:4,0.
@@ -157,7 +159,7 @@ def invert(
     names = None if root is None else list_images(root)
     classes = () if probe == "noise" else source.classes
     penalty = own_discriminator(model) if regularizer == "fool_discriminator" else regularizer
-    condition = conditions(model, category, classes)
+    condition = conditions(model, parse_category(model, category), classes, source.class_names)
     classify = image_classifier(classifier, model, classes)
     begin = make_start(start, model)
 

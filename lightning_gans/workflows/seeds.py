@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,8 +161,19 @@ def parse_category(model: Decodes, category: str | None) -> list[int] | None:
     ]
 
 
+def category_names(model: Decodes, category: Sequence[int]) -> str:
+    """A category in words, such as "star", or "3" of a model without names."""
+    names = model.class_names or ()
+    known = model.categories is not None and tuple(map(len, names)) == model.categories.classes
+    return ", ".join(
+        names[label][index] if known else str(index) for label, index in enumerate(category)
+    )
+
+
 def index_of(option: str, word: str, count: int, names: Sequence[str]) -> int:
     """The number of something that is named, or numbered from 0; a name that is a number wins.
+
+    Capital letters count only between names that differ by nothing else.
 
     Args:
         option: its name, for messages.
@@ -171,15 +184,23 @@ def index_of(option: str, word: str, count: int, names: Sequence[str]) -> int:
     Raises:
         UsageError: if there is no such number or name.
     """
+    word = unicodedata.normalize("NFC", word)
     if word in names:
         return list(names).index(word)
     # int() reads digits of all alphabets
     if re.fullmatch("[0-9]{1,9}", word) and int(word) < count:
         return int(word)
+    alike = [i for i, name in enumerate(names) if name.casefold() == word.casefold()]
+    if len(alike) == 1:
+        return alike[0]
     known = ""
     if names:
         listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
         known = f" or one of {listed},"
+    lower = {name.casefold(): name for name in names}
+    close = [lower[name] for name in get_close_matches(word.casefold(), list(lower), n=1)]
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise UsageError(
-        f"{option}={shown(word)}: expected a number from 0 to {count - 1},{known} got {shown(word)}"
+        f"{option}={shown(word)}: expected a number from 0 to {count - 1},{known} got "
+        f"{shown(word)}{hint}"
     )

@@ -21,6 +21,7 @@ from torch import distributions
 from lightning_gans.app import page
 from lightning_gans.app.page import (
     Preparation,
+    category_choices,
     draw,
     edited,
     encode,
@@ -130,6 +131,27 @@ def test_a_class_conditional_image_is_in_the_category_that_is_set() -> None:
     np.testing.assert_array_equal(edited(model, latent, values, (2, 1)), expected)
 
 
+def test_categories_are_chosen_by_their_names() -> None:
+    model = CAGAN(
+        (1, 4, 4),
+        (3, 2),
+        latent_dim=LATENT,
+        generator=partial(MLPGenerator, width=8, depth=1),
+        discriminator=partial(MLPDiscriminator, width=8, depth=1),
+    )
+    numbers = [[("0", 0), ("1", 1), ("2", 2)], [("0", 0), ("1", 1)]]
+    assert category_choices(model) == numbers
+    model.class_names = (("disc", "red star", "3"), ("not hat", "hat"))
+    assert category_choices(model) == [
+        [("disc", 0), ("red star", 1), ("3", 2)],
+        [("not hat", 0), ("hat", 1)],
+    ]
+    # names of something else
+    model.class_names = (("a", "b", "c", "d"),)
+    assert category_choices(model) == numbers
+    assert category_choices(tiny_dlsgan()) == []
+
+
 def model_with(prior: Any, dim: int = 4) -> GAN:
     return GAN(
         SHAPE, latent_dim=dim, generator=TinyGenerator, discriminator=TinyDiscriminator, prior=prior
@@ -185,7 +207,7 @@ class Widget:
         Widget.events[function.__name__] = function
         return self
 
-    upload = click = release = load = then = event
+    upload = click = release = input = load = then = event
 
     def launch(self, **options: object) -> None:
         Widget.launched = options
@@ -201,7 +223,17 @@ class PageError(Exception):
 @pytest.fixture
 def gradio(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("gradio")
-    for name in ("Blocks", "Row", "Column", "File", "Image", "Button", "Slider", "State"):
+    for name in (
+        "Blocks",
+        "Row",
+        "Column",
+        "File",
+        "Image",
+        "Button",
+        "Slider",
+        "Dropdown",
+        "State",
+    ):
         setattr(module, name, Widget)
     module.Error = PageError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gradio", module)

@@ -198,6 +198,15 @@ def test_a_category_is_called_by_its_name(tmp_path: Path) -> None:
     two.class_names = (("no", "yes"), ("red", "green", "blue"))
     assert parse_category(two, "yes,blue") == [1, 2]
     assert parse_category(two, "0,green") == [0, 1]
+    # capital letters count only between names that differ by nothing else
+    assert parse_category(two, "YES,Blue") == [1, 2]
+    two.class_names = (("Yes", "yes"), ("red", "green", "été"))
+    assert parse_category(two, "yes,e\u0301te\u0301") == [1, 2]
+    with pytest.raises(UsageError, match="or one of Yes, yes, got YES"):
+        parse_category(two, "YES,red")
+    two.class_names = (("no", "yes"), ("red", "green", "blue"))
+    with pytest.raises(UsageError, match=r"one of red, .* got bleu \(did you mean 'blue'\?\)"):
+        parse_category(two, "no,bleu")
     with pytest.raises(UsageError, match="from 0 to 2, or one of red, green, blue, got rde"):
         parse_category(two, "no,rde")
     two.class_names = (("of", "other", "classes"),)

@@ -366,7 +366,7 @@ def test_accuracy_conditions_probes_and_the_models_own_parts(place: Path) -> Non
         (["ckpt=DLSGAN", "images=PICTURES", "steps=0"], "expected whole number ≥ 1, got 0", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "start=noise"], "one of prior, zeros, encoder", 2),
         (["ckpt=GAN", "images=PICTURES", "start=encoder"], "GAN has no encoder", 2),
-        (["ckpt=DLSGAN", "images=PICTURES", "category=1"], "DLSGAN has no categories", 2),
+        (["ckpt=DLSGAN", "images=PICTURES", "category=1"], "DLSGAN is not class-conditional", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "classifier=digits"], "classifier=digits", 2),
         (["ckpt=DLSGAN", "images=PICTURES", "probe=shift"], "expected noise, or shifted", 2),
         (["ckpt=GAN", "images=PICTURES", "regularizer=z_score_square"], "this one is Uniform", 1),
@@ -493,8 +493,13 @@ def test_conditions_come_from_what_is_given_or_read_or_labelled() -> None:
     by_label = conditions(acgan, None, (3,))
     assert by_label is not None
     assert by_label(x, y).tolist() == [[0, 0, 1], [1, 0, 0]]
-    with pytest.raises(UsageError, match="use category=NUMBER"):
+    with pytest.raises(UsageError, match="use category=NAME or NUMBER"):
         conditions(acgan, None, (4,))
+    acgan.class_names = (("disc", "square", "star"),)
+    assert conditions(acgan, None, (3,), (("disc", "square", "star"),)) is not None
+    # as many folders, but others: their numbers mean nothing to the model
+    with pytest.raises(UsageError, match="of these images are disc, moon, star, those of the mod"):
+        conditions(acgan, None, (3,), (("disc", "moon", "star"),))
     model = CGPGAN((2,), num_categories=3, latent_dim=4).eval()
     read = conditions(model, None, ())
     assert read is not None
