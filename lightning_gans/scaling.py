@@ -20,6 +20,8 @@ PENALTIES = ("r1", "r2")
 SKIP_SIDE = 64
 # their rate: equalised layers take a greater one (thesis, section 4.2.1)
 SKIP_RATE = 0.003
+# their batch: with a fixed number of images, many updates teach more than large ones (as above)
+SKIP_BATCH = 8
 
 
 @checked

@@ -44,6 +44,7 @@ from lightning_gans.runs.settings import SHORT
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
 from lightning_gans.scaling import (
     PENALTIES,
+    SKIP_BATCH,
     SKIP_RATE,
     image_shape_of,
     last_set,
@@ -768,12 +769,16 @@ def fit_to_images(
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
         fitted.append(f"--model.optimizer.lr={SKIP_RATE:g}")
+    data = [subsection(subsection(found, "data"), "init_args") for found in content]
+    typed = any(is_argument(s.partition("=")[0], "data", "batch_size") for s in settings)
+    if not typed and last_set(data, "batch_size") is None:
+        fitted.append(f"--data.batch_size={SKIP_BATCH}")
     return fitted
 
 
 def in_short(options: Sequence[str]) -> str:
     """The options of :func:`fit_to_images` without the widths of networks."""
-    shown = [option.removeprefix("--model.") for option in options]
+    shown = [option.removeprefix("--model.").removeprefix("--") for option in options]
     names = [option.replace("lightning_gans.networks.", "") for option in shown]
     return ", ".join(n for n in names if not n.startswith(("generator.", "discriminator.")))
 
