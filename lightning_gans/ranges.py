@@ -87,6 +87,8 @@ CategoryCount = Annotated[int, Range(2, 65_536)]
 SmallCount = Annotated[int, Range(1, 1_000)]
 # pixels along the side of an image
 Side = Annotated[int, Range(1, 8_192)]
+# black pixels around an image
+Padding = Annotated[int, Range(0, 1_000)]
 # examples that are held in memory at once
 ExampleCount = Annotated[int, Range(1, 100_000_000)]
 BatchSize = Annotated[int, Range(1, 1_000_000)]

@@ -52,7 +52,7 @@ INTERNAL = {
 
 NEVER: list[object] = [math.nan, math.inf, -math.inf, "abc", "", "3", True, 10**30, [], {}]
 # the numbers that may be negative: ends of intervals, means and gains
-SIGNED = {"mean", "low", "high", "gain", "real", "fake", "centres", "strength"}
+SIGNED = {"mean", "low", "high", "gain", "real", "fake", "centres", "strength", "bias"}
 # the whole numbers of which nothing is allocated: iterations, intervals and sizes of parts
 UNBOUNDED = {
     *("every", "rise", "warmup", "penalty_interval", "critic_steps", "k", "density_k", "block"),

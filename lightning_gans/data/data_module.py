@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, cast
 
 import torch
 from lightning import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_gans.data.images import Crop
@@ -148,6 +149,10 @@ class DataModule(LightningDataModule, ABC):
             stage: "fit", "validate", "test" or "predict"; None makes everything.
         """
 
+    def example_weights(self) -> Tensor | None:
+        """Relative probability of each training example, (n,); None to see each once an epoch."""
+        return None
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """This process's share of the batches, reshuffled each epoch; a partial one is dropped.
 
@@ -165,7 +170,14 @@ class DataModule(LightningDataModule, ABC):
             )
         counted = None if trainer is None else lambda: trainer.global_step
         sampler = EpochShuffle(
-            found, global_seed(), global_batch, counted, rank, processes, mirrored=self.flip
+            found,
+            global_seed(),
+            global_batch,
+            counted,
+            rank,
+            processes,
+            mirrored=self.flip,
+            weights=self.example_weights(),
         )
         shown = WithMirrored(self.train_set) if self.flip else self.train_set
         return self._loader(shown, sampler, drop_last=True)

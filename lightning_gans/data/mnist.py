@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import math
 import tempfile
 from abc import ABC
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -19,7 +20,14 @@ from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import InputError, reason
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import BatchSize, NonNegativeInt, Workers, checked
+from lightning_gans.ranges import (
+    BatchSize,
+    NonNegativeFloat,
+    NonNegativeInt,
+    Padding,
+    Workers,
+    checked,
+)
 
 _PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -39,13 +47,13 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 class _IdxImages(DataModule, ABC):
-    """Grey 28×28 images in idx files, padded to 32×32 with two black pixels on each side."""
+    """Grey 28×28 images in idx files, padded with black pixels on each side."""
 
     source: ClassVar[type[datasets.MNIST]]
-    image_shape = (1, 32, 32)
     classes = (10,)
     padding = 2
-    loading_arguments = DataModule.loading_arguments | {"download"}
+    # padding is described of all data; the others decide what is trained on, and how often
+    loading_arguments = DataModule.loading_arguments | {"download", "padding", "pool", "weights"}
 
     @checked
     def __init__(
@@ -55,13 +63,45 @@ class _IdxImages(DataModule, ABC):
         fold: NonNegativeInt | None = None,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
+        *,
+        padding: Padding = 2,
+        pool: bool = False,
+        weights: tuple[NonNegativeFloat, ...] | None = None,
     ) -> None:
         super().__init__(batch_size, workers)
+        if pool and fold is not None:
+            raise ValueError(f"pool trains on all images, and fold={fold} leaves some out")
+        if weights is not None and (
+            len(weights) != 10 or not math.isclose(sum(weights), 1, abs_tol=1e-6)
+        ):
+            raise ValueError(
+                f"expected 10 weights, one for each class, with sum 1; got {tuple(weights)}"
+            )
         if fold is not None and not 0 <= fold < FOLDS:
             raise ValueError(f"fold must be from 0 to {FOLDS - 1}, or null, got {fold}")
         self.root = typed_path(root)
         self.download = download
         self.fold = fold
+        self.padding = padding
+        self.pool = pool
+        self.weights = weights
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        side = 28 + 2 * self.padding
+        return 1, side, side
+
+    def example_weights(self) -> Tensor | None:
+        """The probability of each training image, (n,), or None."""
+        if self.weights is None:
+            return None
+        labels = cast(TensorImages, self.train_set).labels
+        of_class = torch.tensor(self.weights, dtype=torch.float64)
+        each = of_class / torch.bincount(labels, minlength=len(of_class)).clamp(min=1)
+        if not each[labels].any():
+            raise InputError("weights gives every class of the training images the probability 0")
+        return each[labels]
 
     @property
     def folder(self) -> Path:
@@ -100,13 +140,19 @@ class _IdxImages(DataModule, ABC):
         if not hasattr(self, "validation_set"):
             self.validation_set = self._read("validation")
         if stage in (None, "fit") and not hasattr(self, "train_set"):
-            self.train_set = self._read("train")
+            self.train_set = self._all() if self.pool else self._read("train")
+
+    def _all(self) -> TensorImages:
+        """All images; the publisher's training images come first."""
+        parts = [self._read(part) for part in _PARTS]
+        return TensorImages(
+            torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
+        )
 
     def _split(self, fold: int) -> tuple[TensorImages, TensorImages]:
         """All images but one fold, and that fold; the publisher's training images come first."""
-        parts = [self._read(part) for part in _PARTS]
-        images = torch.cat([part.images for part in parts])
-        labels = torch.cat([part.labels for part in parts])
+        everything = self._all()
+        images, labels = everything.images, everything.labels
         first, end = (len(images) * i // FOLDS for i in (fold, fold + 1))
         inside = torch.arange(len(images))
         inside = (first <= inside) & (inside < end)
@@ -163,7 +209,7 @@ class _IdxImages(DataModule, ABC):
 
 
 class MNIST(_IdxImages):
-    """Handwritten digits (LeCun et al. 1998), 1×32×32: 60,000 to train, 10,000 to validate.
+    """Handwritten digits (LeCun et al. 1998): 60,000 to train, 10,000 to validate; 1×32×32.
 
     Args:
         root: folder with ``MNIST/raw``, which has the four idx files, gzipped or not; a download
@@ -173,6 +219,11 @@ class MNIST(_IdxImages):
             others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+        padding: black pixels on each side; with 0 the images are 1×28×28.
+        pool: whether to train on all 70,000 images. Those that validate are then among them, as in
+            the thesis's sections 4.1 and 4.5.2.
+        weights: probability of each class in training, with sum 1: images are drawn with
+            replacement, and an epoch draws as many as there are. None sees each image once.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -183,7 +234,7 @@ class MNIST(_IdxImages):
 
 
 class FashionMNIST(_IdxImages):
-    """Pictures of clothes (Xiao et al. 2017), 1×32×32: 60,000 to train, 10,000 to validate.
+    """Pictures of clothes (Xiao et al. 2017): 60,000 to train, 10,000 to validate; 1×32×32.
 
     Args:
         root: folder with ``FashionMNIST/raw``, which has the four idx files, gzipped or not; a
@@ -193,6 +244,11 @@ class FashionMNIST(_IdxImages):
             others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+        padding: black pixels on each side; with 0 the images are 1×28×28.
+        pool: whether to train on all 70,000 images. Those that validate are then among them, as in
+            the thesis's sections 4.1 and 4.5.2.
+        weights: probability of each class in training, with sum 1: images are drawn with
+            replacement, and an epoch draws as many as there are. None sees each image once.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -204,7 +260,7 @@ class FashionMNIST(_IdxImages):
 
 
 class KMNIST(_IdxImages):
-    """Cursive Japanese (Clanuwat et al. 2018), 1×32×32: 60,000 to train, 10,000 to validate.
+    """Cursive Japanese (Clanuwat et al. 2018): 60,000 to train, 10,000 to validate; 1×32×32.
 
     Args:
         root: folder with ``KMNIST/raw``, which has the four idx files, gzipped or not; a download
@@ -214,6 +270,11 @@ class KMNIST(_IdxImages):
             others; None keeps the publisher's split.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+        padding: black pixels on each side; with 0 the images are 1×28×28.
+        pool: whether to train on all 70,000 images. Those that validate are then among them, as in
+            the thesis's sections 4.1 and 4.5.2.
+        weights: probability of each class in training, with sum 1: images are drawn with
+            replacement, and an epoch draws as many as there are. None sees each image once.
 
     Raises:
         ValueError: if an argument is out of its range.

@@ -34,6 +34,8 @@ class EpochShuffle(DistributedSampler[int]):
             that was set with ``set_epoch``.
         rank: of this process.
         processes: the number of processes.
+        weights: relative probability of each index, (length,): ``length`` of them are drawn in each
+            epoch, with replacement. None gives each once.
         mirrored: whether about half of the indices i, drawn anew in each epoch from a random stream
             of their own, are given as ``length`` + i, which stands for the mirror image of i. The
             order stays as it is without.
@@ -48,6 +50,7 @@ class EpochShuffle(DistributedSampler[int]):
         rank: int = 0,
         processes: int = 1,
         mirrored: bool = False,
+        weights: torch.Tensor | None = None,
     ) -> None:
         if length < 0 or seed < 0:
             raise ValueError(f"length and seed must be at least 0, got {length} and {seed}")
@@ -62,6 +65,7 @@ class EpochShuffle(DistributedSampler[int]):
         self.batch_size = batch_size
         self.iterations = iterations
         self.mirrored = mirrored
+        self.weights = weights
 
     def __len__(self) -> int:
         return self.length // self.batch_size * (self.batch_size // self.num_replicas)
@@ -74,7 +78,10 @@ class EpochShuffle(DistributedSampler[int]):
         # with their sum, epoch 1 of seed 0 would equal epoch 0 of seed 1
         mixed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
-        shuffled = torch.randperm(self.length, generator=generator)
+        if self.weights is None:
+            shuffled = torch.randperm(self.length, generator=generator)
+        else:
+            shuffled = torch.multinomial(self.weights, self.length, True, generator=generator)
         if self.mirrored:
             coins = stream(f"mirrored/{epoch}", self.seed)
             shuffled += self.length * torch.randint(2, (self.length,), generator=coins)

@@ -34,6 +34,7 @@ from lightning_gans.data.sampling import EpochShuffle
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed, whole_batch
 from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.ood.datasets import MNISTOOD, CelebAOOD
+from tests.support.idx import write_digits
 from tests.support.processes import several
 from tests.support.rounds import trainer
 
@@ -348,9 +349,12 @@ def write_idx(path: Path, values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]
 
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, KMNIST])
-@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize(("packed", "padding"), [("", 2), (".gz", 2), (".gz", 0), ("", 5)])
 def test_idx_files(
-    kind: type[MNIST] | type[FashionMNIST] | type[KMNIST], packed: str, tmp_path: Path
+    kind: type[MNIST] | type[FashionMNIST] | type[KMNIST],
+    packed: str,
+    padding: int,
+    tmp_path: Path,
 ) -> None:
     raw = tmp_path / kind.__name__ / "raw"
     numbers = np.random.default_rng(0)
@@ -361,15 +365,17 @@ def test_idx_files(
         write_idx(raw / f"{part}-images-idx3-ubyte{packed}", x)
         write_idx(raw / f"{part}-labels-idx1-ubyte{packed}", y)
         truth[part] = x, y
-    data = kind(str(tmp_path), batch_size=5)
-    assert data.image_shape == (1, 32, 32)
+    data, side = kind(str(tmp_path), batch_size=5, padding=padding), 28 + 2 * padding
+    assert MNIST("x").image_shape == (1, 32, 32)
+    assert data.image_shape == (1, side, side)
     assert data.classes == (10,)
     data.prepare_data()
     data.setup()
     for part, dataset in (("train", data.train_set), ("t10k", data.validation_set)):
         images, labels = everything(dataset)
-        expected = np.full((len(truth[part][0]), 1, 32, 32), -1.0)
-        expected[:, 0, 2:-2, 2:-2] = truth[part][0] / 127.5 - 1
+        expected = np.full((len(truth[part][0]), 1, side, side), -1.0)
+        inner = slice(padding, side - padding)
+        expected[:, 0, inner, inner] = truth[part][0] / 127.5 - 1
         np.testing.assert_allclose(images, expected, atol=1e-6)
         assert labels.tolist() == truth[part][1].tolist()
         assert labels.dtype == torch.int64
@@ -389,6 +395,63 @@ def test_test_images_alone_are_enough_to_test(tmp_path: Path) -> None:
     assert "train-images-idx3-ubyte" in message
     assert str(raw) in message
     assert "data.download=true" in message
+
+
+def test_a_pool_trains_on_all_images_and_validates_on_the_publishers(tmp_path: Path) -> None:
+    write_digits(tmp_path, "MNIST", 0)
+    plain, pool = MNIST(str(tmp_path)), MNIST(str(tmp_path), pool=True)
+    for data in (plain, pool):
+        data.setup()
+    train, labels = everything(plain.train_set)
+    test, test_labels = everything(plain.validation_set)
+    images, pooled_labels = everything(pool.train_set)
+    assert torch.equal(images, torch.cat([train, test]))
+    assert torch.equal(pooled_labels, torch.cat([labels, test_labels]))
+    assert torch.equal(everything(pool.validation_set)[0], test)
+    with pytest.raises(ValueError, match="pool trains on all images, and fold=3 leaves some out"):
+        MNIST(str(tmp_path), pool=True, fold=3)
+
+
+def test_weights_decide_how_often_training_sees_each_class(tmp_path: Path) -> None:
+    write_digits(tmp_path, "MNIST", 0, train=400)
+    weights = (0.55, *(0.05,) * 7, 0.1, 0.0)
+    data = MNIST(str(tmp_path), batch_size=50, weights=weights)
+    data.setup()
+    validated = labels_of(data.val_dataloader())
+    assert validated == everything(data.validation_set)[1].tolist()  # as they are, each once
+    _, labels = everything(data.train_set)
+    seen = []
+    for epoch in range(30):
+        loader = data.train_dataloader()
+        assert isinstance(loader.sampler, EpochShuffle)
+        loader.sampler.set_epoch(epoch)
+        seen += list(loader.sampler)
+    assert len(seen) == 30 * 400
+    shares = np.bincount(labels[seen], minlength=10) / len(seen)
+    np.testing.assert_allclose(shares, weights, atol=0.015)
+    # within a class every image is as likely, whatever the classes' sizes in the data
+    zeros = np.bincount(seen, minlength=400)[(labels == 0).numpy()]
+    assert zeros.min() > 0.6 * zeros.mean()
+
+
+def test_weighted_draws_are_of_seed_and_epoch_and_shared_by_processes() -> None:
+    weights = torch.arange(11, dtype=torch.float64)
+    whole = list(EpochShuffle(11, 5, batch_size=2, weights=weights))
+    assert 0 not in whole
+    assert len(set(whole)) < len(whole)  # with replacement
+    shares = [list(EpochShuffle(11, 5, 2, None, rank, 2, weights=weights)) for rank in (0, 1)]
+    assert [i for pair in zip(*shares, strict=True) for i in pair] == whole
+    # 3 iterations of an epoch of 5 are done: the rest of the same draws
+    resumed = EpochShuffle(11, 5, batch_size=2, iterations=lambda: 3, weights=weights)
+    assert list(resumed) == whole[6:]
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.5,) * 10, (1.1, -0.1, *(0.0,) * 8)])
+def test_weights_that_are_no_probabilities_of_ten_classes_are_refused(
+    weights: tuple[float, ...],
+) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        MNIST("x", weights=weights)
 
 
 def test_damaged_idx_file(tmp_path: Path) -> None:

@@ -55,18 +55,25 @@ OTHER: dict[str, Any] = {
     "seed": 5,
     "cache": 2.5,
     "flip": True,
+    "padding": 1,
     "batch_size": 3,
     "workers": 1,
 }
+# of ten classes; all digits can be trained on only without a fold
+DIGITS: dict[str, Any] = {"weights": (0.55, *(0.05,) * 9), "pool": False}
+POOL: dict[str, Any] = {"pool": True, "fold": None}
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_constructor_argument_is_kept_under_its_own_name(cls: type[DataModule]) -> None:
-    given = {name: OTHER[name] for name in inspect.signature(cls).parameters}
-    kept = cls(**given).constructor_arguments()
-    assert {name: str(value) for name, value in kept.items()} == {
-        name: str(value) for name, value in given.items()
-    }
+    names = inspect.signature(cls).parameters
+    others = [OTHER] if "pool" not in names else [{**OTHER, **DIGITS}, {**OTHER, **DIGITS, **POOL}]
+    for other in others:
+        given = {name: other[name] for name in names}
+        kept = cls(**given).constructor_arguments()
+        assert {name: str(value) for name, value in kept.items()} == {
+            name: str(value) for name, value in given.items()
+        }
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -100,6 +107,9 @@ def test_a_description_has_what_was_set() -> None:
         "padding": 2,
     }
     assert MNIST("a", download=True).describe() == MNIST("a").describe()
+    assert "padding" not in json.loads(MNIST("a", padding=0).describe())
+    # the images that validate are the same
+    assert MNIST("a", pool=True, weights=(0.1,) * 10).describe() == MNIST("a").describe()
     assert json.loads(MNIST("a").replace(fold=3).describe())["init_args"] == {
         "fold": 3,
         "root": "a",
