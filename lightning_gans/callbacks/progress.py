@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sized
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -14,8 +15,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from typing_extensions import override
 
+from lightning_gans.augmentation import NoAugmentation
 from lightning_gans.compat import callbacks_of
-from lightning_gans.models import Model
+from lightning_gans.data import DataModule
+from lightning_gans.models import AdversarialModule, Model
 from lightning_gans.runs.measures import number
 from lightning_gans.status_line import StatusLine, duration
 
@@ -266,6 +269,20 @@ def introduction(trainer: Trainer, model: LightningModule) -> Iterator[str]:
     size = getattr(data, "batch_size", None)
     batches = [] if size is None else [f"batches of {size}"]
     yield f"data: {getattr(data, 'name', type(data).__name__)}, {of}{', '.join(counts + batches)}"
+    yield from advice(trainer, model, data)
+
+
+def advice(trainer: Trainer, model: LightningModule, data: object) -> Iterator[str]:
+    """What suits so few images, when a run begins without it."""
+    if not isinstance(model, AdversarialModule) or not isinstance(data, DataModule):
+        return
+    begins = model.iterations == 0 and not isinstance(trainer.ckpt_path, (str, Path))
+    count = len(data.train_set) if isinstance(data.train_set, Sized) else data.few
+    if begins and count < data.few and isinstance(model.augmentation, NoAugmentation):
+        yield (
+            f"advice: {count:,} images are few, and a discriminator may learn them by heart; "
+            "model.augmentation=DiffAugment helps against it (docs/own_images.md, Small sets)"
+        )
 
 
 def iterations_of(trainer: Trainer) -> int | None:

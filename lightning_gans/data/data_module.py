@@ -49,6 +49,7 @@ class DataModule(LightningDataModule, ABC):
             the same before a model of these data sees them.
         crop: which part of an image file is kept before it is resized.
         has_digits: whether these are handwritten digits, which the shipped classifier knows.
+        few: with fewer training images than this, a run advises augmentation; 0 never does.
         flip: whether training sees a random half of the images mirrored, in each epoch another.
         loading_arguments: constructor arguments that do not decide which images these are.
 
@@ -60,6 +61,7 @@ class DataModule(LightningDataModule, ABC):
     padding: int = 0
     crop: Crop = "center"
     has_digits: bool = False
+    few: ClassVar[int] = 0
     flip: bool = False
     loading_arguments: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 

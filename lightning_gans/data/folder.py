@@ -58,6 +58,10 @@ class Folder(DataModule):
         ValueError: if an argument is out of its range.
     """
 
+    # of 5,000 faces augmentation more than halves the FID, from 26.6 to 10.5; of 30,000 it lowers
+    # it from 6.2 to 5.1, and of 70,000 it raises it from 3.8 to 4.2 (StyleGAN2 of 256 pixels,
+    # published models of Zhao et al. 2020)
+    few = 5_000
     loading_arguments = DataModule.loading_arguments | {"cache", "flip"}
 
     @checked

@@ -16,9 +16,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from lightning_gans import status_line
+from lightning_gans.augmentation import DiffAugment
 from lightning_gans.callbacks import progress
 from lightning_gans.callbacks.progress import Progress, Rate, iterations_of
-from lightning_gans.data import Gaussians
+from lightning_gans.data import Folder, Gaussians
+from tests.support.models import tiny_dlsgan
+from tests.support.pictures import draw
 from tests.support.terminal import Terminal
 from tests.support.training import data, points, trainer
 
@@ -272,3 +275,30 @@ def test_an_iteration_that_draws_nothing_costs_less_than_a_tenth_of_a_millisecon
     for _ in range(1000):
         told.on_train_batch_end(runner, model, None, None, 0)
     assert time.process_time() - began < 0.1
+
+
+def advised(folder: Path, capsys: pytest.CaptureFixture[str], **options: Any) -> int:
+    """How often a run on a folder of images advises augmentation."""
+    images = Folder(str(folder / "images"), 4, channels=1, batch_size=8, cache=0.0)
+    model = tiny_dlsgan(**options)
+    runner = trainer(folder, Progress(), max_steps=3, enable_progress_bar=True)
+    ckpt = folder / "half.ckpt"
+    runner.fit(model, images, ckpt_path=ckpt if ckpt.exists() else None)
+    runner.save_checkpoint(ckpt)
+    return capsys.readouterr().err.count("advice: 36 images are few")
+
+
+def test_few_images_of_ones_own_are_advised_once_to_be_augmented(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "images", 40, 4)
+    assert advised(tmp_path, capsys) == 1
+    assert advised(tmp_path, capsys) == 0, "a run that resumes has been advised"
+    for folder, options in (("augmented", {"augmentation": DiffAugment}), ("many", {})):
+        draw(tmp_path / folder / "images", 40, 4)
+        with monkeypatch.context() as patch:
+            if folder == "many":
+                patch.setattr(Folder, "few", 36)
+            assert advised(tmp_path / folder, capsys, **options) == 0, folder
+    trainer(tmp_path, Progress(), max_steps=1, enable_progress_bar=True).fit(points(), data())
+    assert "advice" not in capsys.readouterr().err
