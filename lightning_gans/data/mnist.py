@@ -41,6 +41,11 @@ FOLDS = 7
 """Each fold validates on 10,000 of the 70,000 images, as in the thesis."""
 
 
+def fold_range(n: int, fold: int) -> range:
+    """The indices of a fold, of n images of which the publisher's training images come first."""
+    return range(n * fold // FOLDS, n * (fold + 1) // FOLDS)
+
+
 def _find(folder: Path, name: str) -> Path | None:
     """The file of that name, otherwise its gzipped form."""
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
@@ -153,9 +158,8 @@ class _IdxImages(DataModule, ABC):
         """All images but one fold, and that fold; the publisher's training images come first."""
         everything = self._all()
         images, labels = everything.images, everything.labels
-        first, end = (len(images) * i // FOLDS for i in (fold, fold + 1))
-        inside = torch.arange(len(images))
-        inside = (first <= inside) & (inside < end)
+        inside = torch.zeros(len(images), dtype=torch.bool)
+        inside[list(fold_range(len(images), fold))] = True
         return (
             TensorImages(images[~inside], labels[~inside]),
             TensorImages(images[inside], labels[inside]),

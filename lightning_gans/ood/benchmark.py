@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -63,6 +64,8 @@ class Row:
         set: the set's name, or "mean" for the mean over the sets of that kind.
         images: the number of OOD images, and of ID images; for the mean, over all sets.
         measures: "auroc", "aupr" and "fpr95", each in [0, 1].
+        source: "files" if the set's images were read from files, "made" if this package made them,
+            "files and made" if some were, "" if that is not known.
     """
 
     model: str
@@ -71,6 +74,7 @@ class Row:
     set: str
     images: int
     measures: Mapping[str, Estimate]
+    source: str = ""
 
 
 def held_out(n: int) -> int:
@@ -189,6 +193,7 @@ def rows(
     repetitions: int = 1000,
     seed: int = 0,
     area: Area = exact,
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Row]:
     """Measure all scores on all sets, and average over the near and over the far sets.
 
@@ -197,6 +202,7 @@ def rows(
         repetitions: bootstrap samples for the intervals; unused if there are several folds.
         seed: of its draws.
         area: the area under the curve, see :func:`samples`.
+        sources: of the images of each set by its name, as in :class:`Row`.
     """
     if len(folds) > 1:
         repetitions = 0  # the folds themselves show how much the values vary
@@ -218,11 +224,22 @@ def rows(
                     taken[name] = [samples(*pair, repetitions, seed, area) for pair in both]
                 counts[MEAN] = sum(counts.values())
                 taken[MEAN] = [np.mean(of, axis=0) for of in zip(*taken.values(), strict=True)]
+                origins = {name: sources.get(name, "") for name in names}
+                origins[MEAN] = joined(origins.values())
                 found += [
-                    Row(model, score, kind, name, counts[name], estimates(taken[name]))
+                    Row(
+                        *(model, score, kind, name, counts[name]),
+                        measures=estimates(taken[name]),
+                        source=origins[name],
+                    )
                     for name in (*names, MEAN)
                 ]
     return found
+
+
+def joined(sources: Iterable[str]) -> str:
+    """Where images of several sources are from: "files and made" if some were read, some made."""
+    return " and ".join(sorted({one for source in sources for one in source.split(" and ") if one}))
 
 
 def _pair(scored: Scored, name: str, place: tuple[str, str]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,13 @@ TITLES = {
     "fpr95": "FPR at a TPR of 95 %, in %: 95 is chance, 0 is perfect",
 }
 
+# by the source of a set, what the table says of it
+_SOURCES = {
+    "files": "Images read from files",
+    "made": "Images made by this package",
+    "files and made": "Images read from files in some folds, made by this package in others",
+}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -38,6 +46,7 @@ class Facts:
         models: their checkpoints by name.
         missing: by name, why a set is not there.
         unreadable: by what could not be read or scored, why.
+        sources: of the images of each set, as in :class:`Row`, by its name.
     """
 
     data: str
@@ -47,6 +56,7 @@ class Facts:
     models: Mapping[str, str]
     missing: Mapping[str, str]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Scored]]) -> str:
@@ -83,6 +93,9 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
             f"- {TYPICAL} and {COMBINED} compare with the last {last:,} ID images, which are held "
             f"out for that: they are measured on the first {n - last:,} images of ID and of sets."
         )
+    for source, text in _SOURCES.items():
+        if names := [name for name, of in facts.sources.items() if of == source]:
+            lines.append(f"- {text}: {', '.join(names)}.")
     lines += [f"- Missing: {name}. {why}" for name, why in facts.missing.items()]
     lines += [f"- Left out: {what}. {why}" for what, why in facts.unreadable.items()]
     lines += [f"- Model {name}: {path}" for name, path in facts.models.items()]
@@ -118,11 +131,41 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         heads = [f"{measure}{end}" for measure in MEASURES for end in ends]
-        writer.writerow(["model", "score", "kind", "set", "images", *heads])
+        writer.writerow(["model", "score", "kind", "set", "source", "images", *heads])
         for row in rows:
             numbers = [number for measure in MEASURES for number in row.measures[measure]]
             texts = ["" if math.isnan(number) else repr(number) for number in numbers]
-            writer.writerow([row.model, row.score, row.kind, row.set, row.images, *texts])
+            place = [row.model, row.score, row.kind, row.set, row.source, row.images]
+            writer.writerow([*place, *texts])
+
+
+def as_json(facts: Facts, rows: Sequence[Row]) -> str:
+    """The table and how it was obtained as JSON, values in [0, 1]; null without an interval."""
+    content = {
+        "data": facts.data,
+        "near": facts.near,
+        "auroc": facts.auroc,
+        "bootstrap": facts.repetitions,
+        "models": dict(facts.models),
+        "sources": dict(facts.sources),
+        "missing": dict(facts.missing),
+        "unreadable": dict(facts.unreadable),
+        "rows": [
+            {
+                **{"model": row.model, "score": row.score, "kind": row.kind, "set": row.set},
+                **{"source": row.source, "images": row.images},
+                **{
+                    measure: {
+                        end: None if math.isnan(value) else value
+                        for end, value in row.measures[measure]._asdict().items()
+                    }
+                    for measure in MEASURES
+                },
+            }
+            for row in rows
+        ],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

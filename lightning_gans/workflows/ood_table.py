@@ -17,13 +17,13 @@ from lightning_gans.data import DataMissing, DataModule
 from lightning_gans.errors import InputError, UsageError
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import batches, size
-from lightning_gans.ood.benchmark import LEAST, Row, Scored, rows, score_sets
+from lightning_gans.ood.benchmark import LEAST, Row, Scored, joined, rows, score_sets
 from lightning_gans.ood.calibration import checksum
 from lightning_gans.ood.datasets import OODData
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.scores import SCORES
-from lightning_gans.ood.table import Facts, draw, report, write_csv
+from lightning_gans.ood.table import Facts, as_json, draw, report, write_csv
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
 from lightning_gans.runs.atomic import write_text
@@ -36,7 +36,7 @@ from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 
-TABLE, REPORT, PICTURE = "table.csv", "table.md", "auroc.png"
+TABLE, REPORT, JSON, PICTURE = "table.csv", "table.md", "table.json", "auroc.png"
 AREAS = {"exact": exact, "coarse": coarse}
 # the placeholder for the number of the fold in the path of a checkpoint
 FOLD = "{fold}"
@@ -132,18 +132,19 @@ def ood_table(
         finished_parts(folder, request, log) as parts,
         enough_memory("choose a smaller batch_size"),
     ):
-        found, missing = score_folds(models, data, n, share, batch_size, parts)
+        found, missing, sources = score_folds(models, data, n, share, batch_size, parts)
         log("intervals")
-        results = rows(found, bootstrap, seed, AREAS[auroc])
+        results = rows(found, bootstrap, seed, AREAS[auroc], sources)
         names = dict(zip(found[0], checkpoints, strict=True))
         unreadable = {
             what if fold is None else f"fold {fold}: {what}": why
             for fold, scored in zip(numbers, found, strict=True)
             for what, why in next(iter(scored.values())).reasons.items()
         }
-        facts = Facts(data.name, share, auroc, bootstrap, names, missing, unreadable)
+        facts = Facts(data.name, share, auroc, bootstrap, names, missing, unreadable, sources)
         text = report(facts, results, found)
         write_text(folder / REPORT, text)
+        write_text(folder / JSON, as_json(facts, results))
         draw(results, folder / PICTURE)
         write_csv(results, folder / TABLE)
         if not unreadable:
@@ -163,8 +164,8 @@ def score_folds(
     near: float,
     batch_size: int,
     parts: Parts,
-) -> tuple[list[dict[str, Scored]], dict[str, str]]:
-    """The scores of each fold, each set a part of the results, and why sets are missing.
+) -> tuple[list[dict[str, Scored]], dict[str, str], dict[str, str]]:
+    """The scores of each fold, each set a part of the results, why sets are missing, their sources.
 
     Args:
         models: the scorers of each fold; the only key is None if there are no folds.
@@ -179,6 +180,7 @@ def score_folds(
     """
     found = []
     missing: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for fold, scorers in models.items():
         fold_data = data if fold is None else with_fold(data, fold)
         prepare(fold_data, scorers)
@@ -186,26 +188,34 @@ def score_folds(
             if name not in missing:
                 log(f"without {name}: {why}")
         missing |= fold_data.missing
+        for name, source in fold_data.sources.items():
+            sources[name] = joined([sources.get(name, ""), source])
         fit(scorers, fold_data, batch_size)
         for name, scorer in scorers.items():
             if scorer.warning is not None and fold in (None, 0):
                 log(f"{name} {scorer.warning}")
         if fold is not None:
             log(f"fold {fold}")
-        part = partial(part_of_fold, parts, fold, [list(s.names) for s in scorers.values()])
+        names = [list(scorer.names) for scorer in scorers.values()]
+        part = partial(part_of_fold, parts, fold, names, fold_data.sources)
         found.append(score_sets(scorers, fold_data, n, near, batch_size, log, part))
-    return found, missing
+    return found, missing, sources
 
 
 def part_of_fold(
     parts: Parts,
     fold: int | None,
     scores: Sequence[Sequence[str]],
+    sources: Mapping[str, str],
     name: str,
     compute: Callable[[], Content],
 ) -> Content:
-    """A part of a fold, computed again if some images had no score, or if it has other scores."""
-    expected = json.dumps(scores)
+    """A part of a fold, computed again if some images had no score, or it has others' scores.
+
+    Others are other scores, or those of images from another source: files of corrupted digits may
+    have come since.
+    """
+    expected = json.dumps([scores, sources.get(name, "")])
 
     def computed() -> Content:
         tensors, notes = compute()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_gans.data import MNIST, DataMissing
-from lightning_gans.data.tensors import Batch, TensorImages
+from lightning_gans.data import KMNIST, MNIST, DataMissing
+from lightning_gans.data.tensors import Batch, TensorImages, to_signed
+from lightning_gans.errors import UserError
 from lightning_gans.ood.batches import batches, size
-from lightning_gans.ood.corruptions import NAMES, corrupt
+from lightning_gans.ood.corruptions import NAMES, corrupt_bytes
 from lightning_gans.ood.datasets import FONTS, LETTERS, MNISTOOD, CelebAOOD, Corrupted, Letters
 from lightning_gans.ood.datasets.celeba import NAMES as FACE_SETS
 from tests.support.idx import TRAIN, write_digits
@@ -86,10 +88,8 @@ def test_digits_and_the_sets_that_are_there(root: Path) -> None:
     for name in NAMES:
         corrupted, labels = everything(data.sets[name])
         assert torch.equal(labels, y)
-        inner = corrupt(x[:, :, 2:-2, 2:-2], name)
-        # files have 8 bits
-        levels = (inner.add(1).mul(127.5)).round().div(127.5).sub(1)
-        torch.testing.assert_close(corrupted[:, :, 2:-2, 2:-2], levels)
+        inner = corrupt_bytes(((x + 1) * 127.5).round().byte()[:, :, 2:-2, 2:-2], name)
+        assert torch.equal(corrupted[:, :, 2:-2, 2:-2], to_signed(inner))
         border = corrupted.clone()
         border[:, :, 2:-2, 2:-2] = -1
         assert (border == -1).all(), "the border stays black"
@@ -108,8 +108,8 @@ def test_a_fold_of_digits_is_corrupted_itself(root: Path) -> None:
     data.setup()
     x, _ = everything(data.validation_set)
     striped = everything(data.sets["stripe"])[0]
-    outside = striped[..., :10]
-    assert torch.equal(outside, x[..., :10])
+    assert torch.equal(striped[..., 9:23], x[..., 9:23])
+    torch.testing.assert_close(striped[..., 2:-2, 2:9], -x[..., 2:-2, 2:9])
     assert size(data.train_set) == 30
     assert size(data.sets["letters"]) == 5
     noise = Corrupted(TensorImages(torch.zeros(5, 1, 32, 32).byte(), torch.zeros(5)), NAMES[1], 0)
@@ -136,6 +136,120 @@ def test_a_corrupted_digit_does_not_depend_on_its_batch(root: Path, name: str) -
         assert torch.equal(single, whole[index])
         assert torch.equal(some[row], whole[index])
         assert label == chosen[row] == labels[index]
+
+
+def write_published(root: Path, part: str, name: str = "fog", *, labels: bool = True) -> Tensor:
+    """Files as MNIST-C's, of other images than this package makes; the images (n, 1, 32, 32)."""
+    data = MNIST(str(root))
+    data.setup()
+    digits = data.train_set if part == "train" else data.validation_set
+    assert isinstance(digits, TensorImages)
+    pixels = np.random.default_rng(len(part)).integers(0, 256, (len(digits), 28, 28, 1), np.uint8)
+    folder = root / "mnist_c" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{part}_images.npy", pixels)
+    if labels:
+        np.save(folder / f"{part}_labels.npy", digits.labels.numpy().astype(np.uint8))
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    return to_signed(torch.nn.functional.pad(images, (2, 2, 2, 2)))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_published_files_are_read_where_they_lie(root: Path, labels: bool) -> None:
+    made = MNISTOOD(str(root))
+    made.setup("predict")
+    images = write_published(root, "test", labels=labels)
+    data = MNISTOOD(str(root))
+    data.setup("predict")
+    assert torch.equal(everything(data.sets["fog"])[0], images)
+    assert torch.equal(everything(data.sets["fog"])[1], everything(data.validation_set)[1])
+    assert list(data.sets) == list(made.sets)
+    others = [name for name in NAMES if name != "fog"]
+    assert all(isinstance(data.sets[name], Corrupted) for name in others)
+    read = {"fog": "files", "fashion_mnist": "files"}
+    assert data.sources == {name: read.get(name, "made") for name in data.sets}
+    assert made.sources == {**data.sources, "fog": "made"}
+
+
+def test_a_fold_is_read_from_the_published_files_of_its_part(root: Path) -> None:
+    # folds of 5, of which 23 are in the training files and 12 in the test files
+    test = write_published(root, "test")
+    for fold, source in ((0, "made"), (4, "made"), (5, "files"), (6, "files")):
+        data = MNISTOOD(str(root), fold=fold)
+        data.setup("predict")
+        assert data.sources["fog"] == source, fold
+    assert torch.equal(everything(data.sets["fog"])[0], test[7:])
+    whole = torch.cat([write_published(root, "train"), test])
+    for fold in range(7):
+        data = MNISTOOD(str(root), fold=fold)
+        data.setup()
+        assert data.sources["fog"] == "files"
+        x, y = everything(data.sets["fog"])
+        assert torch.equal(x, whole[5 * fold : 5 * fold + 5])
+        assert torch.equal(y, everything(data.validation_set)[1])
+
+
+def test_a_fold_has_its_own_images_of_the_other_sets(root: Path) -> None:
+    write_digits(root, "KMNIST", 2)
+    for fold in (0, 3):
+        data = MNISTOOD(str(root), fold=fold)
+        data.setup("predict")
+        # of FashionMNIST there are only test images
+        assert "train-images" in data.missing["fashion_mnist"]
+        plain = KMNIST(str(root), fold=fold)
+        plain.setup()
+        x, y = everything(data.sets["kmnist"])
+        assert torch.equal(x, everything(plain.validation_set)[0])
+        assert torch.equal(y, everything(plain.validation_set)[1])
+
+
+def test_files_that_are_not_these_digits_are_told_in_one_line(root: Path) -> None:
+    write_published(root, "test")
+    images = root / "mnist_c" / "fog" / "test_images.npy"
+    labels = images.with_name("test_labels.npy")
+    good, truth = np.load(images), np.load(labels)
+
+    def refused() -> str:
+        with pytest.raises(UserError) as error:
+            MNISTOOD(str(root)).setup("predict")
+        text = str(error.value)
+        assert "\n" not in text
+        return text
+
+    wrong = {
+        "(11, 28, 28, 1) uint8": good[:11],
+        "(12, 28, 28) uint8": good[..., 0],
+        "(12, 32, 32, 1) uint8": np.zeros((12, 32, 32, 1), np.uint8),
+        "(12, 28, 28, 1) float32": good.astype(np.float32),
+        "(12, 28, 28, 1) int64": good.astype(np.int64),
+    }
+    for found, content in wrong.items():
+        np.save(images, content)
+        text = refused()
+        assert f"{images} has {found}, expected (12, 28, 28, 1) uint8" in text
+        assert "move it away" in text
+    np.save(images, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "cannot be read" in refused()
+    with images.open("wb") as file:
+        np.savez(file, good)
+    assert "is not an array" in refused()
+    for content in (b"", b"\x93NUMPY", b"no array at all"):
+        images.write_bytes(content)
+        assert f"{images} cannot be read" in refused()
+    np.save(images, good)
+    content = images.read_bytes()
+    images.write_bytes(content[: len(content) // 2])
+    assert "cannot be read" in refused()
+    images.unlink()
+    images.mkdir()
+    assert "is a folder" in refused()
+    images.rmdir()
+    np.save(images, good)
+    for other in (truth[::-1], truth[:5], (truth + 1) % 10):
+        np.save(labels, other)
+        assert f"{labels} has other labels" in refused()
+    np.save(labels, truth)
+    MNISTOOD(str(root)).setup("predict")
 
 
 # --- letters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from pathlib import Path
@@ -258,6 +259,7 @@ def test_the_command_leaves_tables_of_all_models(
         "auroc.png",
         "config.yaml",
         "table.csv",
+        "table.json",
         "table.md",
     }
     text, told = capsys.readouterr()
@@ -269,9 +271,72 @@ def test_the_command_leaves_tables_of_all_models(
     assert f"ckpt:\n- {one}\n- {two}\n" in (folder / "config.yaml").read_text()
     models = {name: lightning_gans.load(run) for name, run in (("one", one), ("two", two))}
     scorers = {name: scorer(model, ("nll", "reconstruction")) for name, model in models.items()}
-    expected = rows([score_sets(scorers, opened(root), 12, 0.2)], repetitions=20)
+    data = opened(root)
+    expected = rows([score_sets(scorers, data, 12, 0.2)], repetitions=20, sources=data.sources)
     write_csv(expected, tmp_path / "expected.csv")
     assert (folder / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def write_fog(root: Path) -> None:
+    """A file as MNIST-C's, of as many images as there are test digits."""
+    (root / "mnist_c" / "fog").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28, 1), np.uint8)
+    np.save(root / "mnist_c" / "fog" / "test_images.npy", pixels)
+
+
+def test_every_table_says_which_sets_are_the_published_files(root: Path, tmp_path: Path) -> None:
+    write_fog(root)
+    run = save(small(), tmp_path / "run")
+    main(
+        [
+            *("ood", "table", f"ckpt={run}", "data=mnist_ood", f"data.root={root}", "scores=nll"),
+            *(f"out={tmp_path}/out", "bootstrap=0", "device=cpu"),
+        ]
+    )
+    sources = opened(root).sources
+    assert sources["fog"] == sources["fashion_mnist"] == "files"
+    assert sources["stripe"] == sources["letters"] == "made"
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "\n- Images read from files: fog, fashion_mnist.\n" in text
+    made = [name for name, source in sources.items() if source == "made"]
+    assert f"\n- Images made by this package: {', '.join(made)}.\n" in text
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        expected = "files and made" if line["set"] == "mean" else sources[line["set"]]
+        assert line["source"] == expected
+    content = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert content["sources"] == dict(sources)
+    assert list(content["missing"]) == ["kmnist"]
+    assert len(content["rows"]) == len(lines)
+    for row, line in zip(content["rows"], lines, strict=True):
+        for name in ("model", "score", "kind", "set", "source"):
+            assert row[name] == line[name]
+        assert row["images"] == int(line["images"])
+        for measure in MEASURES:
+            estimate = row[measure]
+            assert estimate == {"value": float(line[measure]), "low": None, "high": None}
+
+
+def test_files_that_come_between_two_calls_are_scored_and_not_what_was_there_before(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = save(small(), tmp_path / "run")
+    argv = ["ood", "table", f"ckpt={run}", "data=mnist_ood", f"data.root={root}", "scores=nll"]
+
+    def stopped(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_gans.workflows.ood_table.rows", stopped)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            main([*argv, f"out={tmp_path}/out", "bootstrap=0"])
+    assert list((tmp_path / "out" / "parts").glob("fog*"))
+    write_fog(root)
+    main([*argv, f"out={tmp_path}/out", "bootstrap=0"])
+    main([*argv, f"out={tmp_path}/anew", "bootstrap=0"])
+    found, anew = ((tmp_path / name / "table.csv").read_text() for name in ("out", "anew"))
+    assert found == anew
 
 
 def test_models_whose_folders_have_one_name_are_all_in_the_table(tmp_path: Path) -> None:
@@ -290,15 +355,17 @@ def test_folds_are_averaged_each_with_its_own_digits(
     argv = ["ood", "table", "data=mnist_ood", f"data.root={root}", "scores=nll", "device=cpu"]
     main([*argv, f"ckpt={tmp_path}/run-{{fold}}", "folds=3", f"out={tmp_path}/out", "seed=5"])
     folds = []
+    sources: dict[str, str] = {}
     for fold in range(3):
         data = MNISTOOD(str(root), fold=fold)
         data.setup()
         folds.append(score_sets({"run": scorer(small(fold), ("nll",))}, data, 11, 0.1))
-    write_csv(rows(folds), tmp_path / "expected.csv")
+        sources |= data.sources
+    write_csv(rows(folds, sources=sources), tmp_path / "expected.csv")
     assert (tmp_path / "out" / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
     assert "means over 3 folds" in capsys.readouterr().out
     main([*argv, f"ckpt={tmp_path}/run-1", "data.fold=1", f"out={tmp_path}/alone", "bootstrap=0"])
-    write_csv(rows(folds[1:2], repetitions=0), tmp_path / "alone.csv")
+    write_csv(rows(folds[1:2], repetitions=0, sources=sources), tmp_path / "alone.csv")
     alone = (tmp_path / "alone" / "table.csv").read_text()
     assert alone == (tmp_path / "alone.csv").read_text().replace("run,", "run-1,")
 

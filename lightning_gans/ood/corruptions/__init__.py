@@ -1,9 +1,10 @@
-"""Corruptions of images after MNIST-C (Mu & Gilmer 2019), and mixtures of two images.
+"""The corruptions of MNIST-C (Mu & Gilmer 2019), and mixtures of two images.
 
-:func:`corrupt` corrupts images in one of ten ways, which makes them far OOD; :func:`mix` makes near
-OOD images, by interpolation between ID and OOD images.
+:func:`corrupt` corrupts images in one of ten ways, which makes them far OOD, and
+:func:`corrupt_bytes` those of 8 bits as MNIST-C's files are made; :func:`mix` makes near OOD
+images, by interpolation between ID and OOD images.
 """
 
-from lightning_gans.ood.corruptions.corrupting import NAMES, corrupt, mix
+from lightning_gans.ood.corruptions.corrupting import NAMES, corrupt, corrupt_bytes, mix
 
-__all__ = ["NAMES", "corrupt", "mix"]
+__all__ = ["NAMES", "corrupt", "corrupt_bytes", "mix"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_gans.errors import InputError
 from lightning_gans.ood.corruptions.blur import glass_blur, motion_blur
+from lightning_gans.ood.corruptions.eight_bits import truncated
 from lightning_gans.ood.corruptions.lines import dotted_line, zigzag
 from lightning_gans.ood.corruptions.noise import impulse_noise, shot_noise
 from lightning_gans.ood.corruptions.overlays import canny_edges, fog, spatter, stripe
@@ -60,21 +61,60 @@ def corrupt(x: Tensor, name: str, severity: float = 1.0, seed: int = 0, first: i
     Example:
         >>> white = torch.ones(2, 1, 28, 28)
         >>> corrupt(white, "stripe")[0, 0, 14, [0, 14, 27]]
-        tensor([ 1., -1.,  1.])
+        tensor([-1.,  1., -1.])
     """
-    if name not in _CORRUPTIONS:
-        raise InputError(f"there is no corruption {name!r}; choose one of {', '.join(NAMES)}")
+    _check_name(name, first)
     _check_share("severity", severity)
-    if first < 0:
-        raise InputError(f"the index of the first image must be at least 0, got {first}")
     _check_images(x)
     if severity == 0 or not x.numel():
         return x.clone()
-    random = [stream(f"corruption {name} {first + i}", seed) for i in range(len(x))]
     # always in double precision: the type of the images must not change the random draws
     pixels = (x.to("cpu", torch.float64) + 1) / 2
-    pixels = _CORRUPTIONS[name](pixels, severity, random).clamp(0, 1)
+    pixels = _corrupted(pixels, name, severity, seed, first).clamp(0, 1)
     return (pixels * 2 - 1).to(x)
+
+
+@torch.no_grad()
+def corrupt_bytes(images: Tensor, name: str, seed: int = 0, first: int = 0) -> Tensor:
+    """Corrupt images of 8 bits as the files of MNIST-C are made: the result is truncated to 8 bits.
+
+    Of 28×28 digits this makes those files again, up to their random draws: the stripes and the
+    Canny edges are equal to theirs.
+
+    Args:
+        images: (n, channels, height, width), uint8.
+        name: as for :func:`corrupt`, as are seed and first.
+        seed: of noise, splotches and lines.
+        first: the index of the first image in its set.
+
+    Returns:
+        Corrupted images of the same shape, uint8, on the CPU.
+
+    Raises:
+        InputError: if the name is unknown, the index is negative, or the images have another shape
+            or type.
+
+    Example:
+        >>> black = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+        >>> corrupt_bytes(black, "stripe")[0, 0, 14, [6, 7, 20, 21]].tolist()
+        [255, 0, 0, 255]
+    """
+    _check_name(name, first)
+    if images.ndim != 4 or images.dtype != torch.uint8:
+        raise InputError(
+            "expected images (n, channels, height, width) of uint8, "
+            f"got {tuple(images.shape)} {images.dtype}"
+        )
+    if not images.numel():
+        return images.clone()
+    pixels = images.to("cpu", torch.float64) / 255
+    return truncated(_corrupted(pixels, name, 1.0, seed, first))
+
+
+def _corrupted(pixels: Tensor, name: str, severity: float, seed: int, first: int) -> Tensor:
+    """Pixels in [0, 1], corrupted; the result may exceed this range."""
+    random = [stream(f"corruption {name} {first + i}", seed) for i in range(len(pixels))]
+    return _CORRUPTIONS[name](pixels, severity, random)
 
 
 def mix(x: Tensor, anomalous: Tensor, intensity: float) -> Tensor:
@@ -102,6 +142,13 @@ def mix(x: Tensor, anomalous: Tensor, intensity: float) -> Tensor:
         )
     _check_share("intensity", intensity)
     return torch.lerp(x, anomalous, intensity)
+
+
+def _check_name(name: str, first: int) -> None:
+    if name not in _CORRUPTIONS:
+        raise InputError(f"there is no corruption {name!r}; choose one of {', '.join(NAMES)}")
+    if first < 0:
+        raise InputError(f"the index of the first image must be at least 0, got {first}")
 
 
 def _check_share(what: str, value: float) -> None:

@@ -47,7 +47,6 @@ class CelebAOOD(OODData):
     """
 
     name = "celeba_ood"
-    name = "celeba_ood"
     near = 0.5
 
     @checked
@@ -61,7 +60,6 @@ class CelebAOOD(OODData):
         workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size, workers)
-        self.root, self.resolution, self.crop = root, resolution, crop
         self.root, self.resolution, self.crop = root, resolution, crop
         folder = typed_path(root)
         self.faces = CelebA(str(folder / "celeba"), resolution=resolution, crop=crop)
@@ -107,3 +105,4 @@ class CelebAOOD(OODData):
             order = torch.randperm(size(found), generator=stream(f"order of {name}", 0))
             sets[name] = Subset(found, order.tolist())
         self.sets, self.missing = sets, missing
+        self.sources = dict.fromkeys(sets, "files")

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed
-from lightning_gans.ood.corruptions import corrupt
+from lightning_gans.ood.corruptions import corrupt_bytes
 from lightning_gans.ranges import Seed, checked
 
 # black pixels on each side, which make 32×32 of 28×28
@@ -20,8 +20,8 @@ BORDER = 2
 class Corrupted(Dataset[Batch]):
     """Padded digits, corrupted within their 28×28 pixels: the border stays black.
 
-    They are rounded to 8 bits as in the files of MNIST-C; otherwise their many grey levels would
-    distinguish them from digits.
+    They have 8 bits as in the files of MNIST-C; otherwise their many grey levels would distinguish
+    them from digits.
 
     Args:
         digits: 32×32, with two pixels of padding on each side.
@@ -42,17 +42,16 @@ class Corrupted(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A whole batch, corrupted at once if the indices are consecutive."""
-        x, y = self.digits.__getitems__(indices)
-        x = x[:, :, BORDER:-BORDER, BORDER:-BORDER]
-        first = indices[0]
-        if list(indices) == list(range(first, first + len(indices))):
-            x = corrupt(x, self.name, seed=self.seed, first=first)
+        chosen, first = list(indices), indices[0]
+        x = self.digits.images[chosen, :, BORDER:-BORDER, BORDER:-BORDER]
+        if chosen == list(range(first, first + len(chosen))):
+            x = corrupt_bytes(x, self.name, self.seed, first)
         else:
-            single = zip(x, indices, strict=True)
-            x = torch.cat([corrupt(i[None], self.name, seed=self.seed, first=k) for i, k in single])
-        return to_signed(pad(to_bytes(x), (BORDER,) * 4)), y
+            single = zip(x, chosen, strict=True)
+            x = torch.cat([corrupt_bytes(i[None], self.name, self.seed, k) for i, k in single])
+        return to_signed(padded(x)), self.digits.labels[chosen]
 
 
-def to_bytes(x: Tensor) -> Tensor:
-    """Images in [-1, 1] as bytes 0..255, rounded."""
-    return ((x + 1) * 127.5).round().to(torch.uint8)
+def padded(digits: Tensor) -> Tensor:
+    """Digits 28×28 with a black border, 32×32."""
+    return pad(digits, (BORDER,) * 4)

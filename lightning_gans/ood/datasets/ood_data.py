@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from torch.utils.data import Dataset
 
 from lightning_gans.data import DataModule
 from lightning_gans.data.tensors import Batch
+
+Source: TypeAlias = Literal["files", "made"]
+"""Whether the images of a set are read from files, or made by this package."""
 
 
 class OODData(DataModule, ABC):
@@ -21,10 +26,12 @@ class OODData(DataModule, ABC):
         sets: OOD sets by name, in the order of the thesis's tables; known after ``setup``. Image i
             of a set is paired with ID image i.
         missing: by name, why a set is not there, in one line.
+        sources: by name, where the images of a set are from, if that is known.
     """
 
     sets: Mapping[str, Dataset[Batch]]
     missing: Mapping[str, str]
+    sources: Mapping[str, Source] = MappingProxyType({})
 
     @property
     @abstractmethod
