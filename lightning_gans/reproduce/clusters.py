@@ -81,6 +81,31 @@ def boundary(
     }
 
 
+def between(run: Path, points: PositiveInt = 10_000) -> dict[str, float]:
+    """How many points are in none of the clusters, and what their categories tell.
+
+    Args:
+        run: of a model that generates points, with or without categories.
+        points: how many are generated.
+
+    Returns:
+        between, the share of points that are more than three standard deviations from every centre
+        (of the data 1.1 %); information, the mutual information in nats of a point's category and
+        its nearest cluster, 0 if the categories are not used.
+    """
+    x, c, p = drawn(run, points)
+    data = Gaussians()
+    distance = torch.cdist(x.double(), torch.tensor(data.centres).double()).min(1)
+    table = torch.zeros(len(p), len(data.centres), dtype=torch.float64)
+    table.index_put_((c, distance.indices), torch.tensor(1 / len(x)).double(), accumulate=True)
+    independent = table.sum(1, keepdim=True) * table.sum(0, keepdim=True)
+    terms = torch.where(table > 0, table * (table / independent.clamp(min=1e-300)).log(), 0.0)
+    return {
+        "between": float((distance.values > 3 * data.std).double().mean()),
+        "information": float(terms.sum()),
+    }
+
+
 def real_boundary(points: PositiveInt = 100_000, near: PositiveFloat = NEAR) -> dict[str, float]:
     """The share of the data within a distance of a boundary: real.near_boundary."""
     data = Gaussians(train=points)
@@ -102,13 +127,15 @@ def draw(runs: Mapping[str, Sequence[Path]], path: Path, columns: PositiveInt = 
 
 
 def drawn(run: Path, points: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Generated points (n, 2), their categories (n,), and P(C)."""
+    """Generated points (n, 2), their categories (n,), and P(C); one category if there are none."""
     model = load(run)
-    if not isinstance(model, Generates) or model.categories is None:
-        raise InputError(f"{run}: expected a model with categories, got {type(model).__name__}")
+    if not isinstance(model, Generates) or model.image_shape != (2,):
+        raise InputError(f"{run}: expected a model of points, got {type(model).__name__}")
     random = stream("clusters", 0)
     with torch.no_grad():
         z = model.prior.sample(points, random)
+        if model.categories is None:
+            return model.decode(z), torch.zeros(points, dtype=torch.int64), torch.ones(1)
         c = model.categories.sample(points, random)  # soft of Elastic InfoGAN, as in training
         return model.decode(z, c), c.argmax(1), model.categories.probabilities.detach()
 

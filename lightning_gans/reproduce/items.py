@@ -3,6 +3,7 @@
     title: ...                      what it shows
     source: {document: thesis, place: Table 5}      a key of docs/bibliography.md, and the place
     about: ...                      what differs from the paper, in a paragraph
+    shared: {digits: data=mnist data.root={root}}   words that {digits} stands for in trainings
     trainings:                      the words of a ``train`` command line, by name; {name} in them
       dlsgan: experiment=...        is the run of another training, {root} the folder of data sets,
       encoder: model=encoder model.checkpoint={dlsgan}          {iterations} that of the profile
@@ -350,7 +351,7 @@ def read_item(file: Path) -> Item:
 
 def _item(file: Path, content: Mapping[str, Any]) -> Item:
     identity = file.stem.replace("_", "-")
-    keys = ("title", "source", "about", "trainings", "profiles", "measures", "pictures")
+    keys = ("title", "source", "about", "shared", "trainings", "profiles", "measures", "pictures")
     _check_keys("the file", content, (*keys, "published", "claims"))
     source = _mapping("source", content.get("source"))
     _check_keys("source", source, ("document", "place"))
@@ -360,8 +361,12 @@ def _item(file: Path, content: Mapping[str, Any]) -> Item:
         raise UsageError(
             f"source.document is '{document}', but a file of this name is of '{expected}'"
         )
+    shared = {
+        name: _text(f"shared.{name}", value)
+        for name, value in _mapping("shared", content.get("shared", {})).items()
+    }
     trainings = {
-        name: _training(name, value)
+        name: _training(name, value, shared)
         for name, value in _mapping("trainings", content.get("trainings", {})).items()
     }
     profiles = {
@@ -384,14 +389,14 @@ def _item(file: Path, content: Mapping[str, Any]) -> Item:
     )
 
 
-def _training(name: str, value: object) -> Training:
+def _training(name: str, value: object, shared: Mapping[str, str]) -> Training:
     if not NAME.fullmatch(name) or "." in name or name in (*FOLDER_VALUES, "iterations"):
         raise UsageError(f"trainings.{name}: expected a name of letters, digits and _")
-    if isinstance(value, str):
-        return Training(name, value)
-    section = _mapping(f"trainings.{name}", value)
+    section = {"words": value} if isinstance(value, str) else _mapping(f"trainings.{name}", value)
     _check_keys(f"trainings.{name}", section, ("words", "profiles"))
     words = _text(f"trainings.{name}.words", section.get("words"))
+    # words, not one word: they are put in before the text is split
+    words = _TEMPLATE.sub(lambda found: shared.get(found[1], found[0]), words)
     return Training(name, words, _profiles(section, PROFILES))
 
 
