@@ -72,6 +72,8 @@ def recover(
     condition: Tensor | None = None,
     betas: tuple[Decay, Decay] = (0.9, 0.999),
     keep_moments: bool = True,
+    result: Literal["best", "last"] = "best",
+    shared_step_count: bool = False,
     patience: PositiveInt | None = None,
     codes_at_once: PositiveInt = 1024,
     seed: Seed = 0,
@@ -84,7 +86,8 @@ def recover(
     in parallel. The code with the lowest total loss over all restarts and steps is returned. This
     is the algorithm of (Cho 2021, section 5.2) with three differences: the returned code is the
     one that had the returned loss, not the one a step later; it is the best of its descent, not
-    the last; and Adam starts afresh for each batch, where the published code kept its step count.
+    the last; and Adam starts afresh for each image, where the published code kept its step count.
+    With ``result="last"`` and ``shared_step_count`` only the first difference remains.
 
     The generator runs in evaluation mode, and its weights are not changed.
 
@@ -108,6 +111,13 @@ def recover(
         betas: Adam's decay rates.
         keep_moments: whether an element that the constraint redraws keeps Adam's moments, as in
             the published code; otherwise they are reset to zero.
+        result: which code of a descent is its result: "best", the one with the lowest total loss,
+            or "last", the one after its last step, as in the papers. Of all restarts it is
+            always the result with the lowest total loss.
+        shared_step_count: whether Adam counts on from image to image, as if they were recovered
+            one after another, while its moments start at zero for each. Its bias correction then
+            corrects the first images alone, and the steps of all others are several times as long.
+            The published code of (Cho 2021) does so; ours counts each image's own steps.
         patience: stop a batch once none of its codes has lowered its best total loss by one part
             in 10,000 in this many steps; never stop early by default.
         codes_at_once: the maximum number of codes in memory; a batch has
@@ -148,6 +158,8 @@ def recover(
         start or FromPrior(),
         betas,
         keep_moments,
+        result,
+        shared_step_count,
         patience,
     )
     if x.ndim < 2 or len(x) < 1:
@@ -193,6 +205,8 @@ class Descent:
     start: Start
     betas: tuple[float, float]
     keep_moments: bool
+    result: Literal["best", "last"]
+    shared_step_count: bool
     patience: int | None
 
     def __post_init__(self) -> None:
@@ -233,8 +247,13 @@ class Descent:
             x, conditions = self._check(x, conditions)
             z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
             targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))
-            adam = torch.optim.Adam([z], lr=self.lr, betas=self.betas, fused=True)
-            best = BestSoFar(z)
+            # views of z
+            parts = list(z.detach().split(r)) if self.shared_step_count else [z]
+            adam = torch.optim.Adam(parts, lr=self.lr, betas=self.betas, fused=True)
+            if self.shared_step_count:
+                for image, part in enumerate(parts, first):
+                    adam.state[part] = self._state(part, image)
+            best = BestSoFar(z, self.result == "last")
             typicality = Typicality(self.prior, n * r, random) if self.weight == "typical" else None
             # the first codes have not met the constraint, so they must not be the result
             unconstrained = typicality is None and self.constraint is None
@@ -251,6 +270,8 @@ class Descent:
                 (z.grad,) = torch.autograd.grad(objective, z)
                 best.exclude(~z.grad.isfinite().all(1))
                 z.grad[best.diverged] = 0
+                for part, slope in zip(parts, z.grad.split(len(parts[0])), strict=True):
+                    part.grad = slope
                 adam.step()
                 if self.constraint is not None:
                     self._constrain(z, adam, random)
@@ -281,6 +302,15 @@ class Descent:
             seconds=time.perf_counter() - begun,
         )
 
+    def _state(self, z: Tensor, image: int) -> dict[str, Tensor]:
+        """Adam's state before it descends from the codes of an image, after all images before."""
+        made = torch.tensor(float(image * self.steps), dtype=torch.float32, device=z.device)
+        return {
+            "step": made,
+            "exp_avg": torch.zeros_like(z),
+            "exp_avg_sq": torch.zeros_like(z),
+        }
+
     def _losses(
         self, z: Tensor, targets: Tensor, conditions: Sequence[Tensor], random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
@@ -298,8 +328,11 @@ class Descent:
         values, drawn = self.constraint.apply(z, self.prior, self.steps, random)
         z.copy_(values)
         if not self.keep_moments:
-            for moment in ("exp_avg", "exp_avg_sq"):
-                adam.state[z][moment][drawn] = 0
+            (group,) = adam.param_groups
+            parts: list[Tensor] = group["params"]
+            for part, there in zip(parts, drawn.split(len(parts[0])), strict=True):
+                for moment in ("exp_avg", "exp_avg_sq"):
+                    adam.state[part][moment][there] = 0
 
     def _check(
         self, x: Tensor, conditions: tuple[Tensor, ...]
@@ -324,10 +357,11 @@ class Descent:
 
 
 class BestSoFar:
-    """The best code of each restart up to now.
+    """The best code of each restart up to now, or the last.
 
     Args:
         z: first codes (n, L).
+        last: whether a later code is preferred to a better one.
 
     Attributes:
         codes: (n, L).
@@ -336,7 +370,8 @@ class BestSoFar:
         diverged: (n,), whether a loss or gradient was non-finite at some step.
     """
 
-    def __init__(self, z: Tensor) -> None:
+    def __init__(self, z: Tensor, last: bool = False) -> None:
+        self.last = last
         self.codes = z.detach().clone()
         self.total = z.new_full((len(z),), torch.inf, requires_grad=False)
         self.reconstruction = self.total.clone()
@@ -347,9 +382,10 @@ class BestSoFar:
 
     @torch.no_grad()
     def update(self, z: Tensor, total: Tensor, reconstruction: Tensor, eligible: bool) -> None:
-        """Record the losses (n,) of codes (n, L); keep those codes that are better, if eligible."""
+        """Record the losses (n,) of codes (n, L); keep those that are preferred, if eligible."""
         self.exclude(~total.isfinite())
-        better = (total < self.total) & ~self.diverged & eligible
+        better = (total < self.total) | self.last
+        better &= ~self.diverged & eligible
         torch.where(better[:, None], z, self.codes, out=self.codes)
         self.total = torch.where(better, total, self.total)
         self.reconstruction = torch.where(better, reconstruction, self.reconstruction)

@@ -95,6 +95,77 @@ def test_a_recovery_is_the_best_of_each_codes_way_by_plain_adam() -> None:
         )
 
 
+def published_way(
+    generator: nn.Module, x: Tensor, z: Tensor, steps: int, lr: float, weight: float, made: int
+) -> tuple[Tensor, Tensor]:
+    """One code's way to its last step by an Adam that has made some steps for other images."""
+    m, v = torch.zeros_like(z), torch.zeros_like(z)
+
+    def loss_of(z: Tensor) -> Tensor:
+        return (x - generator(z[None])[0]).abs().mean() + weight * z.square().mean()
+
+    for t in range(made + 1, made + steps + 1):
+        z = z.detach().requires_grad_()
+        (g,) = torch.autograd.grad(loss_of(z), z)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        z = z - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+    return z.detach(), loss_of(z).detach()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("at_once", [1024, 8])
+def test_a_published_recovery_is_the_last_step_of_adam_counting_on(
+    shared: bool, at_once: int
+) -> None:
+    generator, prior, x = Plain(), normal(), targets(5)
+    found = recover(
+        generator, x, prior, ZScoreSquare(), 0.02, steps=30, restarts=4, lr=0.1, seed=7,
+        codes_at_once=at_once, result="last", shared_step_count=shared, first=2,
+    )  # fmt: skip
+    size = at_once // 4
+    differ = 0
+    for i in range(5):
+        batch = i // size * size
+        n = min(size, 5 - batch)
+        drawn = prior.sample(4 * n, stream(f"recovery/{2 + batch}", 7)).view(n, 4, LATENT)
+        made = (2 + i) * 30 if shared else 0
+        ways = [published_way(generator, x[i], z, 30, 0.1, 0.02, made) for z in drawn[i - batch]]
+        losses = torch.stack([loss for _, loss in ways])
+        j = int(losses.argmin())
+        assert found.restart[i] == j
+        torch.testing.assert_close(found.codes[i], ways[j][0], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found.losses[i], losses[j], rtol=1e-5, atol=0)
+        torch.testing.assert_close(found.trace[i, -1], losses[j], rtol=1e-5, atol=0)
+        differ += int(found.trace[i].min() < found.losses[i])
+    assert differ > 0, "the last step was also the best of each, so this test tells nothing"
+
+
+def test_a_count_that_is_shared_lengthens_the_first_step_of_all_images_but_the_first() -> None:
+    """Without bias correction: 0.1·g / √(0.001·g²), which is √10 times lr, not lr."""
+    probe, x = Probe(), targets(3)
+    recover(Plain(), x, normal(), probe, steps=2000, restarts=1, lr=1e-9, shared_step_count=True)
+    steps = (probe.seen[1] - probe.seen[0]).abs() / 1e-9
+    torch.testing.assert_close(steps[0], torch.ones(LATENT).double(), rtol=0.01, atol=0)
+    # after 2,000 and 4,000 steps
+    corrections = [(1 - 0.999**made) ** 0.5 * 10**0.5 for made in (2001, 4001)]
+    for row, factor in zip(steps[1:], corrections, strict=True):
+        expected = torch.full((LATENT,), factor).double()
+        torch.testing.assert_close(row, expected, rtol=0.01, atol=0)
+
+
+def test_a_shared_count_forgets_the_moments_of_elements_that_are_drawn_anew() -> None:
+    """Of the first image, whose count is its own in any case."""
+    x, prior = targets(1), Uniform(LATENT).double()
+    codes = [
+        recover(
+            Plain(), x, prior, constraint=BoundaryResampling(), steps=40, restarts=3, lr=0.3,
+            keep_moments=False, result="last", shared_step_count=shared,
+        ).codes
+        for shared in (False, True)
+    ]  # fmt: skip
+    assert torch.equal(*codes)
+
+
 def test_code_image_and_losses_belong_together() -> None:
     generator, x = Plain(), targets()
     found = recover(generator, x, normal(), ZScoreSquare(), 0.1, steps=15, restarts=3, lr=0.5)
