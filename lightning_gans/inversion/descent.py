@@ -248,7 +248,7 @@ class Descent:
             z = self.start.codes(x, r, self.prior, random).flatten(0, 1).requires_grad_()
             targets, *each = (values.repeat_interleave(r, 0) for values in (x, *conditions))
             # views of z
-            parts = list(z.detach().split(r)) if self.shared_step_count else [z]
+            parts = list(torch.split(z.detach(), r)) if self.shared_step_count else [z]
             adam = torch.optim.Adam(parts, lr=self.lr, betas=self.betas, fused=True)
             if self.shared_step_count:
                 for image, part in enumerate(parts, first):
@@ -270,7 +270,7 @@ class Descent:
                 (z.grad,) = torch.autograd.grad(objective, z)
                 best.exclude(~z.grad.isfinite().all(1))
                 z.grad[best.diverged] = 0
-                for part, slope in zip(parts, z.grad.split(len(parts[0])), strict=True):
+                for part, slope in zip(parts, torch.split(z.grad, len(parts[0])), strict=True):
                     part.grad = slope
                 adam.step()
                 if self.constraint is not None:
@@ -330,7 +330,7 @@ class Descent:
         if not self.keep_moments:
             (group,) = adam.param_groups
             parts: list[Tensor] = group["params"]
-            for part, there in zip(parts, drawn.split(len(parts[0])), strict=True):
+            for part, there in zip(parts, torch.split(drawn, len(parts[0])), strict=True):
                 for moment in ("exp_avg", "exp_avg_sq"):
                     adam.state[part][moment][there] = 0
 

@@ -102,7 +102,8 @@ def published_way(
     m, v = torch.zeros_like(z), torch.zeros_like(z)
 
     def loss_of(z: Tensor) -> Tensor:
-        return (x - generator(z[None])[0]).abs().mean() + weight * z.square().mean()
+        error: Tensor = (x - generator(z[None])[0]).abs().mean()
+        return error + weight * z.square().mean()
 
     for t in range(made + 1, made + steps + 1):
         z = z.detach().requires_grad_()
