@@ -55,6 +55,7 @@ SYNONYMS = {
     "score": "scores",
     "fold": "data.fold",
     "strangest": "most_anomalous",
+    "ood.sets": "sets",
     # a word that no parameter can have
     "from": "low",
     "to": "high",

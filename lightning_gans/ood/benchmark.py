@@ -27,6 +27,8 @@ from lightning_gans.runs.parts import Content
 # from fewer images no measure means anything
 LEAST = 10
 KINDS = ("near", "far")
+# also of sets that are taken as they are, and of which neither is said
+ALL_KINDS = (*KINDS, "ood")
 MEAN = "mean"
 # scores that need held-out ID images: the distance from their median NLL, and two scores combined
 TYPICAL = "typicality(held out)"
@@ -44,7 +46,7 @@ class Scored:
 
     Attributes:
         id_scores: of ID images; NaN for images without a score.
-        ood_scores: of OOD images, by (kind, set); kinds are "near" and "far". Likewise.
+        ood_scores: of OOD images, by (kind, set); kinds are "near", "far" and "ood". Likewise.
         reasons: by what could not be read or scored, why.
     """
 
@@ -60,7 +62,7 @@ class Row:
     Attributes:
         model: its name.
         score: the score's name.
-        kind: "near" or "far".
+        kind: "near", "far" or "ood".
         set: the set's name, or "mean" for the mean over the sets of that kind.
         images: the number of OOD images, and of ID images; for the mean, over all sets.
         measures: "auroc", "aupr" and "fpr95", each in [0, 1].
@@ -107,17 +109,13 @@ def score_sets(
 
     Returns:
         By the model's name. A set has as many scores as images, at most n; NaN where there is none.
+        A set that is not mixed may have more images than there are ID images.
 
     Raises:
         InputError: if there are too few ID images, or too few of a set.
     """
+    counts = _counts(data, n)
     n = min(n, size(data.validation_set))
-    if n < LEAST:
-        raise InputError(f"expected at least {LEAST} ID images, got {n}")
-    counts = {name: min(n, size(images)) for name, images in data.sets.items()}
-    for name, m in counts.items():
-        if m < LEAST:
-            raise InputError(f"expected at least {LEAST} images of {name}, got {m}")
     # where an image's score depends on its batch, it is scored alone
     sizes = {
         name: batch_size if scorer.is_batch_independent() else 1 for name, scorer in scorers.items()
@@ -147,18 +145,20 @@ def score_sets(
     def score_set(name: str) -> Content:
         found, reasons, is_complete = [], dict[str, str](), True
         for chosen in _chunks(counts[name], batch_size):
-            ood, both = read(data.sets[name], chosen), read(data.validation_set, chosen)
+            ood = read(data.sets[name], chosen)
             reasons |= {str(i): why for i, why in ood.reasons.items()}
-            far, failed = score(ood.x, ood.indices, chosen)
-            paired = [i for i in ood.indices if i in both.indices]
-            x, y = (part.x[[part.indices.index(i) for i in paired]] for part in (both, ood))
-            mixed, failed_near = score(mix(x, y, near) if paired else x, paired, chosen)
-            found.append(
-                {f"far/{key}": values for key, values in far.items()}
-                | {f"near/{key}": values for key, values in mixed.items()}
-            )
-            reasons |= failed | failed_near
-            is_complete &= not both.reasons
+            plain, failed = score(ood.x, ood.indices, chosen)
+            reasons |= failed
+            scores = {f"{data.kinds.get(name, 'far')}/{key}": of for key, of in plain.items()}
+            if name not in data.kinds:
+                both = read(data.validation_set, chosen)
+                paired = [i for i in ood.indices if i in both.indices]
+                x, y = (part.x[[part.indices.index(i) for i in paired]] for part in (both, ood))
+                mixed, failed = score(mix(x, y, near) if paired else x, paired, chosen)
+                scores |= {f"near/{key}": of for key, of in mixed.items()}
+                reasons |= failed
+                is_complete &= not both.reasons
+            found.append(scores)
         return _concatenated(found), _notes(reasons, is_complete and not reasons)
 
     progress("ID")
@@ -173,11 +173,11 @@ def score_sets(
         progress(name)
         tensors, notes = part(name, partial(score_set, name))
         failed = json.loads(notes["reasons"])
-        reasons |= {f"image {i} of {name}": why for i, why in failed.items()}
+        reasons |= {data.called(name, int(i)): why for i, why in failed.items()}
         if counts[name] - len(failed) < LEAST:
             reasons[name] = f"{counts[name] - len(failed)} images are too few"
             continue
-        for kind in KINDS:
+        for kind in (data.kinds[name],) if name in data.kinds else KINDS:
             for i, (model, scorer) in enumerate(scorers.items()):
                 found = {key: tensors[f"{kind}/{i}/{key}"] for key in scorer.names}
                 ood_scores[model][kind, name] = found
@@ -208,20 +208,22 @@ def rows(
         repetitions = 0  # the folds themselves show how much the values vary
     found = []
     for model, first in folds[0].items():
-        for score in (*first.id_scores, *_combinations(first.id_scores)):
-            for kind in KINDS:
+        for score in scores_in(first.id_scores):
+            for kind in ALL_KINDS:
                 # a set that could not be read in one fold has no mean over folds
                 names = [
                     name
                     for k, name in first.ood_scores
                     if k == kind and all((kind, name) in fold[model].ood_scores for fold in folds)
                 ]
+                if not names:
+                    continue
                 taken: dict[str, list[Floats]] = {}
                 counts: dict[str, int] = {}
                 for name in names:
-                    both = [_pair(fold[model], score, (kind, name)) for fold in folds]
+                    both = [pair(fold[model], score, (kind, name)) for fold in folds]
                     counts[name] = sum(len(ood_scores) for _, ood_scores in both)
-                    taken[name] = [samples(*pair, repetitions, seed, area) for pair in both]
+                    taken[name] = [samples(*two, repetitions, seed, area) for two in both]
                 counts[MEAN] = sum(counts.values())
                 taken[MEAN] = [np.mean(of, axis=0) for of in zip(*taken.values(), strict=True)]
                 origins = {name: sources.get(name, "") for name in names}
@@ -242,18 +244,27 @@ def joined(sources: Iterable[str]) -> str:
     return " and ".join(sorted({one for source in sources for one in source.split(" and ") if one}))
 
 
-def _pair(scored: Scored, name: str, place: tuple[str, str]) -> tuple[Tensor, Tensor]:
-    """ID scores and as many OOD scores; without held-out ID images, if the score needs those."""
+def pair(
+    scored: Scored, name: str, place: tuple[str, str], equal: bool = True
+) -> tuple[Tensor, Tensor]:
+    """ID scores and OOD scores; without held-out ID images, if the score needs those.
+
+    Args:
+        scored: the scores of a model.
+        name: of the score.
+        place: kind and name of the set.
+        equal: whether as many of either are taken, or all.
+    """
     id_scores, ood_scores = scored.id_scores, scored.ood_scores[place]
     if name in id_scores:
-        m = len(ood_scores[name])
-        return _there(id_scores[name][:m]), _there(ood_scores[name])
+        m = min(len(id_scores[name]), len(ood_scores[name])) if equal else None
+        return _there(id_scores[name][:m]), _there(ood_scores[name][:m])
     parts = ["nll"] if name == TYPICAL else name.split("+")
     n = len(id_scores[parts[0]])
     measured = n - held_out(n)
     known = [_there(id_scores[part][measured:]) for part in parts]
-    m = min(measured, len(ood_scores[parts[0]]))
-    found_id = [_there(id_scores[part][:m]) for part in parts]
+    m = min(measured, len(ood_scores[parts[0]])) if equal else None
+    found_id = [_there(id_scores[part][: measured if m is None else m]) for part in parts]
     found_ood = [_there(ood_scores[part][:m]) for part in parts]
     if name == TYPICAL:
         median = known[0].median()
@@ -266,10 +277,35 @@ def _there(scores: Tensor) -> Tensor:
     return scores[~scores.isnan()]
 
 
+def scores_in(names: Scores) -> tuple[str, ...]:
+    """The names of scores, and of those that held-out ID images add to them."""
+    return (*names, *_combinations(names))
+
+
 def _combinations(names: Scores) -> tuple[str, ...]:
     """The scores that held-out ID images add to those of some names."""
     typical = (TYPICAL,) if "nll" in names else ()
     return (*typical, COMBINED) if set(COMBINED.split("+")) <= set(names) else typical
+
+
+def _counts(data: OODData, n: int) -> dict[str, int]:
+    """How many images of each set are scored.
+
+    Raises:
+        InputError: if there are too few ID images, or too few of a set.
+    """
+    there = min(n, size(data.validation_set))
+    if there < LEAST:
+        raise InputError(f"expected at least {LEAST} ID images, got {there}")
+    counts = {
+        # a set that is mixed has at most as many as there are ID images
+        name: min(n if name in data.kinds else there, size(images))
+        for name, images in data.sets.items()
+    }
+    for name, m in counts.items():
+        if m < LEAST:
+            raise InputError(f"expected at least {LEAST} images of {name}, got {m}")
+    return counts
 
 
 def _chunks(n: int, batch_size: int) -> Iterator[range]:

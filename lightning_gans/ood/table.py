@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from lightning_gans.ood.benchmark import COMBINED, MEAN, TYPICAL, Row, Scored, held_out
 from lightning_gans.ood.resampling import MEASURES, Estimate
 from lightning_gans.runs.atomic import replacing
+from lightning_gans.text import printable
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -47,6 +48,7 @@ class Facts:
         missing: by name, why a set is not there.
         unreadable: by what could not be read or scored, why.
         sources: of the images of each set, as in :class:`Row`, by its name.
+        folders: by name, the folder of a set that is not mixed.
     """
 
     data: str
@@ -57,6 +59,7 @@ class Facts:
     missing: Mapping[str, str]
     unreadable: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Scored]]) -> str:
@@ -73,8 +76,15 @@ def report(facts: Facts, rows: Sequence[Row], folds: Sequence[Mapping[str, Score
         "",
         f"- ID: the first {n:,} test images. A smaller set is compared with as many of them as it "
         "has images; of a larger set, only as many images are taken.",
-        f"- Near images are {facts.near:g} OOD image + {1 - facts.near:g} ID image, paired by "
-        "index.",
+    ]
+    if any(row.set not in (*facts.folders, MEAN) for row in rows):
+        lines.append(
+            f"- Near images are {facts.near:g} OOD image + {1 - facts.near:g} ID image, paired by "
+            "index."
+        )
+    lines += [
+        f"- Set {name}: the images of {printable(folder)}, as they are."
+        for name, folder in facts.folders.items()
     ]
     if len(folds) > 1:
         lines.append(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightning_gans import __version__
 from lightning_gans.data import DataMissing, DataModule
@@ -19,7 +19,9 @@ from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import batches, size
 from lightning_gans.ood.benchmark import LEAST, Row, Scored, joined, rows, score_sets
 from lightning_gans.ood.calibration import checksum
-from lightning_gans.ood.datasets import OODData
+from lightning_gans.ood.datasets import FolderSets, NamedFolder, OODData, parse_folders
+from lightning_gans.ood.folder_images import check_square
+from lightning_gans.ood.openood import openood_markdown, openood_rows, write_openood
 from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.scores import SCORES
@@ -33,10 +35,18 @@ from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
+from lightning_gans.workflows.image_folder import check_apart
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
+from lightning_gans.workflows.run_data import run_data
 
 TABLE, REPORT, JSON, PICTURE = "table.csv", "table.md", "table.json", "auroc.png"
+OPENOOD = "openood.csv"
+OPENOOD_NOTE = (
+    "Of all ID images that are not held out, and all images of a set, with OOD as positive: the "
+    "false positive rate at a true positive rate of 95 %, and areas under scikit-learn's curves. "
+    "Bold rows are means over the sets of a kind."
+)
 AREAS = {"exact": exact, "coarse": coarse}
 # the placeholder for the number of the fold in the path of a checkpoint
 FOLD = "{fold}"
@@ -60,7 +70,9 @@ class OODTable(Outcome):
 @checked
 def ood_table(
     ckpt: Sequence[str],
-    data: DataModule,
+    data: DataModule | None = None,
+    data_changes: dict[str, Any] | None = None,
+    sets: Sequence[str] = (),
     n: PositiveInt = 10_000,
     near: ClosedUnitInterval | None = None,
     scores: str | None = None,
@@ -76,6 +88,7 @@ def ood_table(
 
     lightning-gans ood table ckpt=runs/dlsgan/mnist/TIME data=mnist_ood data.root=data
     lightning-gans ood table ckpt=runs/anodlsgan/fold{fold} folds=7 data=mnist_ood data.root=data
+    lightning-gans ood table ckpt=RUN ood.sets=near/dogs:DOGS,far/noise:NOISE
 
     Exit status: 0 all images were scored, 3 some could not be read, 1 there is no table, 2 the
     command line was wrong, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP; the last line then
@@ -84,7 +97,12 @@ def ood_table(
     Args:
         ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
             run. Give it once for each model.
-        data: the ID images and the OOD sets, mnist_ood or celeba_ood.
+        data: the ID images and the OOD sets, mnist_ood or celeba_ood; with sets, any data, whose
+            validation images are ID, by default those of the run.
+        data_changes: arguments to change in the data of the run, such as data.root=FOLDER.
+        sets: folders of OOD images, as ood.sets=NAME:FOLDER,NAME:FOLDER; a name may begin with
+            near/ or far/. Their images are prepared as the ID images are, and not mixed with them.
+            The results have the columns of OpenOOD as well.
         n: the maximum number of ID images, and of images of each OOD set.
         near: the share of the OOD image in near images; by default 0.1 for digits, 0.5 for faces.
         scores: such as nll,reconstruction; by default all that are cheap to compute.
@@ -106,19 +124,18 @@ def ood_table(
     """
     checkpoints = tuple(ckpt)
     check_arguments(checkpoints, n, folds, out)
-    if not isinstance(data, OODData):
-        raise UsageError(
-            f"data={data.name} has no OOD sets; give data=mnist_ood or data=celeba_ood"
-        )
+    folders = parse_folders(sets)
+    check_folders(folders, out)
     numbers = [None] if folds is None else list(range(folds))
     # wrong names and files are reported before the work begins
+    tested = tested_data(checkpoints, numbers[0], data, data_changes, folders)
     models = {k: load_scorers(checkpoints, scores, k, device) for k in numbers}
-    share = data.near if near is None else near
+    share = tested.near if near is None else near
     request = {
         "command": "ood table",
         "version": __version__,
         "checkpoints": [checksum(find(Path(path))) for path in all_paths(checkpoints, numbers)],
-        "data": data.describe(),
+        "data": tested.describe(),
         "n": n,
         "near": share,
         "folds": folds,
@@ -126,13 +143,13 @@ def ood_table(
         "batch_size": batch_size,
         "device": str(parse_device(device)),
     }
-    place = {"model": "ood", "data": data.name}
+    place = {"model": "ood", "data": tested.name}
     with (
         new_results(place, "table", request, out, new=TABLE) as folder,
         finished_parts(folder, request, log) as parts,
         enough_memory("choose a smaller batch_size"),
     ):
-        found, missing, sources = score_folds(models, data, n, share, batch_size, parts)
+        found, missing, sources = score_folds(models, tested, n, share, batch_size, parts)
         log("intervals")
         results = rows(found, bootstrap, seed, AREAS[auroc], sources)
         names = dict(zip(found[0], checkpoints, strict=True))
@@ -141,8 +158,15 @@ def ood_table(
             for fold, scored in zip(numbers, found, strict=True)
             for what, why in next(iter(scored.values())).reasons.items()
         }
-        facts = Facts(data.name, share, auroc, bootstrap, names, missing, unreadable, sources)
+        shown = {folder.name: str(folder.root) for folder in folders}
+        facts = Facts(
+            tested.name, share, auroc, bootstrap, names, missing, unreadable, sources, shown
+        )
         text = report(facts, results, found)
+        if folders:
+            columns = openood_rows(found, tested.kinds)
+            text += f"\n## OpenOOD v1.5, in %\n\n{OPENOOD_NOTE}\n\n{openood_markdown(columns)}\n"
+            write_openood(columns, folder / OPENOOD)
         write_text(folder / REPORT, text)
         write_text(folder / JSON, as_json(facts, results))
         draw(results, folder / PICTURE)
@@ -155,6 +179,65 @@ def ood_table(
         SOME_UNREADABLE if unreadable else 0,
         rows=tuple(results),
     )
+
+
+def check_folders(folders: Sequence[NamedFolder], out: str | None) -> None:
+    """Raise a UsageError if a folder is missing, or the results would be in one."""
+    for folder in folders:
+        if not folder.root.is_dir():
+            what = "is not a folder" if folder.root.exists() else "does not exist"
+            raise UsageError(
+                f"ood.sets={folder.name}:{folder.root}: {folder.root} {what}; give NAME:FOLDER, "
+                "where images are"
+            )
+        check_apart(folder.root, out)
+
+
+def tested_data(
+    checkpoints: Sequence[str],
+    fold: int | None,
+    data: DataModule | None,
+    data_changes: Mapping[str, Any] | None,
+    folders: Sequence[NamedFolder],
+) -> OODData:
+    """The ID images and the OOD sets.
+
+    Args:
+        checkpoints: as typed; the run of the first one has the ID images if ``data`` is None.
+        fold: the first one; None if there are none.
+        data: that was named, if it was.
+        data_changes: arguments to change in the data of the run.
+        folders: OOD sets.
+
+    Raises:
+        UsageError: if there are no OOD sets, or no ID images.
+        UserError: if the data of the run cannot be built, or a folder has no images.
+    """
+    if data is not None and data_changes:
+        raise UsageError("data and data_changes are both given; change data itself")
+    if not folders:
+        if data is None:
+            raise UsageError(
+                "no OOD sets are named; give data=mnist_ood or data=celeba_ood, or folders, as in "
+                "ood.sets=NAME:FOLDER"
+            )
+        if not isinstance(data, OODData):
+            raise UsageError(
+                f"data={data.name} has no OOD sets; give data=mnist_ood or data=celeba_ood, or "
+                "folders, as in ood.sets=NAME:FOLDER"
+            )
+        return data
+    if data is None:
+        (path,) = all_paths(checkpoints[:1], [fold])
+        data = run_data(path, data_changes)
+        if data is None:
+            raise UsageError(
+                f"{path} has no config of its run, which would name its data; give data=NAME"
+            )
+    if not data.has_images:
+        raise UsageError(f"data={data.name} has points; ood.sets are images")
+    check_square(data.image_shape)
+    return FolderSets(data, folders)
 
 
 def score_folds(

@@ -403,7 +403,7 @@ def test_mistakes_end_in_one_line(
         (["tabel"], 2, "no command 'ood tabel' (did you mean 'ood table'?)"),
         ([], 2, "'ood' is incomplete; commands are"),
         (["table", *data], 2, "no ckpt is named"),
-        (["table", model], 2, "no data is named"),
+        (["table", model], 2, "no OOD sets are named; give data=mnist_ood or data=celeba_ood, or"),
         (["table", f"ckpt={tmp_path}/none", *data], 1, "no checkpoint at"),
         (["table", f"ckpt={gan}", *data], 1, "a GAN has no OOD score"),
         (["table", f"ckpt={other}", *data], 1, "expected images of shape (1, 16, 16), as other"),

@@ -2,6 +2,7 @@
 
 from lightning_gans.ood.datasets.celeba import CelebAOOD
 from lightning_gans.ood.datasets.corrupted import Corrupted
+from lightning_gans.ood.datasets.folders import FolderSets, NamedFolder, parse_folders
 from lightning_gans.ood.datasets.letters import FONTS, LETTERS, Letters
 from lightning_gans.ood.datasets.mnist import MNISTOOD
 from lightning_gans.ood.datasets.ood_data import OODData
@@ -12,6 +13,9 @@ __all__ = [
     "MNISTOOD",
     "CelebAOOD",
     "Corrupted",
+    "FolderSets",
     "Letters",
+    "NamedFolder",
     "OODData",
+    "parse_folders",
 ]

@@ -27,11 +27,18 @@ class OODData(DataModule, ABC):
             of a set is paired with ID image i.
         missing: by name, why a set is not there, in one line.
         sources: by name, where the images of a set are from, if that is known.
+        kinds: by name, "near", "far" or "ood" for sets that are taken as they are. All others are
+            far, and near once they are mixed with ID images.
     """
 
     sets: Mapping[str, Dataset[Batch]]
     missing: Mapping[str, str]
     sources: Mapping[str, Source] = MappingProxyType({})
+    kinds: Mapping[str, str] = MappingProxyType({})
+
+    def called(self, name: str, index: int) -> str:
+        """What an image of a set is called where it cannot be read."""
+        return f"image {index} of {name}"
 
     @property
     @abstractmethod
