@@ -41,7 +41,7 @@ def test_a_run_writes_all_of_its_files(image_folder: Path, tmp_path: Path) -> No
     samples = Image.open(run / "images" / "samples-step=3.png")
     assert samples.size == (16 * 18 + 2, 5 * 18 + 2)
     assert (run / "curves.png").is_file()
-    assert "| latent/loss |" in (run / "report.md").read_text()
+    assert "| latent/loss ↓ |" in (run / "report.md").read_text()
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 0.002
     assert config["trainer"]["max_steps"] == 3

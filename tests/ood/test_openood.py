@@ -22,6 +22,7 @@ from lightning_gans.errors import UsageError
 from lightning_gans.ood import scorer
 from lightning_gans.ood.datasets import NamedFolder, parse_folders
 from lightning_gans.ood.openood import openood_measures
+from lightning_gans.workflows.run_data import run_data
 from tests.support.command_line import only, small
 from tests.support.pictures import draw
 from tests.support.saved_models import refusal
@@ -136,7 +137,7 @@ def test_folders_are_measured_as_the_runs_held_out_images_are_prepared(
     ]
     # what the pictures become: the centred square, grey, at the side of the model
     score = scorer(lightning_gans.load(run), ("nll", "reconstruction"))
-    data = lightning_gans.workflows.run_data.run_data(str(run))
+    data = run_data(str(run))
     assert data is not None
     data.setup("predict")
     held_out = torch.stack([data.validation_set[i][0] for i in range(24)])
