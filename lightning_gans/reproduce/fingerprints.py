@@ -2,9 +2,8 @@
 
 A training is the same if its merged config, its seed and the code that decides its numbers are.
 That code is the version of the package, and the source of each module that the classes in the
-config need, followed through imports, within the rooms listed in :data:`DECIDES`. Comments,
-docstrings and other rooms (the command line, the folders of runs, messages) change no number, and
-no hash.
+config need, followed through imports. Comments, docstrings and the rooms in :data:`NEUTRAL` (the
+command line, the folders of runs, messages) change no number, and no hash.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from typing import Any
 from lightning_gans import __version__
 from lightning_gans.signatures import PACKAGE, file_of, find_definition, imports_of, parse
 
-# the rooms whose code decides what is trained or measured
-DECIDES = (
-    *("rng", "distributed", "scaling", "validation", "labels", "priors", "distances", "losses"),
-    *("optimizers", "networks", "data", "metrics", "models", "inversion", "ood", "callbacks"),
-    *("reproduce", "workflows"),
+# the rooms whose code changes no number; that of a new room counts until it is listed here
+NEUTRAL = (
+    *("text", "paths", "errors", "files", "safe_yaml", "status_line", "quick_imports", "trust"),
+    *("freed_memory", "ranges", "signatures", "threads", "plots", "runs", "exports", "app", "cli"),
 )
 # what every training uses, whatever its config names
 ALWAYS = ("lightning_gans.callbacks.ema", "lightning_gans.callbacks.evaluation")
@@ -108,14 +106,14 @@ def source_hash(module: str) -> str:
 def _homes(path: str) -> list[str]:
     """The modules of the rooms that decide, in which a path is a module or is defined."""
     parts = path.split(".")
-    if parts[0] != PACKAGE.name or len(parts) < 2 or parts[1] not in DECIDES:
+    if parts[0] != PACKAGE.name or len(parts) < 2 or parts[1] in NEUTRAL:
         return []
     if file_of(path) is not None:
         return [path]
     module, _, name = path.rpartition(".")
     defined = find_definition(module, name)
     if defined is not None:
-        return [defined[0]] if defined[0].split(".")[1] in DECIDES else []
+        return [] if defined[0].split(".")[1] in NEUTRAL else [defined[0]]
     # a constant is where the module that is named has it, or imports it from
     return [module] if file_of(module) is not None else []
 

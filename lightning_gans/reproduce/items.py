@@ -6,7 +6,8 @@
     shared: {digits: data=mnist data.root={root}}   words that {digits} stands for in trainings
     trainings:                      the words of a ``train`` command line, by name; {name} in them
       dlsgan: experiment=...        is the run of another training, {root} the folder of data sets,
-      encoder: model=encoder model.checkpoint={dlsgan}          {iterations} that of the profile
+      encoder: model=encoder model.checkpoint={dlsgan}          {iterations} that of the profile,
+                                    and {seed} the number of the repeat, such as a fold
     profiles:
       cpu:                          what it takes; ``words`` are added to all trainings
         network: ...
@@ -71,7 +72,7 @@ DOCUMENTS = {
 # what a command's results are read from; other commands have no values
 COMMANDS = ("ood table", "evaluate")
 # what words may name besides trainings and the values of a profile
-FOLDER_VALUES = ("root",)
+FOLDER_VALUES = ("root", "seed")
 
 _TEMPLATE = re.compile(r"\{(\w+)\}")
 
@@ -257,7 +258,7 @@ class Item:
         Args:
             training: its name.
             profile: its name.
-            folders: what root and the names of other trainings stand for.
+            folders: what root, seed and the names of other trainings stand for.
         """
         chosen = self.profiles[profile]
         texts = self.trainings[training].words, chosen.words, chosen.trainings.get(training, "")

@@ -90,9 +90,10 @@ class Subprocesses:
         try:
             return process.wait()
         except KeyboardInterrupt as stop:
-            process.send_signal(stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+            number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+            process.send_signal(number)
             process.wait()
-            raise
+            raise _stopped(number) from None
 
     def output(self, words: Sequence[str]) -> str | None:
         """What a command prints to stdout."""
@@ -144,7 +145,7 @@ class Run:
         for seed, own in folders.items():
             for training in trainings:
                 # the folder of a training is in the words of those that depend on it
-                words = self._words(training.name, own)
+                words = self._words(training.name, own, seed)
                 key = shlex.join(words)
                 if key not in configs:
                     configs[key] = self._config(words)
@@ -204,14 +205,16 @@ class Run:
 
     # Trainings
 
-    def _words(self, training: str, folders: Mapping[str, Path]) -> list[str]:
+    def _words(self, training: str, folders: Mapping[str, Path], seed: int) -> list[str]:
         names = {name: str(folder) for name, folder in folders.items()}
-        return self.item.train_words(training, self.profile, {"root": self.root, **names})
+        variables = {"root": self.root, "seed": str(seed), **names}
+        return self.item.train_words(training, self.profile, variables)
 
     def _shown(self, training: str) -> str:
         """The command of a training, for a reader: the runs of others have their names."""
         names = {name: name.upper() for name in self.item.trainings}
-        words = self.item.train_words(training, self.profile, {"root": "data", **names})
+        variables = {"root": "data", "seed": "SEED", **names}
+        words = self.item.train_words(training, self.profile, variables)
         return shlex.join(["lightning-gans", "train", *words])
 
     def _config(self, words: Sequence[str]) -> Any:
@@ -231,11 +234,12 @@ class Run:
         trainings = self.item.trainings_of(self.profile)
         for number, training in enumerate(trainings, start=1):
             self._log(seed, f"training {training.name}, {number} of {len(trainings)}")
-            self._train(self._words(training.name, folders), seed, folders[training.name])
+            words = self._words(training.name, folders, seed)
+            self._train(words, seed, folders[training.name])
         values: dict[str, float] = {}
         for measure in self.item.measures_of(self.profile):
             self._log(seed, f"measuring {measure.command or measure.function or 'evaluations'}")
-            values |= self._measure(measure, folders)
+            values |= self._measure(measure, folders, seed)
         return values
 
     def _train(self, words: Sequence[str], seed: int, folder: Path) -> None:
@@ -255,7 +259,9 @@ class Run:
 
     # Measurements
 
-    def _measure(self, measure: Measurement, folders: Mapping[str, Path]) -> dict[str, float]:
+    def _measure(
+        self, measure: Measurement, folders: Mapping[str, Path], seed: int
+    ) -> dict[str, float]:
         if measure.evaluation:
             found = {
                 f"{name}.{key}": value
@@ -263,14 +269,14 @@ class Run:
                 for key, value in last_evaluation(folders[name]).items()
             }
         elif measure.command:
-            found = self._command(measure, folders)
+            found = self._command(measure, folders, seed)
         else:
             found = {}
             for name in measure.of:
-                own = self._function(measure, folders[name])
+                own = self._function(measure, folders[name], seed)
                 found |= {f"{name}.{key}": value for key, value in own.items()}
             if not measure.of:
-                found = self._function(measure, None)
+                found = self._function(measure, None, seed)
         lacking = [name for name in measure.values if name not in found]
         if lacking:
             raise InputError(
@@ -279,9 +285,11 @@ class Run:
             )
         return {name: found[name] for name in measure.values}
 
-    def _command(self, measure: Measurement, folders: Mapping[str, Path]) -> dict[str, float]:
+    def _command(
+        self, measure: Measurement, folders: Mapping[str, Path], seed: int
+    ) -> dict[str, float]:
         """The tables of a command that measures runs."""
-        variables = self.item.profiles[self.profile].variables()
+        variables = {**self.item.profiles[self.profile].variables(), "seed": str(seed)}
         names = {name: str(folder) for name, folder in folders.items()}
         command = " ".join(filled(measure.command, {**variables, "root": "{root}", **names})[:2])
         name = "ood table" if command == "ood table" else command.split()[0]
@@ -298,9 +306,9 @@ class Run:
 
         return cached(folder, compute)
 
-    def _function(self, measure: Measurement, run: Path | None) -> dict[str, float]:
+    def _function(self, measure: Measurement, run: Path | None, seed: int) -> dict[str, float]:
         """The values of a function, for one run."""
-        variables = self.item.profiles[self.profile].variables()
+        variables = {**self.item.profiles[self.profile].variables(), "seed": seed}
         given = {**variables, "root": self.root}
         keyed = {k: argument(v, {**variables, "root": ""}) for k, v in measure.arguments.items()}
         arguments = {key: argument(value, given) for key, value in measure.arguments.items()}
@@ -419,12 +427,16 @@ def _check(status: int, what: str) -> None:
     # a negative status: the process was ended by a signal that it does not handle
     number = _STOPPED.get(status if status >= 0 else 128 - status)
     if number is not None:
-        raise Stopped(number, f"stopped by {number.name}; the same command resumes")
+        raise _stopped(number)
     if status != 0:
         raise UserError(
             f"{printable(what)} ended with status {status}; its own messages are above. The same "
             "command tries it again"
         )
+
+
+def _stopped(number: signal.Signals) -> Stopped:
+    return Stopped(number, f"stopped by {number.name}; the same command resumes")
 
 
 def _free(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import parse_command
 from lightning_gans.errors import UsageError
 from lightning_gans.reproduce.fingerprints import (
+    NEUTRAL,
     class_paths,
     code_version,
     source_hash,
@@ -27,6 +28,7 @@ from lightning_gans.reproduce.items import (
     read_item,
 )
 from lightning_gans.reproduce.running import imported
+from lightning_gans.signatures import PACKAGE
 from tests.support.reproductions import TINY, status_of, write_item
 
 ROOT = CONFIGS.parent
@@ -40,7 +42,7 @@ CASES = [
 
 def commands(item: Item, profile: str, runs: str) -> dict[str, list[str]]:
     """The words of all trainings of a profile."""
-    folders = {"root": "data", **{name: f"{runs}/{name}" for name in item.trainings}}
+    folders = {"root": "data", "seed": "0", **{name: f"{runs}/{name}" for name in item.trainings}}
     return {t.name: item.train_words(t.name, profile, folders) for t in item.trainings_of(profile)}
 
 
@@ -182,6 +184,11 @@ def test_a_training_is_the_same_if_its_numbers_are() -> None:
         training_hash(changed("model", "class_path", value="lightning_gans.models.DLSGAN"), 0),
     }
     assert len(others | {same}) == 6
+
+
+def test_rooms_that_change_no_number_are_rooms() -> None:
+    rooms = {path.stem for path in PACKAGE.iterdir()}
+    assert set(NEUTRAL) <= rooms
 
 
 def test_code_that_decides_numbers_is_part_of_a_trainings_hash(
