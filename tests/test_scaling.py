@@ -94,6 +94,27 @@ def test_what_a_person_or_an_experiment_sets_is_left_alone() -> None:
     plain = "model.discriminator=lightning_gans.networks.PlainDiscriminator"
     assert fitted(*FOLDER, plain) == ["--model.r1=1.2"]
     assert fitted("experiment=dlsgan_ffhq") == []
+    adam = "optimizer=lightning_gans.optimizers.AdamW"
+    assert fitted(*FOLDER, adam) == ["--model.r1=1.2", *SKIP[:-1]]
+
+
+def test_a_file_of_data_may_set_what_follows_from_their_size(tmp_path: Path) -> None:
+    faces = tmp_path / "faces.yaml"
+    arguments = "{root: faces, resolution: 64}"
+    section = f"data:\n  class_path: lightning_gans.data.Folder\n  init_args: {arguments}\n"
+    model = "model:\n  class_path: lightning_gans.models.DLSGAN\n  init_args:\n"
+    faces.write_text(f"{section}{model}    r1: 7.0\n")
+    assert fitted("model=dlsgan", f"data={faces}") == SKIP
+    adam = "{class_path: lightning_gans.optimizers.AdamW, init_args: {lr: 0.01}}"
+    faces.write_text(f"{section}{model}    optimizer: {adam}\n")
+    assert fitted("model=dlsgan", f"data={faces}") == ["--model.r1=1.2", *SKIP[:-1]]
+
+
+def test_of_two_sizes_the_last_counts_and_only_training_tells_of_it() -> None:
+    words = (*FOLDER, "data.resolution=128", "data.init_args.resolution=32")
+    assert fitted(*words) == ["--model.r1=0.3"]
+    assert parse_command("validate", words, Groups()).derived == ("--model.r1=0.3",)
+    assert not any("images of this size" in n for n in parse_command("test", words, Groups()).notes)
 
 
 def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
@@ -104,6 +125,11 @@ def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
     )
     assert fitted("model=dlsgan", f"--config={own}") == ["--model.r1=4.8", *SKIP]
     assert fitted("model=dlsgan", f"--config={own}", "data.resolution=32") == ["--model.r1=0.3"]
+    # data that are named apply after the file, and folder.yaml sets 64 pixels
+    assert fitted(*FOLDER, f"--config={own}") == ["--model.r1=1.2", *SKIP]
+    own.write_text(own.read_text() + "trainer:\n  devices: 3\n")
+    assert parsed("model=dlsgan", f"--config={own}").processes == 3
+    assert parsed("model=dlsgan", f"--config={own}", "trainer=cpu").processes == 1
 
 
 def test_the_config_of_a_run_holds_the_settings_that_fit(

@@ -184,24 +184,24 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         asks_help = any(option in ("--help", "-h") for option in settings)
         chosen = choose_files(names, files, settings, groups, need_model=not asks_help)
     config = None if run is None else run / CONFIG
-    content = [read_mapping(f) if f == config else read_config(f) for f in chosen + files]
-    settings = with_seed(settings, chosen + files, content)
-    threads = threads_of(settings, chosen + files, content)
+    configs = in_order(chosen, files, names, groups)
+    content = [read_mapping(f) if f == config else read_config(f) for f in configs]
+    settings = with_seed(settings, configs, content)
+    threads = threads_of(settings, configs, content)
     derived = name_networks(settings, content) + name_optimizer(settings, content)
     if run is None and "model" in names:
         own = groups.find("model", names["model"])
-        fitted = fit_to_images(derived + settings, chosen + files, content, own)
+        fitted = fit_to_images(derived + settings, configs, content, own)
         derived += fitted
         if fitted and subcommand == "fit":
             repeated.notes.append(
                 f"for images of this size model={names['model']} has {in_short(fitted)}; what you "
                 "type yourself stays"
             )
-    check_settings(chosen + files, content, derived + settings, config)
+    check_settings(configs, content, derived + settings, config)
     settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
-    configs = in_order(chosen, files, names, groups)
     options = [f"--config={file if file == config else current_config(file)}" for file in configs]
     options += map(with_current_path, settings)
     return Command(

@@ -259,6 +259,8 @@ def strip(images: Tensor, ends: Sequence[End]) -> Image.Image:
     height = sum(row.height for row in rows)
     check_pixels((rows[0].width, height))
     picture = Image.new("RGB", (rows[0].width, height), BACKGROUND)
-    for number, row in enumerate(rows):
-        picture.paste(row, (0, number * rows[0].height))
+    top = 0
+    for row in rows:  # the names of files may have several lines
+        picture.paste(row, (0, top))
+        top += row.height
     return picture

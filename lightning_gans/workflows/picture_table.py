@@ -50,6 +50,7 @@ def draw_table(
             be read again.
     """
     rows, columns = images.shape[:2]
+    headings, labels = [*map(readable, headings)], [*map(readable, labels)]
     factor = magnification(images.shape[-1])
     height, width = (side * factor for side in images.shape[-2:])
     above = max(map(lines, headings), default=0) * LINE
@@ -200,6 +201,11 @@ def text_width(text: str) -> int:
     return max((math.ceil(font().getlength(line)) for line in text.split("\n")), default=0)
 
 
+def readable(text: str) -> str:
+    """The lines of a label; nothing else in them is obeyed."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def fitted(text: str, width: int) -> str:
     """A label whose lines are cut to fit a width in pixels."""
     return "\n".join(fitted_line(line, width) for line in text.split("\n"))
@@ -215,8 +221,8 @@ def fitted_line(line: str, width: int) -> str:
 
 
 def write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, anchor: str) -> None:
-    """Write the lines of a label; nothing in them is obeyed."""
-    parts = [printable(line) for line in text.split("\n")]
+    """Write the lines of a label."""
+    parts = text.split("\n")
     top = place[1] - (len(parts) - 1) * LINE / 2 if anchor.endswith("m") else place[1]
     for number, part in enumerate(parts):
         pen.text((place[0], top + number * LINE), part, INK, font(), anchor)

@@ -126,6 +126,17 @@ def test_the_elements_with_the_most_information_come_first(
     assert float(now) == pytest.approx(float(code[0, 1]) / 2, abs=0.006)
 
 
+def test_elements_move_around_the_mean_of_the_prior() -> None:
+    model = spread(tiny_dlsgan(prior=partial(Normal, mean=1.0, std=2.0))).eval()
+    assert isinstance(model, Reconstructs)
+    code = torch.tensor([[0.5, 3.0, -2.0]])
+    moves = ElementMoves(model, "1", torch.tensor([-1.0, 0.5]))
+    (row,) = moves.rows(torch.zeros(1, *SHAPE), code)
+    assert row.latents is not None
+    assert row.latents.tolist() == [[0.5, -1.0, -2.0], [0.5, 2.0, -2.0]]
+    assert row.label.endswith("\nnow +1"), "3 is one deviation above the mean"
+
+
 class Weighted(nn.Module):
     """Pixels that depend on one element each, the more the later it is."""
 
@@ -142,6 +153,10 @@ def test_without_a_traced_variance_the_change_of_the_image_counts() -> None:
     model = Autoencoder(SHAPE, 3, Weighted, TinyDiscriminator)
     found = shares(model.eval(), torch.tensor([[0.5, -1.0, 2.0]]), 1.0)
     assert found.tolist() == pytest.approx([1 / 21, 4 / 21, 16 / 21], abs=1e-5)
+    # moved by a standard deviation of 5, the last one reaches the end of the range
+    torch.nn.init.constant_(next(model.generator.parameters()), 0.9)
+    found = shares(model, torch.zeros(1, 3), 5.0)
+    assert found.tolist() == pytest.approx([1 / 9, 4 / 9, 4 / 9], abs=1e-5)
     torch.nn.init.constant_(next(model.generator.parameters()), 5.0)  # all pixels are clipped
     assert shares(model, torch.zeros(1, 3), 1.0).tolist() == pytest.approx([1 / 3] * 3)
 
@@ -192,6 +207,20 @@ def test_a_gif_goes_there_and_back(run: Path, photos: Path) -> None:
     assert len(frames) == 8
     assert frames[1:4] == frames[:4:-1], "the way back has the same images"
     assert len(set(frames)) == 5
+
+
+def test_a_gif_shows_each_element_as_it_moves(run: Path, photos: Path) -> None:
+    words = [str(run), f"image={photos / '00.png'}", "elements=2,0", "from=-1", "to=2", "steps=3"]
+    assert status_of(["edit", *words, "format=gif", "out=gif"]) == 0
+    model = reconstructing(run)
+    kept, _ = read_tensors(Path("gif/00.safetensors"))
+    for step, frame in enumerate(frames_of(Path("gif/00.gif"))[:3]):
+        for column, element in enumerate((2, 0)):
+            right = frame.shape[1] - 8 - 48 - (1 - column) * STEP
+            bottom = frame.shape[0] - 8 - 48
+            shown = frame[bottom - 36 : bottom + 60 : 24, right - 36 : right + 60 : 24, 0]
+            expected = model.decode(kept[f"element {element}"][step][None])[0]
+            same_picture(torch.from_numpy(shown.astype(np.float32)) / 127.5 - 1, expected)
 
 
 def test_a_folder_has_a_strip_for_each_readable_image(

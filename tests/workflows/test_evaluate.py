@@ -13,12 +13,24 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from lightning_gans.cli import main
+from lightning_gans.data import Gaussians
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR, DigitFeatures, RandomFeatures, from_uint8
 from lightning_gans.models.base.load import load
+from lightning_gans.ood.folder_images import PreparedImages
 from lightning_gans.runs.exported import write_config
 from lightning_gans.workflows import image_features as choosing
-from lightning_gans.workflows.evaluate import evaluate, generated, half, is_of_digits
+from lightning_gans.workflows.evaluate import (
+    Images,
+    Sample,
+    data_images,
+    evaluate,
+    generated,
+    half,
+    is_of_digits,
+    measured,
+    over_seeds,
+)
 from lightning_gans.workflows.image_features import image_features
 from tests.support.features import Projection, prepared
 from tests.support.models import tiny_dlsgan
@@ -57,6 +69,61 @@ def test_fid_of_two_folders_is_that_of_their_images(tmp_path: Path) -> None:
     text = Path("both/evaluation.md").read_text(encoding="utf-8")
     assert "| fid/projection ↓ |" in text
     assert "| recall/projection ↑ |" in text
+
+
+def test_precision_is_of_generated_and_recall_of_real_images() -> None:
+    random = torch.Generator().manual_seed(0)
+    real = torch.randn(60, 2, generator=random)
+    narrow = 0.1 * torch.randn(60, 2, generator=random)
+    values, _ = measured(real, narrow, "x", 3)
+    # few samples are far from real images, and most real images are far from all samples
+    assert values["precision/x"] > 0.9
+    assert values["recall/x"] < 0.3
+    wide, _ = measured(narrow, real, "x", 3)
+    assert wide["recall/x"] > 0.9
+    assert wide["precision/x"] < 0.3
+    more, _ = measured(real, narrow, "x", 20)
+    assert more["recall/x"] > values["recall/x"], "the 20th neighbour is further away"
+
+
+def test_an_arrow_points_to_better_values() -> None:
+    names = ("fid/a", "kid/a", "precision/a", "recall/a", "density/a", "coverage/a", "psnr/real")
+    found = over_seeds([dict.fromkeys(names, 1.0)] * 2)
+    assert [m.higher_is_better for m in found.values()] == [False, False, *[True] * 5]
+
+
+def test_halves_of_two_folders_are_drawn_apart() -> None:
+    numbers = torch.arange(50.0)[:, None]
+    assert not torch.equal(half(numbers, "real", 0), half(numbers, "fake", 0))
+
+
+def test_the_number_and_the_size_of_images_are_those_asked_for(tmp_path: Path) -> None:
+    real, fake = draw(tmp_path / "real", 14, 4), draw(tmp_path / "fake", 12, 8, seed=1)
+    found = evaluate(real=str(real), fake=str(fake), features=Projection(), n=11, resolution=4)
+    assert found.measures is not None
+    assert "11 real and 11 generated images" in found.text
+    # the first ones, resized
+    expected = Images(
+        PreparedImages([str(p) for p in sorted(fake.iterdir())], 4, 1, "center"), (), ""
+    )
+    features = Sample(prepared(), None, expected, 11, 250).features
+    whole, _ = measured(prepared()(pixels(real)[:11]), features, "projection", 3)
+    for name, value in whole.items():
+        assert found.measures[name].value == pytest.approx(value, rel=1e-5)
+
+
+def test_few_images_are_said_to_bias_fid_and_many_are_not(tmp_path: Path) -> None:
+    few, many = Projection.num_features, Projection.num_features + 1
+    for count, warns in ((few, True), (many, False)):
+        real = draw(tmp_path / f"real{count}", count, 4)
+        fake = draw(tmp_path / f"fake{count}", count, 4, seed=1)
+        found = evaluate(real=str(real), fake=str(fake), features=Projection(), seeds=1)
+        assert ("is biased upwards" in found.text) == warns
+
+
+def test_real_images_of_a_run_are_those_that_were_held_out() -> None:
+    found = data_images(Gaussians(train=80, validation=16, batch_size=8), (2,))
+    assert len(found.dataset) == 16  # type: ignore[arg-type]  # a dataset of points has a length
 
 
 def test_the_deviation_over_halves_is_that_of_the_mean_of_all_images() -> None:

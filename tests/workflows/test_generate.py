@@ -15,11 +15,12 @@ import lightning_gans
 from lightning_gans.cli import main
 from lightning_gans.errors import UsageError
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models import CAGAN, GAN, Autoencoder
+from lightning_gans.models import CAGAN, DLSGAN, GAN, Autoencoder
 from lightning_gans.priors import Uniform
 from lightning_gans.runs.tensor_files import read_tensors
+from lightning_gans.workflows import generate as generating
 from lightning_gans.workflows.generate import generate
-from lightning_gans.workflows.seeds import parse_category
+from lightning_gans.workflows.seeds import BATCH, Latents, parse_category
 from tests.support.models import tiny_dlsgan
 from tests.support.rounds import (
     SHAPE,
@@ -116,6 +117,71 @@ def test_a_category_is_that_of_every_image_and_leaves_the_latents(conditional: P
     assert counts.min() > 4, "drawn from P(C), which is uniform"
     kept, _ = read_tensors(Path("free/latents.safetensors"))
     assert torch.equal(kept["conditions"], free.c)
+
+
+def test_another_seed_draws_other_categories(conditional: Path) -> None:
+    first, second = (
+        generate(str(conditional), n=40, seed=seed, out=f"seed{seed}").latents for seed in (0, 1)
+    )
+    assert first is not None
+    assert second is not None
+    assert first.c is not None
+    assert second.c is not None
+    assert 5 < (first.c != second.c).any(1).sum() < 40
+
+
+def test_images_are_computed_in_batches_of_one_size_whose_last_bits_are_alike(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    decode = DLSGAN.decode
+
+    def counted(self: DLSGAN, z: Tensor, c: Tensor | None = None) -> Tensor:
+        sizes.append(len(z))
+        return decode(self, z, c)
+
+    monkeypatch.setattr(DLSGAN, "decode", counted)
+    generate(str(run), n=1, out="one")
+    generate(str(run), n=37, out="more")
+    assert sizes == [BATCH] * 4
+
+
+def test_a_model_that_has_diverged_makes_no_images(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DLSGAN, "decode", lambda *_: torch.full((BATCH, 1, 4, 4), torch.nan))
+    status, said = refusal(["generate", str(run), "out=new"], capsys)
+    assert (status, "not finite" in said) == (1, True)
+    assert not Path("new").exists()
+
+
+def test_files_of_many_images_are_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    n = 10_002
+    monkeypatch.setattr(generating, "decoded", lambda model, latents: [torch.zeros(n, 1, 1, 1)])
+    monkeypatch.setattr(generating, "as_picture", lambda x: x)
+    monkeypatch.setattr(generating, "write_picture", lambda path, picture: names.append(path.name))
+    generating.write_files(tmp_path, tiny_dlsgan(), Latents(torch.zeros(n, 3)))
+    assert names == sorted(names)
+    assert (len({*names}), names[-1]) == (n, "10001.png")
+
+
+def test_points_are_coloured_by_the_category_of_the_first_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def drawn(real: Tensor | None, fake: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels)
+        return torch.zeros(3, 8, 8, dtype=torch.uint8)
+
+    monkeypatch.setattr(generating, "scatter", drawn)
+    run = save(CAGAN((2,), (3, 2), 8), tmp_path / "points")
+    for category in (0, 2):
+        generate(str(run), n=4, category=f"{category},1", out=f"of{category}")
+    assert [labels.tolist() for labels in seen] == [[0] * 4, [2] * 4]
 
 
 def test_truncated_images_keep_the_typical_elements_of_their_latents(run: Path) -> None:
@@ -221,6 +287,10 @@ def test_results_are_not_overwritten(run: Path, capsys: pytest.CaptureFixture[st
     status, said = refusal([*words, "seed=5"], capsys)
     assert (status, "already has a latents.safetensors" in said) == (2, True)
     assert Path("there/samples.png").read_bytes() == before
+    arrays = ["generate", str(run), "n=2", "format=npz", "out=arrays"]
+    assert status_of(arrays) == 0
+    status, said = refusal([*arrays, "seed=5"], capsys)
+    assert (status, "already has a samples.npz" in said) == (2, True)
 
 
 def test_models_that_cannot_are_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,13 @@ from PIL import Image
 
 import lightning_gans
 from lightning_gans.models import CAGAN, GAN, Autoencoder, Reconstructs
+from lightning_gans.priors import Normal
 from lightning_gans.runs.tensor_files import read_tensors
+from lightning_gans.workflows import interpolate as interpolating
 from lightning_gans.workflows.generate import generate
-from lightning_gans.workflows.interpolate import interpolate
+from lightning_gans.workflows.interpolate import End, between, interpolate, strip
+from lightning_gans.workflows.picture_table import draw_table
+from lightning_gans.workflows.seeds import Latents
 from tests.support.films import frames_of, information
 from tests.support.models import tiny_dlsgan
 from tests.support.pictures import draw
@@ -96,6 +100,45 @@ def test_a_great_circle_keeps_the_norm_between_those_of_its_ends(run: Path) -> N
     norms = round_.z.norm(dim=1)
     assert norms.min() >= norms[[0, -1]].min() * (1 - 1e-5)
     assert straight.z.norm(dim=1).min() < norms.min() * 0.95
+
+
+def test_the_great_circle_is_around_the_mean_of_the_prior() -> None:
+    prior = Normal(2, mean=10.0)
+    ends = [
+        End(name, Latents(torch.tensor([z])))
+        for name, z in (("a", (11.0, 10.0)), ("b", (10.0, 11.0)))
+    ]
+    found = between(prior, ends, 3, "slerp").z
+    middle = 10 + 0.5**0.5
+    assert found.flatten().tolist() == pytest.approx([11, 10, middle, middle, 10, 11])
+
+
+def test_headings_tell_how_far_along_the_path_an_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    headings: list[str] = []
+
+    def drawn(images: torch.Tensor, texts: list[str]) -> Image.Image:
+        headings.extend(texts)
+        return draw_table(images, texts)
+
+    monkeypatch.setattr(interpolating, "draw_table", drawn)
+    seed = End("seed 1", Latents(torch.zeros(1, 3)))
+    file = End("x.png", Latents(torch.zeros(1, 3)), torch.zeros(1, 1, 8, 8))
+    strip(torch.zeros(5, 1, 8, 8), [seed, file])
+    assert headings == ["0", "0.25", "0.5", "0.75", "1", "b: x.png"]
+
+
+def test_a_long_strip_has_rows_below_each_other_whatever_the_names_of_its_ends() -> None:
+    images = torch.rand(20, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x = torch.zeros(1, 1, 32, 32)
+    ends = [End(name, Latents(torch.zeros(1, 3)), x) for name in ("two\nlines.png", "b.png")]
+    picture = strip(images, ends)
+    first = draw_table(torch.cat([x, images[:15]])[None], ["a: two\nlines.png", *[""] * 15])
+    second = draw_table(torch.cat([images[15:], x])[None], [*[""] * 5, "b: b.png"])
+    assert picture.size == (first.width, first.height + second.height)
+    shown = picture.crop((0, first.height, second.width, picture.height))
+    # all but the headings
+    below = (0, 8 + 15, second.width, second.height)
+    assert shown.crop(below).tobytes() == second.crop(below).tobytes()
 
 
 def test_a_condition_changes_along_the_path(tmp_path: Path) -> None:

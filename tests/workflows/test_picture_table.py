@@ -47,6 +47,16 @@ def test_grey_images_and_labels_that_do_not_fit() -> None:
     assert fitted("ω\nwide", 3) == "\n"
 
 
+def test_names_of_files_are_drawn_as_they_can_be_read() -> None:
+    images = random_images(1, 1, 1, 96, 96)
+    found, expected = (
+        draw_table(images, [f"{mark}\nx"], [f"a {mark} b"])
+        for mark in ("\x1b\u202e", r"\x1b\u202e")
+    )
+    assert found.size == expected.size, "a label has the room that it needs"
+    assert found.tobytes() == expected.tobytes()
+
+
 def test_letters_beyond_latin_are_drawn() -> None:
     boxes = {font().getmask(letter).getbbox() and bytes(font().getmask(letter)) for letter in "ωжé"}
     assert len(boxes) == 3, "each has a shape of its own"
