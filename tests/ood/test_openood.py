@@ -171,8 +171,8 @@ def test_folders_are_measured_as_the_runs_held_out_images_are_prepared(
     assert float(printed[1]) == pytest.approx(float(found["nll", "lines"]["FPR@95"]), abs=0.005)
     # the tables that were there before have the sets as well
     rows = (Path("made") / "table.csv").read_text()
-    assert ",nll,near,lines,24," in rows
-    assert ",nll,far,dots,12," in rows
+    assert ",nll,near,lines,files,24," in rows
+    assert ",nll,far,dots,files,12," in rows
 
 
 def test_a_mean_is_over_the_sets_of_a_kind(run: Path, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_an_image_that_cannot_be_read_is_named_by_its_file(
     main(["ood", "table", f"ckpt={run}", *words])
     assert "Left out" not in capsys.readouterr().out
     assert not Path("made/parts").exists()
-    assert "a,14," in Path("made/table.csv").read_text()
+    assert "a,files,14," in Path("made/table.csv").read_text()
 
 
 def test_wrong_sets_are_one_line(
