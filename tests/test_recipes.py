@@ -15,7 +15,7 @@ from lightning_gans import inversion
 from lightning_gans.cli import CONFIGS
 from lightning_gans.errors import UserError
 from lightning_gans.inversion import Recovery
-from lightning_gans.models import Encodes, Generates
+from lightning_gans.models import AdversarialModule, Encodes, Generates
 from lightning_gans.ood.scores import ForwardPasses, Score
 from lightning_gans.priors import Prior
 from lightning_gans.signatures import subclasses
@@ -30,6 +30,7 @@ import torch
 from torch import nn
 from torchmetrics import MeanMetric
 
+from lightning_gans.augmentation import Augmentation
 from lightning_gans.callbacks.measurements import Measurement
 from lightning_gans.inversion import Constraint, Regularizer
 from lightning_gans.models import Generates
@@ -60,6 +61,16 @@ class Rounded(Constraint):
 class Narrow(Uniform):
     def __init__(self, dim):
         super().__init__(dim, -0.5, 0.5)
+
+
+class Noise(Augmentation):
+    draws = 2
+
+    def __init__(self, strength: float = 0.1):
+        self.strength = strength
+
+    def __call__(self, x, u):
+        return x + self.strength * (u - 0.5)
 
 
 class Shifted(nn.Module):
@@ -163,15 +174,19 @@ def test_a_checkpoint_needs_its_module_trusted(
     assert model.generate(2).shape == (2, 2)
 
 
-def test_a_prior(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prior_and_an_augmentation(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(
         *("train", "model=gan", *MLP, "model.latent_dim=3", "model.prior=mine.parts.Narrow"),
+        *("model.augmentation=mine.parts.Noise", "model.augmentation.strength=0.3"),
         *("trainer.max_steps=1", "trainer.num_sanity_val_steps=0"),
         place=place,
     )
     (made,) = (place / "runs" / "gan" / "gaussians").iterdir()
     monkeypatch.syspath_prepend(str(place))
-    prior = lightning_gans.load(made, trust="mine").get_submodule("prior")
+    model = lightning_gans.load(made, trust="mine")
+    assert isinstance(model, AdversarialModule)
+    assert vars(model.augmentation) == {"strength": 0.3}
+    prior = model.get_submodule("prior")
     assert isinstance(prior, Prior)
     assert prior.support == (-0.5, 0.5)
 

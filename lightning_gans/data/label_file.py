@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_gans.data.data_module import DataMissing
 from lightning_gans.errors import InputError, reason
-from lightning_gans.files import open_file
+from lightning_gans.files import NotRegularFile, open_file
 from lightning_gans.ranges import shown
 from lightning_gans.text import printable
 
@@ -106,6 +106,14 @@ def read_labels(path: Path, names: Sequence[str], columns: Sequence[str] | None 
     return Labels(
         class_names, found.squeeze(1) if len(used) == 1 else found, labelled, tuple(unknown)
     )
+
+
+class _Texts(dict[str, str]):
+    """Cells as they are compared; of the millions in a long list, most are one of a few texts."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = normal(text)
+        return self[text]
 
 
 class _Finder:
@@ -230,9 +238,10 @@ def _read_table(path: Path, names: Sequence[str]) -> _Table:
             f"{path}: expected columns that are separated by commas, semicolons or tabs, got "
             f"{shown(first)} in the first line"
         )
+    texts = _Texts()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        read = [(reader.line_num, [normal(cell) for cell in cells]) for cells in reader]
+        read = [(reader.line_num, [texts[cell] for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {reason(error)}") from error
     rows = [(line, cells) for line, cells in read if any(cells)]
@@ -252,7 +261,8 @@ def _is_file_name(cell: str, names: Sequence[str]) -> bool:
 def _celeba_table(path: Path, count: int, lines: Sequence[tuple[int, str]]) -> _Table:
     """A table of cells without spaces: the number of images, the attributes, and a row for each."""
     columns = [normal(name) for name in lines[0][1].split()]
-    rows = [(number, [normal(cell) for cell in line.split()]) for number, line in lines[1:]]
+    texts = _Texts()
+    rows = [(number, [texts[cell] for cell in line.split()]) for number, line in lines[1:]]
     if len(rows) != count:
         raise InputError(
             f"{path} is damaged: its first line says {count:,} images, and it has {len(rows):,} "
@@ -295,6 +305,8 @@ def _read_text(path: Path) -> str:
         raise DataMissing(
             f"no file {path.absolute()}; data.labels is the path of a CSV with a row for each image"
         ) from None
+    except NotRegularFile as error:
+        raise InputError(f"data.labels: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
     if len(content) > LARGEST:

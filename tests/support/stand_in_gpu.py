@@ -200,13 +200,14 @@ def _place() -> str:
 @contextmanager
 def watched() -> Iterator[Waits]:
     """Within the block, models train on the stand-in, and waits are recorded."""
-    autocast, restored = torch.autocast, "lightning_gans.models.base.rng_state.stream"
+    autocast, rooms = torch.autocast, "lightning_gans.models.base"
     with (
         # it knows no stand-in, and has no random generator of its own
         patch.object(
             torch, "autocast", lambda d, *a, **k: autocast("cpu" if d == "meta" else d, *a, **k)
         ),
-        patch(restored, lambda purpose, rank=0, device="cpu": stream(purpose)),
+        patch(f"{rooms}.rng_state.stream", lambda purpose, rank=0, device="cpu": stream(purpose)),
+        patch(f"{rooms}.adversarial.stream", lambda purpose, device="cpu": stream(purpose)),
         Waits() as waits,
     ):
         yield waits
