@@ -3,7 +3,7 @@
     title: ...                      what it shows
     source: {document: thesis, place: Table 5}      a key of docs/bibliography.md, and the place
     about: ...                      what differs from the paper, in a paragraph
-    shared: {digits: data=mnist data.root={root}}   words that {digits} stands for in trainings
+    shared: {digits: data=mnist data.root={root}}   words that {digits} stands for
     trainings:                      the words of a ``train`` command line, by name; {name} in them
       dlsgan: experiment=...        is the run of another training, {root} the folder of data sets,
       encoder: model=encoder model.checkpoint={dlsgan}          {iterations} that of the profile,
@@ -371,7 +371,7 @@ def _item(file: Path, content: Mapping[str, Any]) -> Item:
         for name, value in _mapping("trainings", content.get("trainings", {})).items()
     }
     profiles = {
-        name: _profile(name, _mapping(f"profiles.{name}", value))
+        name: _profile(name, _mapping(f"profiles.{name}", value), shared)
         for name, value in _mapping("profiles", content.get("profiles")).items()
     }
     every = tuple(name for name in PROFILES if name in profiles)
@@ -396,12 +396,15 @@ def _training(name: str, value: object, shared: Mapping[str, str]) -> Training:
     section = {"words": value} if isinstance(value, str) else _mapping(f"trainings.{name}", value)
     _check_keys(f"trainings.{name}", section, ("words", "profiles"))
     words = _text(f"trainings.{name}.words", section.get("words"))
-    # words, not one word: they are put in before the text is split
-    words = _TEMPLATE.sub(lambda found: shared.get(found[1], found[0]), words)
-    return Training(name, words, _profiles(section, PROFILES))
+    return Training(name, _with_shared(words, shared), _profiles(section, PROFILES))
 
 
-def _profile(name: str, section: Mapping[str, Any]) -> Profile:
+def _with_shared(words: str, shared: Mapping[str, str]) -> str:
+    """Words with those that are shared in them, put in before the text is split."""
+    return _TEMPLATE.sub(lambda found: shared.get(found[1], found[0]), words)
+
+
+def _profile(name: str, section: Mapping[str, Any], shared: Mapping[str, str]) -> Profile:
     where = f"profiles.{name}"
     if name not in PROFILES:
         raise UsageError(f"{where}: profiles are {', '.join(PROFILES)}")
@@ -425,8 +428,11 @@ def _profile(name: str, section: Mapping[str, Any]) -> Profile:
         _text(f"{where}.samples", section["samples"]),
         float(minutes),
         seeds,
-        _text(f"{where}.words", section.get("words", "")),
-        {key: _text(f"{where}.trainings.{key}", value) for key, value in added.items()},
+        _with_shared(_text(f"{where}.words", section.get("words", "")), shared),
+        {
+            key: _with_shared(_text(f"{where}.trainings.{key}", value), shared)
+            for key, value in added.items()
+        },
         _mapping(f"{where}.values", section.get("values", {})),
     )
 

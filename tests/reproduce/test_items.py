@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from lightning_gans.reproduce.items import (
     item_files,
     read_item,
 )
-from lightning_gans.reproduce.running import imported
+from lightning_gans.reproduce.pages import pages
+from lightning_gans.reproduce.running import Run, imported
 from lightning_gans.signatures import PACKAGE
-from tests.support.reproductions import TINY, status_of, write_item
+from tests.support.idx import write_digits
+from tests.support.reproductions import TINY, InProcess, status_of, write_item
 
 ROOT = CONFIGS.parent
 ITEMS = {file.stem.replace("_", "-"): file for file in (CONFIGS / "reproduce").glob("*.yaml")}
@@ -211,3 +214,35 @@ def test_code_that_decides_numbers_is_part_of_a_trainings_hash(
                 lambda name, module=module: "x" if name == module else source_hash(name),
             )
             assert (code_version(paths) != before) is decides, module
+
+
+def in_two_iterations(item: Item) -> Item:
+    """The item with a cpu profile of seconds."""
+    profile = item.profiles["cpu"]
+    brief = (
+        "trainer.limit_val_batches=2 pictures.samples=10 pictures.dimensions=1 data.batch_size=8 "
+        "trainer.accelerator=cpu trainer.enable_progress_bar=false trainer.max_steps=2"
+    )
+    words = {
+        t.name: f"{profile.trainings.get(t.name, '')} {brief}" for t in item.trainings_of("cpu")
+    }
+    small = {"channels": 2, "images": 20} | {
+        key: 20 for key in ("points", "n", "codes", "steps") if key in profile.values
+    }
+    values = {key: small.get(key, value) for key, value in profile.values.items()}
+    changed = dataclasses.replace(profile, iterations=2, trainings=words, values=values)
+    return dataclasses.replace(item, profiles={"cpu": changed})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({name for name, profile in CASES if profile == "cpu"}))
+def test_an_item_goes_the_whole_way_in_two_iterations(name: str, tmp_path: Path) -> None:
+    write_digits(tmp_path / "data", "MNIST", 0, train=64, test=120)
+    write_digits(tmp_path / "data", "FashionMNIST", 1, train=64, test=120)
+    item = in_two_iterations(read_item(ITEMS[name]))
+    run = Run(item, "cpu", "data", Path("results"), InProcess(), print)
+    results = run.all_seeds(1)
+    assert set(results.values) == set(item.values_of("cpu"))
+    assert all(Path("results/images", picture).is_file() for picture in results.pictures)
+    assert len(results.pictures) == len([p for p in item.pictures if "cpu" in p.profiles])
+    assert pages({name: item}, {(name, "cpu"): results})

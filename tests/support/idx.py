@@ -17,10 +17,10 @@ def write_idx(path: Path, values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]
     path.write_bytes(gzip.compress(header + values.tobytes()))
 
 
-def write_digits(root: Path, name: str, seed: int, train: int = TRAIN) -> None:
+def write_digits(root: Path, name: str, seed: int, train: int = TRAIN, test: int = TEST) -> None:
     """Blocks of grey, of which no two are alike."""
     numbers = np.random.default_rng(seed)
-    for part, n in (("train", train), ("t10k", TEST)):
+    for part, n in (("train", train), ("t10k", test)):
         if not n:
             continue
         x = numbers.integers(0, 256, (n, 7, 7), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
