@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightning_gans.data import MNIST
 from lightning_gans.errors import InputError
@@ -13,11 +14,13 @@ from lightning_gans.metrics import DigitFeatures, FrechetDistance, to_uint8
 from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Generates
 from lightning_gans.models.base.load import load
+from lightning_gans.ood.batches import size
 from lightning_gans.ranges import PositiveInt
 from lightning_gans.rng import stream
 
 CLASSES = 10
 BATCH = 200
+SIDE = 32  # of the images that the classifier of digits takes
 
 
 def conditional(run: Path, root: str, images: PositiveInt = 500) -> dict[str, float]:
@@ -38,26 +41,25 @@ def conditional(run: Path, root: str, images: PositiveInt = 500) -> dict[str, fl
     model = load(run)
     if not isinstance(model, Generates) or model.categories is None:
         raise InputError(f"{run}: expected a class-conditional model, got {type(model).__name__}")
-    data = MNIST(root, padding=getattr(model, "padding", 2))
+    data = MNIST(root)
     data.setup("predict")
-    reals = [data.validation_set[i] for i in range(len(data.validation_set))]  # type: ignore[arg-type]  # it has a length
+    reals = [data.validation_set[i] for i in range(size(data.validation_set))]
     x = torch.stack([image for image, _ in reals])
     y = torch.stack([torch.as_tensor(label).flatten()[0] for _, label in reals])
     features, classify = DigitFeatures(), trained_digit_classifier()
+    features.prepare("cpu")
     random = stream("digits", 0)
     right, zeros, distances = 0, 0, []
     with torch.no_grad():
         for digit in range(CLASSES):
             fakes = generated(model, digit, images, random)
-            found = torch.cat(
-                [classify(part.clamp(-1, 1)).argmax(1) for part in fakes.split(BATCH)]
-            )
+            found = torch.cat([classify(part).argmax(1) for part in torch.split(fakes, BATCH)])
             right += int((found == digit).sum())
             zeros += int((found == 0).sum())
             distance = FrechetDistance(features.num_features)
             for parts, real in ((x[y == digit], True), (fakes, False)):
-                for part in parts.split(BATCH):
-                    distance.update(features(to_uint8(part.clamp(-1, 1))), real=real)
+                for part in torch.split(parts, BATCH):
+                    distance.update(features(to_uint8(part)), real=real)
             distances.append(float(distance.compute()))
     total = CLASSES * images
     return {
@@ -68,11 +70,13 @@ def conditional(run: Path, root: str, images: PositiveInt = 500) -> dict[str, fl
 
 
 def generated(model: Generates, digit: int, n: int, random: torch.Generator) -> Tensor:
-    """Images (n, *image_shape) of one digit."""
+    """Images (n, 1, 32, 32) in [-1, 1] of one digit; smaller ones get a black border."""
     assert model.categories is not None
     parts = []
     for start in range(0, n, BATCH):
         count = min(BATCH, n - start)
         c = model.categories.condition([digit], count)
-        parts.append(model.decode(model.prior.sample(count, random), c))
-    return torch.cat(parts)
+        parts.append(model.decode(model.prior.sample(count, random), c).clamp(-1, 1))
+    images = torch.cat(parts)
+    border = (SIDE - images.shape[-1]) // 2
+    return pad(images, (border,) * 4, value=-1.0)
