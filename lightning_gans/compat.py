@@ -16,7 +16,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import queues
 from typing import Any, Union, get_args, get_origin
@@ -27,7 +27,7 @@ from jsonargparse import _typehints, _util
 from lightning.fabric.loggers import tensorboard as fabric_tensorboard
 from lightning.fabric.utilities import rank_zero as rank_zero_fabric
 from lightning.fabric.utilities import seed as fabric_seed
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
@@ -74,7 +74,8 @@ _WORKERS = "_workers"
 _KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
 _UNSENT = "_on_queue_feeder_error"
-# without it all that was logged last would be read again after each iteration
+# without it all that was logged last would be read again after each iteration, and another log of
+# the same names would take ten times as long
 _LOG = "_results"
 # without it each note of the hook that runs would be checked as a new weight of the model would be
 RUNNING_HOOK = "_current_fx_name"
@@ -212,6 +213,31 @@ def read_log_no_more(trainer: Trainer) -> None:
     for logged in getattr(trainer, _LOG).values():
         if not logged.meta.on_epoch:
             logged.reset()
+
+
+def log_again(model: LightningModule, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Log numbers under names that the running hook has logged before, in a tenth of the time.
+
+    ``log`` checks the same arguments again, and moves all that is kept of a name to its device.
+
+    Args:
+        model: whose hook runs; ``log`` must have been called in it before, for any other name, as
+            the first call in an epoch drops what was logged in the last one.
+        values: numbers by name.
+
+    Returns:
+        Those that must be logged by ``log``: nothing has their names, or is on their device.
+    """
+    kept, hook = getattr(model.trainer, _LOG), getattr(model, RUNNING_HOOK)
+    new = {}
+    for name, value in values.items():
+        logged = kept.get(f"{hook}.{name}")
+        if logged is None or logged.value.device != value.device:
+            new[name] = value
+        else:
+            logged.forward(value, 1)
+            logged.has_reset = False
+    return new
 
 
 def ask_for_gpus_once() -> None:
@@ -380,7 +406,9 @@ def whole_numbers_first(parser: jsonargparse.ArgumentParser) -> None:
 # messages of other packages that tell a user of this one nothing; each is meant for other code
 CHATTER = (
     # the hook is the model's on purpose: data modules do not know of it
-    r".*overridden `on_before_batch_transfer` in `LightningModule`",
+    r".*overridden `(on_before_batch_transfer|transfer_batch_to_device)` in `LightningModule`",
+    # the model's own moves batches as Lightning does
+    r".*overridden `transfer_batch_to_device` in both",
     # the sampler finds its position from the number of iterations, which Lightning cannot know
     r".*your dataloader is not resumable",
     # Lightning's own use of torch

@@ -90,6 +90,8 @@ def global_sum(value: Tensor) -> Tensor:
 
 def any_rank(flag: bool, device: torch.device | str = "cpu") -> bool:
     """Whether a flag is set in any process; ``device`` is one that the backend supports."""
+    if not is_distributed():
+        return flag
     return bool(all_reduce_max([float(flag)], device)[0])
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import Precision
+from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from lightning_gans.callbacks import Checkpoint
+from lightning_gans.compat import silence_chatter
+from lightning_gans.data import Gaussians
 from lightning_gans.models import DLSGAN, GAN
-from lightning_gans.networks import DiscriminatorOutput
+from lightning_gans.models.base.alternating import Minimize
 from tests.support.training import Watch, data, points, trainer
 
 
@@ -138,18 +145,56 @@ def test_what_was_logged_last_stays_known_and_means_over_an_epoch_are_complete(
     assert float(runner.callback_metrics["mine"]) == 1.5
 
 
-def test_images_of_a_penalty_get_no_gradient_of_the_loss(tmp_path: Path) -> None:
-    """It would be computed through the first layer, which costs as much as the layer itself."""
-    model = points(GAN)
-    kept: list[Tensor] = []
-    draw = model.discriminator.forward
+class Noted(GAN):
+    """Notes what it minimises, and logs a number of its own."""
 
-    def forward(x: Tensor) -> DiscriminatorOutput:
-        kept.append(x)
-        output: DiscriminatorOutput = draw(x)
-        return output
+    noted: ClassVar[list[dict[str, float]]] = []
 
-    model.discriminator.forward = forward
-    trainer(tmp_path, max_steps=1).fit(model, data())
-    assert kept[0].requires_grad
-    assert kept[0].grad is None
+    @contextmanager
+    def turn(self, player: str) -> Iterator[Minimize]:
+        with super().turn(player) as minimize:
+
+            def note(**terms: Tensor) -> None:
+                minimize(**terms)
+                self.noted.append({f"{player}/{name}": t.item() for name, t in terms.items()})
+                self.log(f"mine_of_{player}", float(self.global_step), on_step=True, on_epoch=True)
+
+            yield note
+
+
+def test_each_row_has_the_losses_of_its_iteration_in_each_epoch(tmp_path: Path) -> None:
+    Noted.noted.clear()
+    options = {"max_epochs": 3, "max_steps": -1, "limit_train_batches": 2}
+    trainer(tmp_path, **options).fit(points(Noted), data())
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["discriminator/adversarial"]]
+    assert len(rows) == 6
+    for row, first, second in zip(rows, Noted.noted[::2], Noted.noted[1::2], strict=True):
+        for name, value in (first | second).items():
+            assert float(row[name]) == pytest.approx(value, rel=1e-6)
+
+
+def test_a_profiler_that_was_asked_for_sees_each_hook(tmp_path: Path) -> None:
+    runner = trainer(tmp_path, max_steps=2, profiler=SimpleProfiler())
+    runner.fit(points(), data())
+    assert isinstance(runner.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # set later
+    assert len(runner.profiler.recorded_durations["run_training_batch"]) == 2  # type: ignore[attr-defined]  # set later
+
+
+class Moves(Gaussians):
+    """Brings its batches to the device by itself."""
+
+    moved = 0
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
+        self.moved += 1
+        return batch
+
+
+def test_data_that_move_their_batches_do_so_and_nothing_warns(tmp_path: Path) -> None:
+    own = Moves(train=80, validation=16, batch_size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        silence_chatter()
+        trainer(tmp_path, max_steps=2, limit_val_batches=0).fit(points(), own)
+    assert own.moved == 2

@@ -8,7 +8,7 @@ import math
 import operator
 from abc import ABC
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any, ClassVar, Protocol
 
@@ -17,16 +17,19 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.plugins import Precision
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from lightning_gans.compat import (
     RUNNING_HOOK,
     ask_for_gpus_once,
     callbacks_of,
     continue_after,
+    log_again,
     log_interval,
     read_log_no_more,
     step_without_hooks,
@@ -68,6 +71,17 @@ def fetch(number: Tensor) -> Callable[[], float]:
 def parameters_of(optimizer: Optimizer | LightningOptimizer) -> list[Tensor]:
     """The parameters that an optimiser steps, in the order of its groups."""
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+class NoProfile(PassThroughProfiler):
+    """As Lightning's, which makes a context for each of thirty calls in an iteration."""
+
+    @override
+    def profile(self, action_name: str) -> Any:
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 class AlternatingTurns(LightningModule, ABC):
@@ -119,30 +133,38 @@ class AlternatingTurns(LightningModule, ABC):
         """
         optimizer = self._acting(player)
         iteration = self.global_step + 1
-        own = parameters_of(optimizer)
+        own, others = self._divided(optimizer)
 
         def minimize(**terms: Tensor) -> None:
             loss = functools.reduce(operator.add, terms.values())
             value = fetch(loss.detach())  # it is finite if all terms are
             for p in own:  # as zero_grad, in a fifth of the time
                 p.grad = None
-            # for these alone: images that a penalty has set to require gradients get none
-            self.differentiate(loss, [p for p in own if p.requires_grad])
+            self.differentiate(loss)
             # the value is read only here, so that a GPU computes the gradients meanwhile
             self._check_finite(player, terms, value())
             self._step(optimizer)
             self._log_terms(player, terms, loss, iteration)
 
-        with self._others_frozen(own):
+        for p in others:  # as requires_grad_, in half the time
+            p.requires_grad = False
+        try:
             yield minimize
+        finally:
+            for p in others:
+                p.requires_grad = True
 
-    def differentiate(self, loss: Tensor, parameters: list[Tensor]) -> None:
-        """As ``manual_backward``, which looks in every callback for hooks that few have."""
+    def differentiate(self, loss: Tensor) -> None:
+        """As ``manual_backward``, which looks in every callback for hooks that few have.
+
+        Images that a penalty has set to require gradients get some, too: to look for what need not
+        be computed takes longer for small networks, and as long for larger ones.
+        """
         if self._hooked:
-            self.manual_backward(loss, inputs=parameters)
+            self.manual_backward(loss)
         else:
             # no precision that is supported scales a loss
-            torch.autograd.backward(loss, inputs=parameters)
+            torch.autograd.backward(loss)
 
     def _step(self, optimizer: LightningOptimizer) -> None:
         """As ``optimizer.step``, which asks every callback for a hook that few have."""
@@ -151,24 +173,19 @@ class AlternatingTurns(LightningModule, ABC):
         else:
             step_without_hooks(optimizer)
 
-    @contextmanager
-    def _others_frozen(self, own: list[Tensor]) -> Iterator[None]:
-        """The parameters of all players that are not in ``own`` require no gradients."""
+    def _divided(self, acting: LightningOptimizer) -> tuple[list[Tensor], list[Tensor]]:
+        """The parameters of one player, and those of all others that require gradients."""
         # as Lightning's toggled_optimizer, in a tenth of the time
-        kept = {id(p) for p in own}
+        own = parameters_of(acting)
+        kept = set(map(id, own))
         others = [
             p
             for optimizer in self.trainer.optimizers
+            if optimizer is not acting.optimizer
             for p in parameters_of(optimizer)
             if p.requires_grad and id(p) not in kept
         ]
-        for p in others:
-            p.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for p in others:
-                p.requires_grad_(True)
+        return own, others
 
     def _log_terms(
         self, player: str, terms: dict[str, Tensor], loss: Tensor, iteration: int
@@ -183,12 +200,14 @@ class AlternatingTurns(LightningModule, ABC):
         self._read_again = True
         # a penalty that is not due, or has weight 0, has no gradient
         due = {name: term for name, term in terms.items() if term.requires_grad}
-        self.log_dict({f"{player}/{name}": term.detach() for name, term in due.items()})
-        # on the CPU: Lightning reads it again in all iterations until the next log, and a GPU would
-        # have to finish its work each time
-        self.log(player, loss.detach().cpu(), logger=False, prog_bar=True)
         # Lightning takes the axis from this name; otherwise it would count from 0
         self.log("step", float(iteration))
+        values = {f"{player}/{name}": term.detach() for name, term in due.items()}
+        self.log_dict(log_again(self, values))
+        # on the CPU: Lightning reads it again in all iterations until the next log, and a GPU would
+        # have to finish its work each time
+        total = log_again(self, {player: loss.detach().cpu()})
+        self.log_dict(total, logger=False, prog_bar=True)
 
     def _acting(self, player: str) -> LightningOptimizer:
         found = self.optimizers()
@@ -248,6 +267,8 @@ class AlternatingTurns(LightningModule, ABC):
         """
         ask_for_gpus_once()
         keep_freed_memory()
+        if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]  # set later
+            self.trainer.profiler = NoProfile()  # type: ignore[attr-defined]  # as above
         callbacks = callbacks_of(self.trainer)
 
         def is_used(hook: str) -> bool:

@@ -198,6 +198,15 @@ class Model(AlternatingTurns, Capability, ABC):
         """
         return self._checked(batch)
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """As Lightning's own, which copies the structure of a batch that is in place, too."""
+        if all(isinstance(part, Tensor) and part.device == device for part in batch):
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def _checked(self, batch: object) -> Batch:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             given = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else ""
