@@ -21,12 +21,15 @@ import lightning_gans
 from lightning_gans.cli import main
 from lightning_gans.errors import UserError
 from lightning_gans.exports import programs
+from lightning_gans.exports.examples import Preparation
 from lightning_gans.models import (
     DLSGAN,
     Model,
     Reconstructs,
 )
+from lightning_gans.ood.calibration import Calibration, Origin, calibration_file, checksum
 from lightning_gans.trust import Untrusted
+from lightning_gans.workflows import export as exporting
 from lightning_gans.workflows.ood_score import ood_score
 from tests.support.command_line import only, small
 from tests.support.pictures import draw
@@ -142,6 +145,60 @@ def test_names_of_classes_are_handed_on(
     assert "star, disc" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_the_card_has_the_measurements_of_the_last_evaluation_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    series = {"fid/x": ([10.0, 20.0], [5.0, 4.0]), "kid/x": ([10.0], [3.0])}
+    log = SimpleNamespace(series=series, measured=list(series))
+    monkeypatch.setattr(exporting, "run_config_of", lambda ckpt: Path("config.yaml"))
+    monkeypatch.setattr(exporting, "read_log", lambda path: log)
+    assert exporting.last_metrics("run") == {"fid/x": 4.0}
+
+
+def test_a_folder_counts_as_exported_once_all_of_its_files_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, folder = tmp_path / "made", tmp_path / "folder"
+    for place_ in (made, folder):
+        place_.mkdir()
+    for name in ("README.md", "config.json", "model.safetensors", "a.pt2"):
+        (made / name).write_text("x")
+    moved: list[str] = []
+    monkeypatch.setattr(exporting.shutil, "move", lambda path, to: moved.append(path.name))
+    exporting.publish(made, folder)
+    assert (len(moved), moved[-1]) == (4, "config.json")
+
+
+def test_a_calibration_carries_how_images_are_prepared_and_no_folders(tmp_path: Path) -> None:
+    data = {"class_path": "lightning_gans.data.Folder", "init_args": {"root": "/secret"}}
+    origin = Origin("abc", json.dumps(data), 7)
+    calibration = Calibration({"nll": torch.arange(3.0)}, origin, {0.05: 1.5})
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    exporting.carry(calibration, Preparation((1, 2, 3, 4), 2), weights)
+    found = Calibration.load(calibration_file(weights))
+    assert json.loads(found.origin.data) == {
+        "class_path": "lightning_gans.data.Folder",
+        "init_args": {"crop": [1, 2, 3, 4]},
+        "padding": 2,
+    }
+    assert (found.origin.checkpoint, found.origin.most) == (checksum(weights), 7)
+    assert found.scores["nll"].tolist() == [0, 1, 2]
+    assert exporting.preparation_of(None, found) == Preparation([1, 2, 3, 4], 2)  # type: ignore[arg-type]  # JSON has lists
+
+
+@pytest.mark.parametrize("looks_across", [False, True])
+def test_held_out_images_are_scored_one_by_one_where_a_network_looks_across_the_batch(
+    looks_across: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting.Scorer, "is_batch_independent", lambda self: not looks_across)
+    monkeypatch.setattr(exporting, "calibrated", lambda *given: given[4].args)
+    data: Any = SimpleNamespace(describe=lambda: "{}")
+    found: Any
+    found, _ = exporting.calibration_of(DLSGAN((2,), 3), Path("c"), data, True, None, 250, "")
+    assert found[3] == (1 if looks_across else 250)
+
+
 def test_an_export_beside_an_earlier_one_is_refused(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +264,7 @@ class LocalHub(SimpleNamespace):
         self.root = root
 
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
+        self.private = private
         (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
 
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> Any:
@@ -216,6 +274,7 @@ class LocalHub(SimpleNamespace):
     def snapshot_download(
         self, repo_id: str, *, revision: str | None, allow_patterns: list[str]
     ) -> str:
+        self.revision = revision
         if not (self.root / repo_id).is_dir():
             raise OSError(f"404 Client Error.\nno repository {repo_id}")
         copy = self.root / "downloads"
@@ -235,9 +294,13 @@ def test_a_model_goes_to_the_hub_and_comes_back(
     monkeypatch.chdir(place)
     hub: Any = LocalHub(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    main(["export", "ckpt=run", f"out={tmp_path / 'out'}", "formats=safetensors", "hub=me/digits"])
+    words = ["formats=safetensors", "hub=me/digits", "private=true"]
+    main(["export", "ckpt=run", f"out={tmp_path / 'out'}", *words])
     assert "https://hub/me/digits/commit/1" in capsys.readouterr().out
-    back = lightning_gans.from_pretrained("me/digits")
+    assert hub.private
+    back = lightning_gans.from_pretrained("me/digits", revision="v2")
+    assert hub.revision == "v2"
+    assert (tmp_path / "downloads" / "model.ood.safetensors").is_file(), "what ood score needs"
     own = lightning_gans.load("run")
     assert isinstance(back, DLSGAN)
     assert isinstance(own, DLSGAN)
