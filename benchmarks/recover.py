@@ -2,10 +2,12 @@
 
 The standard networks on MNIST's shape with latents of 256, compared with a bare loop of as many
 forward and backward passes of the generator on batches of the same size, in turns. Then seconds for
-each image by restarts and steps, without a regulariser and with ``weight="typical"``.
+each image by restarts and steps, without a regulariser and with ``weight="typical"``. Runs are
+whole: what comes before the first step and after the last one counts, so that few steps would show
+too large a share.
 
     python -m benchmarks.recover
-    python -m benchmarks.recover --steps 20 --rounds 7 --json recover.json
+    python -m benchmarks.recover --images 4 --threads 2 --json recover.json
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--restarts", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=200, help="of each block")
+    parser.add_argument("--steps", type=int, default=200, help="of each run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--sizes", action="store_true", help="also the time by restarts and steps")
@@ -92,7 +94,7 @@ def main() -> None:
     if given.sizes:
         rows = []
         for restarts, steps in SIZES:
-            images = AT_ONCE // 16
+            images = 16
             turns = {
                 name: partial(run, SETTINGS[name], images, restarts, steps)
                 for name in ("none", "typical")
