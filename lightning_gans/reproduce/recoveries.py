@@ -1,0 +1,204 @@
+"""Recovery of latents: the cells of (Cho 2021, Tables 7 to 22) and (Egan 2018, Table 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightning_gans.data import MNIST
+from lightning_gans.errors import InputError
+from lightning_gans.inversion import (
+    L2,
+    BoundaryResampling,
+    Constraint,
+    Energy,
+    FoolDiscriminator,
+    LogisticCutoff,
+    Recovery,
+    Regularizer,
+    Scaled,
+    TruncatedNormalCutoff,
+    Wasserstein,
+    ZScoreSquare,
+    recover,
+)
+from lightning_gans.inversion.evaluation import measure
+from lightning_gans.inversion.known_codes import compare, errors, published_criteria
+from lightning_gans.losses import LeastSquares
+from lightning_gans.metrics.digit_classifier import trained_digit_classifier
+from lightning_gans.models import Model
+from lightning_gans.models.base.load import load
+from lightning_gans.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Seed
+from lightning_gans.reproduce.names import as_name
+from lightning_gans.rng import stream
+
+# the folder in a run that holds what was recovered with it
+FOLDER = "recoveries"
+# pixels of a digit, and of the images that the classifier takes
+DIGIT, SIDE = 28, 32
+# of the logistic cutoff, as in the paper's experiments
+STEEPNESS = 2.0
+
+Penalty = Literal["none", "wasserstein", "energy", "z_square", "fool"]
+Redraw = Literal["none", "logistic", "truncated_normal", "boundary"]
+
+
+def cell(
+    run: Path,
+    root: str,
+    label: str,
+    images: PositiveInt = 100,
+    steps: PositiveInt = 200,
+    restarts: PositiveInt = 16,
+    lr: PositiveFloat = 0.01,
+    regularizer: Penalty = "none",
+    weight: NonNegativeFloat = 0.0,
+    resampling: Redraw = "none",
+    cutoff: PositiveFloat = 2.0,
+    seed: Seed = 0,
+) -> dict[str, float]:
+    """One cell of the tables: test digits recovered under one setting.
+
+    Args:
+        run: of a GAN of digits, trained with least squares.
+        root: the folder of MNIST, whose first test images are recovered.
+        label: the beginning of the names of the values.
+        images: how many are recovered.
+        steps: of each descent.
+        restarts: of each image.
+        lr: of Adam, which is new for each batch of images.
+        regularizer: what is added to the loss.
+        weight: of the regulariser.
+        resampling: which elements are drawn again after each step, with the whole probability.
+        cutoff: from which elements are drawn again, where the criterion has one.
+        seed: of the first codes and of the draws.
+
+    Returns:
+        label.mean and label.variance of all elements of the codes; label.pvalue, in percent, of the
+        Kolmogorov-Smirnov test against the prior; label.l1 and label.l2, sums over the pixels of an
+        image; label.accuracy in percent, of a classifier of digits.
+    """
+    model = load(run)
+    if not isinstance(model, Model) or len(model.image_shape) != 3:
+        raise InputError(f"{run}: expected a GAN of images, got {type(model).__name__}")
+    data = MNIST(root, padding=(model.image_shape[-1] - DIGIT) // 2)
+    data.setup("predict")
+    items = [data.validation_set[i] for i in range(images)]
+    x, y = torch.stack([image for image, _ in items]), torch.stack([label for _, label in items])
+    classifier = trained_digit_classifier()
+
+    def classify(batch: Tensor) -> Tensor:
+        border = (SIDE - batch.shape[-1]) // 2
+        logits: Tensor = classifier(pad(batch.clamp(-1, 1), (border,) * 4, value=-1.0))
+        return logits.argmax(1)
+
+    recovery = recover(
+        Scaled(model.generator, model.prior.scale()),
+        x,
+        model.prior,
+        _penalty(regularizer, model),
+        weight,
+        _constraint(resampling, cutoff),
+        steps=steps,
+        restarts=restarts,
+        lr=lr,
+        seed=seed,
+    )
+    found = measure(recovery, x, model.prior, y, classify)
+    p, accuracy = found.pvalue, found.accuracy
+    return {
+        f"{label}.mean": found.mean,
+        f"{label}.variance": found.variance,
+        f"{label}.pvalue": math.nan if p is None else 100 * p,
+        f"{label}.l1": found.l1,
+        f"{label}.l2": found.l2,
+        f"{label}.accuracy": math.nan if accuracy is None else 100 * accuracy,
+    }
+
+
+def _penalty(name: Penalty, model: Model) -> Regularizer | None:
+    makers: dict[Penalty, Callable[[], Regularizer | None]] = {
+        "none": lambda: None,
+        "wasserstein": Wasserstein,
+        "energy": Energy,
+        "z_square": ZScoreSquare,
+        "fool": lambda: FoolDiscriminator(model.discriminator, LeastSquares()),
+    }
+    return makers[name]()
+
+
+def _constraint(name: Redraw, cutoff: float) -> Constraint | None:
+    makers: dict[Redraw, Callable[[], Constraint | None]] = {
+        "none": lambda: None,
+        # as in the paper's experiments: the whole probability in each step
+        "logistic": lambda: LogisticCutoff(cutoff, STEEPNESS, per_step=False),
+        "truncated_normal": lambda: TruncatedNormalCutoff(cutoff, per_step=False),
+        "boundary": BoundaryResampling,
+    }
+    return makers[name]()
+
+
+def known_codes(
+    run: Path,
+    codes: PositiveInt = 50,
+    steps: PositiveInt = 2000,
+    lr: PositiveFloat = 0.01,
+) -> dict[str, float]:
+    """How often each criterion of resampling finds the code of an image (Egan 2018, Table 1).
+
+    Each finished criterion is kept in the run's folder, so that an interrupted call resumes.
+
+    Args:
+        run: of a GAN; its codes are drawn once, and all criteria begin with the same ones.
+        codes: how many.
+        steps: of each descent, which has one restart.
+        lr: of Adam.
+
+    Returns:
+        For each criterion, such as trunc_norm_2_5: mean, the mean of ‖z - z*‖²/L; below_1, below_01
+        and below_001, the percentages of codes with an error below 1, 0.1 and 0.01; and, but for
+        disabled, wins, the percentage with a lower error than without a criterion.
+    """
+    model = load(run)
+    if not isinstance(model, Model):
+        raise InputError(f"{run}: expected a GAN, got {type(model).__name__}")
+    generator = Scaled(model.generator, model.prior.scale())
+    truth = model.prior.sample(codes, stream("known codes", 0))
+    with torch.no_grad():
+        x = generator(truth)
+    found = {}
+    for name, constraint in published_criteria().items():
+        file = run / FOLDER / f"{as_name(name)}-{codes}-{steps}-{lr:g}.safetensors"
+        if not file.is_file():
+            recovery = recover(
+                generator,
+                x,
+                model.prior,
+                constraint=constraint,
+                steps=steps,
+                restarts=1,
+                lr=lr,
+                loss=L2(),
+            )
+            file.parent.mkdir(exist_ok=True)
+            recovery.save(file)
+        found[name] = errors(Recovery.load(file).codes, truth)
+    values = {}
+    for name, row in compare(found, "disabled").items():
+        own = as_name(name)
+        _, _, hundredth, tenth, one = (100 * share for share in row.below)
+        values |= {
+            f"{own}.mean": row.mean,
+            f"{own}.below_1": one,
+            f"{own}.below_01": tenth,
+            f"{own}.below_001": hundredth,
+        }
+        if name != "disabled":
+            values[f"{own}.wins"] = 100 * row.wins
+    return values
