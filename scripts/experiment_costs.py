@@ -5,25 +5,9 @@ python -m scripts.experiment_costs [NAME ...]    without names: every file in co
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 
-from tests.support.experiments import COST, FILES, NAMES, about, cost_line, cost_of
-
-PAGE = Path(__file__).parents[1] / "docs" / "experiments" / "published.md"
-HEADING = (
-    "| `experiment=` | what | parameters | an iteration | the whole |\n|---|---|---:|---:|---:|\n"
-)
-
-
-def table() -> str:
-    """The table of experiments, from the comments at the top of their files."""
-    rows = []
-    for name in NAMES:
-        costs = re.sub(" parameters| an iteration| in all", "", cost_line(name).removeprefix(COST))
-        rows.append(f"| `{name}` | {about(name)} | {costs.replace(', ', ' | ')} |\n")
-    return HEADING + "".join(rows)
+from tests.support.experiments import COST, FILES, HEADING, NAMES, PAGE, cost_of, table
 
 
 def main(names: list[str]) -> None:

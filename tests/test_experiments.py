@@ -14,8 +14,17 @@ import torch
 from PIL import Image
 
 from lightning_gans.cli import main
-from scripts.experiment_costs import PAGE, table
-from tests.support.experiments import FILES, NAMES, OF, cost_line, cost_of, number, settings_of
+from tests.support.experiments import (
+    FILES,
+    NAMES,
+    OF,
+    PAGE,
+    cost_line,
+    cost_of,
+    number,
+    settings_of,
+    table,
+)
 from tests.support.idx import write_digits
 
 

@@ -27,6 +27,10 @@ from lightning_gans.trust import Trust
 from tests.support.stand_in_gpu import DEVICE, trainer, watched
 
 FILES = {file.stem: file for file in sorted((CONFIGS / "experiment").glob("*.yaml"))}
+PAGE = CONFIGS.parent / "docs" / "experiments" / "published.md"
+HEADING = (
+    "| `experiment=` | what | parameters | an iteration | the whole |\n|---|---|---:|---:|---:|\n"
+)
 # the settings of a demonstration, of any model
 NAMES = [name for name in FILES if name != "demo"]
 # the run that an experiment inverts
@@ -111,6 +115,15 @@ def model_of(name: str, **changes: object) -> Model:
         changes["checkpoint"] = model_of(OF[name])
     # the stand-in lacks the kernel of AdamW
     return builder.model(spec, {"optimizer": partial(SGD, lr=1e-4, foreach=False), **changes})
+
+
+def table() -> str:
+    """The table of experiments, from the comments at the top of their files."""
+    rows = []
+    for name in NAMES:
+        costs = re.sub(" parameters| an iteration| in all", "", cost_line(name).removeprefix(COST))
+        rows.append(f"| `{name}` | {about(name)} | {costs.replace(', ', ' | ')} |\n")
+    return HEADING + "".join(rows)
 
 
 class Same(Dataset[Any]):
