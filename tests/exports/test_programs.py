@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from PIL import Image
 from lightning_gans.exports import programs
 from lightning_gans.exports.examples import Preparation, example
 from lightning_gans.exports.modules import parts_of
+from lightning_gans.exports.ood_file import ood_values, portable_scores
 from lightning_gans.exports.programs import difference, traced, write_torch
+from lightning_gans.metrics import to_uint8
 from lightning_gans.models import CGPGAN, DLSGAN, GAN, Classifier, Decodes, InfoGAN
 from lightning_gans.networks import (
     BatchStdDiscriminator,
@@ -23,8 +26,12 @@ from lightning_gans.networks import (
     ConvDiscriminator,
     ConvGenerator,
 )
+from lightning_gans.ood.calibration import Calibration, Origin
+from lightning_gans.ood.conformal import ConformalDetector
 from lightning_gans.ood.folder_images import PreparedImages
-from lightning_gans.priors import HalfUniformHalfNormal, Normal, Uniform
+from lightning_gans.ood.scorer import Scorer
+from lightning_gans.priors import HalfUniformHalfNormal, Normal, Traced, Uniform
+from tests.support.saved_models import spread
 
 
 def narrow_generator(
@@ -95,6 +102,88 @@ def test_a_generator_takes_unscaled_latents() -> None:
     (part, _) = parts_of(model)
     z = torch.randn(4, 3)
     assert torch.equal(part.module(z)[0], model.generator(z * model.prior.scale()))
+
+
+@pytest.mark.parametrize("kind", ["blurred", "classes"])
+def test_a_generator_gives_the_models_images_and_what_they_were_clipped_from(kind: str) -> None:
+    model = spread(MODELS[kind]().eval(), std=2.0)
+    assert isinstance(model, Decodes)
+    if isinstance(model.prior, Traced):
+        model.prior.v.copy_(torch.arange(1.0, model.prior.dim + 1))
+        assert len({*model.prior.scale().tolist()}) == model.prior.dim
+    part = parts_of(model)[0]
+    arguments = part.example(5)
+    images, unclipped = part.module(*arguments)
+    assert torch.equal(images, model.decode(*arguments))
+    assert torch.equal(unclipped.clamp(-1, 1), images)
+    if kind == "blurred":  # the others end in a tanh
+        assert float(unclipped.abs().max()) > 1, "there is something to clip"
+
+
+def program_of(model: Any, folder: Path, false_alarms: float, images: torch.Tensor) -> Any:
+    """The printed program of a model, whose held-out images are given."""
+    names = portable_scores(model)
+    scores = {name: found.cpu() for name, found in Scorer(model, names)(images).items()}
+    calibration = Calibration(scores, Origin("", json.dumps({"class_path": "Folder"}), 100))
+    values = ood_values(model, calibration, names, false_alarms)
+    (folder / "ood.json").write_text(json.dumps(values))
+    for part in parts_of(model):
+        write_torch(part, traced(part), folder / f"{part.name}.pt2")
+    file = folder / "program.py"
+    file.write_text(example(model, Preparation(), "torch", has_ood=True))
+    return runpy.run_path(str(file))
+
+
+@pytest.mark.parametrize("kind", ["blurred", "variance", "classes", "labels"])
+def test_the_program_scores_images_and_calls_them_ood_as_the_package_does(
+    kind: str, tmp_path: Path
+) -> None:
+    # so that scores of images differ by more than rounding
+    model = spread(MODELS[kind]().eval(), std={"blurred": 0.6, "labels": 0.1}.get(kind, 0.2))
+    if isinstance(model, Decodes) and isinstance(model.prior, Traced):
+        model.prior.v.copy_(torch.arange(1.0, model.prior.dim + 1) / 2)
+    random = torch.Generator().manual_seed(0)
+    held_out, others = (torch.rand(n, *SHAPE, generator=random) * 2 - 1 for n in (19, 6))
+    program = program_of(model, tmp_path, 0.2, held_out)
+    # a held-out image is as typical as itself
+    x = torch.cat([held_out[:5], others, others * 0.1])
+    names = portable_scores(model)
+    assert len(names) == {"blurred": 3, "variance": 4, "classes": 1, "labels": 1}[kind]
+    expected = Scorer(model, names)(x)
+    stored = {name: Scorer(model, names)(held_out)[name] for name in names}
+    for name in names:
+        program["OOD"]["score"] = name
+        program["ood_score"].__defaults__ = (name,)
+        detector = ConformalDetector({name: stored[name]}, 0.2)
+        verdicts = detector({name: expected[name]})
+        np.testing.assert_allclose(program["ood_score"](x.numpy()), expected[name], rtol=1e-4)
+        p, is_ood = program["ood"](x.numpy())
+        np.testing.assert_allclose(p, verdicts.pvalues)
+        assert is_ood.tolist() == verdicts.is_ood.tolist()
+        assert program["OOD"]["thresholds"][name] == detector.threshold
+    with pytest.raises(ValueError, match="there is no score colour"):
+        program["ood_score"](x.numpy(), "colour")
+
+
+def test_the_program_draws_images_of_a_category_and_saves_them(tmp_path: Path) -> None:
+    model = spread(MODELS["classes"]().eval(), std=0.4)
+    assert isinstance(model, Decodes)
+    program = program_of(model, tmp_path, 0.5, torch.zeros(3, *SHAPE))
+    z = np.random.default_rng(7).standard_normal((2, model.prior.dim), np.float32)
+    hot = torch.eye(3)[[2, 2]]
+    expected = model.decode(torch.from_numpy(z), hot)
+    np.testing.assert_allclose(program["generate"](2, 2, seed=7), expected.numpy(), atol=1e-5)
+    x = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    program["save"](x.numpy(), tmp_path / "row.png")
+    row = torch.from_numpy(np.asarray(Image.open(tmp_path / "row.png")).copy())
+    assert torch.equal(row, torch.cat([*to_uint8(x)[:, 0]], 1))
+
+
+def test_values_that_are_no_numbers_are_not_kept() -> None:
+    (part, _) = parts_of(MODELS["points"]().eval())
+    broken: Any = lambda arguments: [x * torch.nan for x in part.module(*arguments)]  # noqa: E731
+    with pytest.raises(programs.Differs, match="differs from the network by nan"):
+        difference(part, broken, Path("g.onnx"))
 
 
 def test_a_network_that_looks_at_the_size_of_its_batch_is_noticed() -> None:
