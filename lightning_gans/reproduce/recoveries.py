@@ -42,8 +42,8 @@ from lightning_gans.rng import stream
 FOLDER = "recoveries"
 # pixels of a digit, and of the images that the classifier takes
 DIGIT, SIDE = 28, 32
-# of the logistic cutoff, as in the paper's experiments
-STEEPNESS = 2.0
+# of the logistic criterion, as in the paper's experiments
+MIDPOINT = 2.0
 
 Penalty = Literal["none", "wasserstein", "energy", "z_square", "fool"]
 Redraw = Literal["none", "logistic", "truncated_normal", "boundary"]
@@ -60,7 +60,7 @@ def cell(
     regularizer: Penalty = "none",
     weight: NonNegativeFloat = 0.0,
     resampling: Redraw = "none",
-    cutoff: PositiveFloat = 2.0,
+    strength: PositiveFloat = 2.0,
     seed: Seed = 0,
 ) -> dict[str, float]:
     """One cell of the tables: test digits recovered under one setting.
@@ -76,7 +76,8 @@ def cell(
         regularizer: what is added to the loss.
         weight: of the regulariser.
         resampling: which elements are drawn again after each step, with the whole probability.
-        cutoff: from which elements are drawn again, where the criterion has one.
+        strength: the paper's a: the steepness of the logistic criterion, or the cutoff of the
+            truncated normal one.
         seed: of the first codes and of the draws.
 
     Returns:
@@ -104,7 +105,7 @@ def cell(
         model.prior,
         _penalty(regularizer, model),
         weight,
-        _constraint(resampling, cutoff),
+        _constraint(resampling, strength),
         steps=steps,
         restarts=restarts,
         lr=lr,
@@ -133,12 +134,12 @@ def _penalty(name: Penalty, model: Model) -> Regularizer | None:
     return makers[name]()
 
 
-def _constraint(name: Redraw, cutoff: float) -> Constraint | None:
+def _constraint(name: Redraw, strength: float) -> Constraint | None:
     makers: dict[Redraw, Callable[[], Constraint | None]] = {
         "none": lambda: None,
         # as in the paper's experiments: the whole probability in each step
-        "logistic": lambda: LogisticCutoff(cutoff, STEEPNESS, per_step=False),
-        "truncated_normal": lambda: TruncatedNormalCutoff(cutoff, per_step=False),
+        "logistic": lambda: LogisticCutoff(strength, MIDPOINT, per_step=False),
+        "truncated_normal": lambda: TruncatedNormalCutoff(strength, per_step=False),
         "boundary": BoundaryResampling,
     }
     return makers[name]()
