@@ -43,7 +43,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         generator: makes the generator from (latent_dim, image_shape); by default
             convolutions for images and fully connected layers for points.
         discriminator: makes the discriminator from (image_shape, scores, code_dim); likewise.
-        prior: makes the prior from its size; it must trace v.
+        prior: makes the prior from its size; it must trace v, and be normal.
         optimizer: makes an optimiser from parameters.
         discriminator_optimizer: makes the discriminator's, if not the same.
         loss: makes the adversarial loss, e.g. ``LeastSquares``.
@@ -57,7 +57,7 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
             ``DiffAugment``.
 
     Raises:
-        ValueError: if the prior traces no variance.
+        ValueError: if the prior traces no variance, or is not normal.
     """
 
     prior: Traced
@@ -88,6 +88,12 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         if not isinstance(made, Traced):
             raise ValueError(
                 f"PVDGAN needs a DynamicScale or FixedScale, got {type(made).__name__}"
+            )
+        if not made.is_normal:
+            raise ValueError(
+                "PVDGAN adds normal noise to codes to give them the prior's distribution (Eq. 38), "
+                f"which takes a normal prior; got {type(made).__name__} of "
+                f"{type(made.base).__name__}"
             )
         self.prior = made
         self.generator = build_generator(generator, latent_dim, self.image_shape)

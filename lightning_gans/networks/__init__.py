@@ -4,7 +4,7 @@ from .batch_statistics import BatchStdDiscriminator, BatchStdLinear
 from .blurred import BlurredDiscriminator, BlurredGenerator
 from .build import build_discriminator, build_generator
 from .classes import standardize, with_classes
-from .codebook import CodebookGenerator
+from .codebook import CodebookDiscriminator, CodebookGenerator
 from .conv import ConvDiscriminator, ConvGenerator
 from .dcgan import DCGANDiscriminator, DCGANGenerator, PixelShuffleGenerator
 from .digit_classifier import DigitBackbone
@@ -25,6 +25,7 @@ __all__ = [
     "BatchStdLinear",
     "BlurredDiscriminator",
     "BlurredGenerator",
+    "CodebookDiscriminator",
     "CodebookGenerator",
     "ConditionalGeneratorFactory",
     "ConvDiscriminator",

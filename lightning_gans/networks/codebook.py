@@ -7,11 +7,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.ranges import Width, checked
+from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import required
+from .discriminator_output import DiscriminatorOutput
 from .layers import EqualizedConv2d, EqualizedLinear
 from .pyramid import BOTTOM, SIDES, pyramid
+from .residual import ResidualDiscriminator
 from .residual_block import up_residual
 
 
@@ -19,8 +21,8 @@ class CodebookGenerator(nn.Module):
     """Generator of many labels; each class of each label has a page, learnt feature maps at 4x4.
 
     The latent makes as many further feature maps; both enter the residual blocks side by side.
-    Defaults give the published network for 256x256 images and 16 labels of 16 classes. Its
-    discriminator is ``ResidualDiscriminator`` with ``bottom_channels=1024``.
+    Defaults give the published network for 256x256 images, of any number of labels and classes.
+    Its discriminator is ``CodebookDiscriminator``.
 
     Args:
         latent_dim: width of the latent.
@@ -90,3 +92,50 @@ class CodebookGenerator(nn.Module):
         maps = torch.einsum("nlk,lkp->nlp", c.reshape(-1, labels, classes), self.pages)
         maps = maps.reshape(-1, labels, page // BOTTOM**2, BOTTOM, BOTTOM)
         return maps.transpose(1, 2).flatten(1, 2)
+
+
+class CodebookDiscriminator(nn.Module):
+    """The discriminator of a ``CodebookGenerator``: it grows with the number of pages (4.5.4).
+
+    A ``ResidualDiscriminator`` with twice as many feature maps at 4x4 as at 8x8, like the
+    generator, and two hidden units for each output: for each class of each label.
+
+    Args:
+        image_shape: (image channels, side, side), side 16, 32, 64, 128 or 256.
+        scores: number of scores, one for each class of each label.
+        code_dim: width of the code.
+        channels: width of the feature maps at the image's resolution; doubles at every halving
+            down to 8x8.
+        max_channels: the maximum width; twice as many maps are at 4x4.
+
+    Raises:
+        ValueError: if ``image_shape`` is not supported, or a head's width is below 0.
+    """
+
+    @checked
+    def __init__(
+        self,
+        image_shape: tuple[Width, ...],
+        scores: HeadWidth = 1,
+        code_dim: HeadWidth = 0,
+        *,
+        channels: Width = 64,
+        max_channels: Width = 512,
+    ) -> None:
+        super().__init__()
+        # 4x4 is twice as wide as 8x8
+        widest = pyramid(image_shape, channels, max_channels, SIDES)[-2]
+        self.network = ResidualDiscriminator(
+            image_shape,
+            scores,
+            code_dim,
+            channels=channels,
+            max_channels=max_channels,
+            bottom_channels=2 * widest,
+            hidden=max(2 * (scores + code_dim), 1),
+        )
+
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        """Scores, codes and features of images (N, *image_shape)."""
+        output: DiscriminatorOutput = self.network(x)
+        return output

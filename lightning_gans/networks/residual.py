@@ -1,8 +1,9 @@
 """Residual convolutions that halve or double the resolution (the thesis's for animal faces).
 
-Defaults give the published networks for 256x256 images (thesis, section 4.5.3); with
-``bottom_channels=1024`` and the generator's ``hidden=None``, those that the codebook is compared
-with (section 4.5.4). Layers have an equalised learning rate; the image is a linear output.
+Defaults give the published networks for 256x256 images (thesis, section 4.5.3). With
+``bottom_channels=1024`` and ``hidden=None`` the generator is the one that the codebook is compared
+with (section 4.5.4); ``CodebookDiscriminator`` is the discriminator of both. Layers have an
+equalised learning rate; the image is a linear output.
 """
 
 from __future__ import annotations
@@ -87,8 +88,7 @@ class ResidualDiscriminator(nn.Module):
             down to 8x8.
         max_channels: the maximum width.
         bottom_channels: width of the last convolution; None for that at 8x8.
-        hidden: units of the dense layer, the width of the features; None for no such layer. The
-            codebook's has 2 for each class of each label.
+        hidden: units of the dense layer, the width of the features; None for no such layer.
 
     Raises:
         ValueError: if ``image_shape`` is not supported, or a head's width is below 0.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.distributed.collectives import global_mean
+from lightning_gans.errors import InputError
 from lightning_gans.priors.fixed import Normal
 from lightning_gans.priors.prior import Prior, PriorFactory
 from lightning_gans.ranges import Decay, PositiveFloat, Width, checked
@@ -95,6 +96,11 @@ class Traced(Prior, ABC):
     def mean_difference(self) -> float:
         return self.base.mean_difference
 
+    @property
+    def is_normal(self) -> bool:
+        """Whether the base is normal, which the likelihood of Eq. 37 and Eq. 38 assume."""
+        return isinstance(self.base, Normal)
+
     @abstractmethod
     def scale(self) -> Tensor:
         """The factor on each element before the generator sees it, (dim,)."""
@@ -115,7 +121,15 @@ class Traced(Prior, ABC):
 
         In closed form, with all constants; finite for codes at any distance, where the logarithm
         of a density that underflows is not.
+
+        Raises:
+            InputError: if the base is not normal; codes of its latents are not either.
         """
+        if not self.is_normal:
+            raise InputError(
+                "expected a normal prior, for Eq. 37 is the likelihood of normal codes, got "
+                f"{type(self).__name__} of {type(self.base).__name__}; score by the reconstruction"
+            )
         self._check(code)
         # in the precision of the code: a float32 v would round the score of a float64 code
         v = self.v.to(code.dtype)

@@ -279,6 +279,22 @@ def test_every_experiment_is_understood(config: Path, capsys: pytest.CaptureFixt
             assert printed["model"]["init_args"][name] == value
 
 
+@pytest.mark.parametrize(
+    ("words", "keeps"),
+    [
+        (["model=anodlsgan"], False),
+        (["experiment=anodlsgan_mnist"], False),
+        (["experiment=anodlsgan_celeba"], True),
+    ],
+)
+def test_anodlsgan_averages_its_weights_on_faces_and_not_on_digits(
+    words: list[str], keeps: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["ema"]["decay"] == (0.999 if keeps else 0)
+
+
 def test_the_published_anodlsgan_trains_with_narrow_networks(tmp_path: Path) -> None:
     write_digits(tmp_path / "data", "MNIST", 0, train=64)
     arguments = ["experiment=anodlsgan_mnist", f"data.root={tmp_path / 'data'}"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from lightning_gans.models import DLSGAN, PVDGAN, VAEGAN
-from lightning_gans.priors import DynamicScale, Normal
+from lightning_gans.priors import DynamicScale, Normal, Uniform
 from lightning_gans.rng import stream
 from tests.support.rounds import (
     BATCH,
@@ -145,6 +145,14 @@ def test_pvdgan_costs_no_pass_more_than_dlsgan(monkeypatch: pytest.MonkeyPatch) 
 def test_pvdgan_needs_a_traced_variance() -> None:
     with pytest.raises(ValueError, match="PVDGAN needs a DynamicScale or FixedScale, got Normal"):
         pvdgan(prior=Normal)
+
+
+def test_pvdgan_refuses_a_prior_that_its_noise_does_not_have() -> None:
+    base = partial(Uniform, low=-1.7, high=1.7)
+    expected = r"PVDGAN adds normal noise .* got DynamicScale of Uniform$"
+    with pytest.raises(ValueError, match=expected):
+        pvdgan(prior=partial(DynamicScale, base=base))
+    pvdgan(prior=partial(DynamicScale, base=partial(Normal, std=2)))
 
 
 def test_two_rounds_are_vaegans_equations() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lightning_gans import networks
+from lightning_gans.models import CGPGAN
 from lightning_gans.networks import (
     BlurredDiscriminator,
     BlurredGenerator,
+    CodebookDiscriminator,
+    CodebookGenerator,
+    MLPGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
     SkipDiscriminator,
@@ -27,6 +34,7 @@ from lightning_gans.networks.layers import (
 )
 from lightning_gans.networks.pyramid import BOTTOM
 from lightning_gans.networks.residual_block import Residual
+from lightning_gans.signatures import CONFIGS
 
 
 def count(module: nn.Module) -> int:
@@ -111,7 +119,7 @@ def test_residual_networks_have_the_published_sizes() -> None:
     with torch.device("meta"):
         generator = ResidualGenerator(1024, (3, 256, 256), (10,))
         discriminator = ResidualDiscriminator((3, 256, 256), 10)
-        beside = ResidualDiscriminator((3, 256, 256), 256, bottom_channels=1024, hidden=512)
+        beside = CodebookDiscriminator((3, 256, 256), 256)
         without_pages = ResidualGenerator(
             1024, (3, 256, 256), (16,) * 16, bottom_channels=1024, hidden=None
         )
@@ -127,6 +135,49 @@ def test_residual_networks_have_the_published_sizes() -> None:
     assert count(discriminator) == down + 9 * 512 * 512 + 512 + dense
     dense = 16384 * 512 + 512 + 513 * 256
     assert count(beside) == down + 9 * 512 * 1024 + 1024 + dense
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(4, 4), (4, 8), (16, 16), (32, 32)])
+def test_the_discriminator_of_a_codebook_grows_with_its_pages(labels: int, classes: int) -> None:
+    pages = labels * classes
+    with torch.device("meta"):
+        discriminator = CodebookDiscriminator((3, 256, 256), pages)
+        without_heads = ResidualDiscriminator((3, 256, 256), 0, bottom_channels=1024, hidden=None)
+    # 4 x 4 x 1024 features, two units for each page, and a score for each
+    dense = (16384 + 1) * 2 * pages + (2 * pages + 1) * pages
+    assert count(discriminator) == count(without_heads) + dense
+
+
+def test_a_book_of_another_size_changes_the_published_discriminator() -> None:
+    settings = yaml.safe_load((CONFIGS / "experiment" / "codebook_afhq.yaml").read_text())
+    assert settings["model"]["init_args"]["discriminator"].endswith(".CodebookDiscriminator")
+    model = CGPGAN(
+        (3, 16, 16),
+        latent_dim=2,
+        num_categories=3,
+        num_labels=5,
+        generator=partial(CodebookGenerator, channels=5),
+        discriminator=partial(CodebookDiscriminator, channels=5),
+    )
+    features = model.discriminator(torch.zeros(2, 3, 16, 16)).features
+    assert features.shape == (2, 2 * 3 * 5)
+
+
+# Gaussian clusters
+
+
+@pytest.mark.parametrize("name", ["cagan_gaussians", "mixed_gaussians"])
+def test_discriminators_of_clusters_have_a_fifth_hidden_layer(name: str) -> None:
+    settings = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
+    chosen = settings["model"]["init_args"]["discriminator"]
+    if isinstance(chosen, str):
+        chosen = {"class_path": chosen, "init_args": {}}
+    made = getattr(networks, chosen["class_path"].rpartition(".")[2])
+    discriminator = made((2,), 4, 0, **chosen["init_args"])
+    # the batch's deviations enter the fifth by weights of their own
+    extra = 512 * 512 if name == "mixed_gaussians" else 0
+    assert count(discriminator) == (2 + 1) * 512 + 4 * (512 + 1) * 512 + extra + (512 + 1) * 4
+    assert count(MLPGenerator(256, (2,), (4,))) == 261 * 512 + 3 * 513 * 512 + 513 * 2
 
 
 def test_residual_networks_compute_their_layers() -> None:

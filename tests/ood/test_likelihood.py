@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal as Gaussian
 
-from lightning_gans.errors import UserError
+from lightning_gans.errors import InputError, UserError
 from lightning_gans.models import AEDLSGAN, DLSGAN, GAN, PVDGAN, VAEGAN, InfoGAN, ScoresOOD
+from lightning_gans.ood import scorer
 from lightning_gans.priors import DynamicScale, FixedScale, Normal, Traced, Uniform
 from tests.support.rounds import DESCENT, LATENT, SHAPE, TinyDiscriminator, TinyGenerator
 
@@ -104,6 +105,24 @@ def test_a_prior_that_traces_nothing_gives_no_score(model: type[Scoring]) -> Non
         tiny(model, prior=Normal).ood_score(torch.zeros(1, *SHAPE).double())
     assert "\n" not in str(caught.value)
     assert "DynamicScale or FixedScale" in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [DLSGAN, InfoGAN, AEDLSGAN])
+@pytest.mark.parametrize("prior", [DynamicScale, FixedScale])
+def test_a_prior_that_is_not_normal_gives_no_likelihood(
+    model: type[Scoring], prior: type[Traced]
+) -> None:
+    base = partial(Uniform, low=-1.7, high=1.7)
+    chosen, x = tiny(model, prior=partial(prior, base=base)), torch.zeros(2, *SHAPE).double()
+    with pytest.raises(InputError, match=f"normal prior.* got {prior.__name__} of Uniform") as told:
+        chosen.ood_score(x)
+    assert "\n" not in str(told.value)
+    names = scorer(chosen).names
+    assert not {"nll", "nll_own", "typicality"} & set(names)
+    assert "reconstruction" in names
+    # wider, it is normal still
+    wide = partial(prior, base=partial(Normal, std=3))
+    assert "nll" in scorer(tiny(model, prior=wide)).names
 
 
 @pytest.mark.parametrize("model", [GAN, VAEGAN])

@@ -182,6 +182,30 @@ def test_logits_of_several_labels_count_label_by_label() -> None:
     torch.testing.assert_close(found["softmax"], 1 - best / 2)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("t", [1, 10])
+def test_binary_attributes_have_one_logit_each_as_in_the_published_energy(t: int) -> None:
+    torch.manual_seed(4)
+    model, x = Classifier(SHAPE, (2,) * 5, num_features=8).eval(), images()
+    # the published classifier's logit of an attribute: its sigmoid is the probability to have it
+    has = model.class_logits(x).unflatten(1, (5, 2)).softmax(2)[..., 1]
+    logits = has.log() - (1 - has).log()
+    energy = -t * (logits / t).exp().sum(1).log()
+    made = scorer(model)
+    made.fit([x])  # no feature of these images is above the highest of them
+    found = made(x)
+    torch.testing.assert_close(found[f"energy(t={t})"], energy, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[f"energy(t={t},p=1)"], energy, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_one_binary_label_has_the_energy_of_two_classes() -> None:
+    torch.manual_seed(4)
+    model, x = Classifier(SHAPE, (2,), num_features=8).eval(), images()
+    energy = -model.class_logits(x).exp().sum(1).log()
+    torch.testing.assert_close(scorer(model)(x)["energy(t=1)"], energy)
+
+
 def test_class_conditional_models_score_by_their_logits() -> None:
     torch.manual_seed(5)
     model = ACGAN(SHAPE, (10,), latent_dim=4).eval()

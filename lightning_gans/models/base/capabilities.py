@@ -234,7 +234,7 @@ class ScoresOOD(Encodes, ABC):
         form (thesis, Eq. 37).
 
         Raises:
-            UserError: if the model's prior traces no variance.
+            UserError: if the model's prior traces no variance, or is not normal.
             ValueError: if x has another shape or range, or a value is not finite.
         """
         if not isinstance(self.prior, Traced):

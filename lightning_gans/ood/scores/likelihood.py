@@ -82,9 +82,11 @@ def _standardized(
 
 
 def traces_variance(model: Model) -> bool:
-    """Whether a model's prior traces the variance of the codes of its own encoder."""
+    """Whether a model's prior is normal and traces the variance of the codes of its own encoder."""
     # an Encoder's prior may hold a v too, but of another network's codes: it does not score OOD
-    return isinstance(model, ScoresOOD) and isinstance(model.prior, Traced)
+    return (
+        isinstance(model, ScoresOOD) and isinstance(model.prior, Traced) and model.prior.is_normal
+    )
 
 
 def traced(passes: ForwardPasses) -> Traced:

@@ -96,7 +96,11 @@ class MaximumSoftmax(Score):
 
 
 class Energy(Score):
-    """``energy(t=T)``: :func:`energy`, added over labels (Wang et al. 2021).
+    """``energy(t=T)``: :func:`energy` of the classes of a label, or of several binary attributes.
+
+    Several binary attributes have one logit each, that of having it minus that of not having it:
+    the energy is that of these logits, as in the thesis's code for faces. Several labels of which
+    some have more classes have an energy each, and these are added.
 
     Args:
         temperature: T.
@@ -152,6 +156,9 @@ class ReActEnergy(Score):
 
 def _total_energy(passes: ForwardPasses, logits: Tensor, temperature: float) -> Tensor:
     labels = split(logits, passes.classes)
+    if len(labels) > 1 and set(passes.classes) == {2}:
+        # of two classes, the second is to have the attribute
+        return energy(torch.stack([label[:, 1] - label[:, 0] for label in labels], 1), temperature)
     return torch.stack([energy(label, temperature) for label in labels]).sum(0)
 
 
