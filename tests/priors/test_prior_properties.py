@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lightning_gans.errors import InputError
 from lightning_gans.priors import (
     DynamicScale,
     FixedScale,
@@ -185,5 +186,9 @@ def test_a_traced_variance_is_a_running_mean_of_squares(
         expected = prior.decay * expected + (1 - prior.decay) * codes.double().square().mean(0)
     torch.testing.assert_close(prior.v.double(), expected, rtol=1e-5, atol=1e-9)
     code = torch.linspace(-1, 2, prior.dim, dtype=torch.float64)[None]
+    if not prior.is_normal:
+        with pytest.raises(InputError, match="expected a normal prior"):
+            prior.negative_log_likelihood(code)
+        return
     plain = dist.Normal(torch.zeros(prior.dim).double(), prior.v.double().sqrt()).log_prob(code)
     torch.testing.assert_close(prior.negative_log_likelihood(code), -plain.sum(1))
