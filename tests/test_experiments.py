@@ -58,9 +58,9 @@ def test_the_operations_of_a_known_network_are_counted() -> None:
     cost = cost_of("cagan_gaussians")
     sizes = [(256 + 4, 512), (512, 512), (512, 512), (512, 512), (512, 2)]
     generator = sum(a * b for a, b in sizes)
-    sizes = [(2, 512), (512, 512), (512, 512), (512, 512), (512, 4)]
+    sizes = [(2, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 4)]
     discriminator = sum(a * b for a, b in sizes)
-    biases = (4 * 512 + 2) + (4 * 512 + 4)
+    biases = (4 * 512 + 2) + (5 * 512 + 4)
     assert cost.parameters == generator + discriminator + biases
     # forward passes of both turns alone: G twice, D of x and y, then of y
     assert cost.flop > 2 * 32 * (2 * generator + 3 * discriminator)
