@@ -18,13 +18,12 @@ SKIP = [
     "--model.generator=lightning_gans.networks.SkipGenerator",
     "--model.generator.channels=16",
     "--model.generator.max_channels=256",
-    "--model.discriminator=lightning_gans.networks.SkipDiscriminator",
-    "--model.discriminator.channels=16",
-    "--model.discriminator.max_channels=256",
-    "--model.discriminator.hidden=256",
     "--model.optimizer.lr=0.003",
+    "--model.discriminator_optimizer=lightning_gans.optimizers.AdamW",
+    "--model.discriminator_optimizer.lr=0.0003",
     "--data.batch_size=8",
 ]
+# a rate of one's own is that of both players
 OWN_RATE = [option for option in SKIP if "optimizer" not in option]
 
 
@@ -67,7 +66,7 @@ def test_a_person_with_larger_images_types_nothing_more() -> None:
     (note,) = parsed(*FOLDER).notes
     assert note == (
         "for images of this size model=dlsgan has r1=1.2, generator=SkipGenerator, "
-        "discriminator=SkipDiscriminator, optimizer.lr=0.003, data.batch_size=8; what you type "
+        "optimizer.lr=0.003, discriminator_optimizer.lr=0.0003, data.batch_size=8; what you type "
         "yourself stays"
     )
 
@@ -90,6 +89,9 @@ def test_what_a_person_or_an_experiment_sets_is_left_alone() -> None:
     assert fitted(*FOLDER, "--model.init_args.r1=3") == SKIP
     assert fitted(*FOLDER, "optimizer.lr=0.01") == ["--model.r1=1.2", *OWN_RATE]
     assert fitted(*FOLDER, "data.batch_size=32") == ["--model.r1=1.2", *SKIP[:-1]]
+    derived = fitted(*FOLDER, "model.discriminator_optimizer.lr=0.01")
+    assert "--model.discriminator_optimizer.lr=0.0003" not in derived
+    assert {"--model.r1=1.2", "--model.optimizer.lr=0.003"} < set(derived)
     conv = "--model.generator=lightning_gans.networks.ConvGenerator"
     assert fitted(*FOLDER, "model.generator.channels=8") == [conv, "--model.r1=1.2"]
     plain = "model.discriminator=lightning_gans.networks.PlainDiscriminator"

@@ -43,13 +43,15 @@ from lightning_gans.runs.layout import (
 from lightning_gans.runs.settings import SHORT
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
 from lightning_gans.scaling import (
+    BATCH,
+    DISCRIMINATOR_RATE,
+    GENERATOR_RATE,
     PENALTIES,
-    SKIP_BATCH,
-    SKIP_RATE,
+    SKIP_GENERATOR,
+    draws_with_skips,
     image_shape_of,
     last_set,
     penalty_weight,
-    skip_networks,
 )
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
@@ -752,35 +754,46 @@ def fit_to_images(
         if value is not None and isinstance(value[1], float) and is_open(penalty, value):
             weight = penalty_weight(value[1], shape)
             fitted += [f"--model.{penalty}={weight:g}"] if weight != value[1] else []
-    networks = skip_networks(shape) or {}
     path = subsection(read_config(own), "model").get("class_path")
     module, _, name = current_path(str(path)).rpartition(".")
     model = signature(module, name)
     known = model.parameters if model is not None else {}
-    is_game = any(penalty in known for penalty in PENALTIES)
-    if not (networks and is_game) or any(n not in known or last_set(models, n) for n in networks):
+    players = ("generator", "discriminator")
+    plays = all(player in known for player in players) and any(p in known for p in PENALTIES)
+    chosen = any(last_set(models, player) for player in players) or any(
+        setting.startswith(f"--model.{player}") and not is_rate(setting)
+        for setting in settings
+        for player in players
+    )
+    if not plays or chosen or not draws_with_skips(shape):
         return fitted
-    if any(s.startswith(f"--model.{n}") for s in settings for n in networks):
-        return fitted
-    for part, arguments in networks.items():
-        options = dict(arguments)
-        fitted.append(f"--model.{part}=lightning_gans.networks.{options.pop('class')}")
-        fitted += [f"--model.{part}.{key}={value}" for key, value in options.items()]
+    fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
+    fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
-        fitted.append(f"--model.optimizer.lr={SKIP_RATE:g}")
+        fitted.append(f"--model.optimizer.lr={GENERATOR_RATE:g}")
+        if last_set(models, "discriminator_optimizer") is None and not any(map(is_rate, settings)):
+            option = f"--model.discriminator_optimizer.lr={DISCRIMINATOR_RATE:g}"
+            fitted += [*name_optimizer([option], content), option]
     data = [subsection(subsection(found, "data"), "init_args") for found in content]
     typed = any(is_argument(s.partition("=")[0], "data", "batch_size") for s in settings)
     if not typed and last_set(data, "batch_size") is None:
-        fitted.append(f"--data.batch_size={SKIP_BATCH}")
+        fitted.append(f"--data.batch_size={BATCH}")
     return fitted
 
 
+def is_rate(option: str) -> bool:
+    """Whether an option sets the discriminator's optimiser, rather than its network."""
+    return option.startswith("--model.discriminator_optimizer")
+
+
 def in_short(options: Sequence[str]) -> str:
-    """The options of :func:`fit_to_images` without the widths of networks."""
+    """The options of :func:`fit_to_images` without widths and classes that follow from others."""
     shown = [option.removeprefix("--model.").removeprefix("--") for option in options]
     names = [option.replace("lightning_gans.networks.", "") for option in shown]
-    return ", ".join(n for n in names if not n.startswith(("generator.", "discriminator.")))
+    return ", ".join(
+        n for n in names if not n.startswith(("generator.", "discriminator_optimizer="))
+    )
 
 
 def size_of_images(
