@@ -190,7 +190,7 @@ def known_codes(
             file.parent.mkdir(exist_ok=True)
             recovery.save(file)
         found[name] = errors(Recovery.load(file).codes, truth)
-    values = {}
+    values: dict[str, float] = {}
     for name, row in compare(found, "disabled").items():
         own = as_name(name)
         _, _, hundredth, tenth, one = (100 * share for share in row.below)
