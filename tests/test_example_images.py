@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import example_images
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import example_images
 
 # area of each kind in units of radius²: of the polygon by the shoelace formula
 AREAS = {"circle": np.pi, "square": 2 * 1.1**2, "triangle": 1.299 * 1.15**2, "star": 1.9046}

@@ -9,6 +9,7 @@ are those of the folder named by ``LIGHTNING_GANS_MNIST_C``, which has ``MNIST/r
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,11 @@ from lightning_gans.data.tensors import TensorImages
 from lightning_gans.ood.corruptions import NAMES, corrupt_bytes, lines
 from lightning_gans.ood.corruptions.eight_bits import truncated
 from lightning_gans.ood.datasets.published import read_published
-from scripts.compare_corruptions import difference
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from compare_corruptions import difference
+
 from tests.support.mnist_c import REPEATED
 
 ROWS = Path(__file__).parents[1] / "fixtures" / "mnist_c.npz"

@@ -188,7 +188,7 @@ def test_binary_attributes_have_one_logit_each_as_in_the_published_energy(t: int
     torch.manual_seed(4)
     model, x = Classifier(SHAPE, (2,) * 5, num_features=8).eval(), images()
     # the published classifier's logit of an attribute: its sigmoid is the probability to have it
-    has = model.class_logits(x).unflatten(1, (5, 2)).softmax(2)[..., 1]
+    has = torch.unflatten(model.class_logits(x), 1, (5, 2)).softmax(2)[..., 1]
     logits = has.log() - (1 - has).log()
     energy = -t * (logits / t).exp().sum(1).log()
     made = scorer(model)

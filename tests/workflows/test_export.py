@@ -27,6 +27,7 @@ from lightning_gans.models import (
     Model,
     Reconstructs,
 )
+from lightning_gans.ood import Scorer
 from lightning_gans.ood.calibration import Calibration, Origin, calibration_file, checksum
 from lightning_gans.trust import Untrusted
 from lightning_gans.workflows import export as exporting
@@ -164,7 +165,7 @@ def test_a_folder_counts_as_exported_once_all_of_its_files_are_there(
     for name in ("README.md", "config.json", "model.safetensors", "a.pt2"):
         (made / name).write_text("x")
     moved: list[str] = []
-    monkeypatch.setattr(exporting.shutil, "move", lambda path, to: moved.append(path.name))
+    monkeypatch.setattr(shutil, "move", lambda path, to: moved.append(path.name))
     exporting.publish(made, folder)
     assert (len(moved), moved[-1]) == (4, "config.json")
 
@@ -191,7 +192,7 @@ def test_a_calibration_carries_how_images_are_prepared_and_no_folders(tmp_path: 
 def test_held_out_images_are_scored_one_by_one_where_a_network_looks_across_the_batch(
     looks_across: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting.Scorer, "is_batch_independent", lambda self: not looks_across)
+    monkeypatch.setattr(Scorer, "is_batch_independent", lambda self: not looks_across)
     monkeypatch.setattr(exporting, "calibrated", lambda *given: given[4].args)
     data: Any = SimpleNamespace(describe=lambda: "{}")
     found: Any
