@@ -86,8 +86,10 @@ _GPU_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 foreach_lerp = torch._foreach_lerp_
 # without it the weights of a compiled network would have other names than those of the same network
 _COMPILED = "_orig_mod."
-# without them each gradient penalty would also compute the gradients by all weights, in vain
-_WILL_EXECUTE, _LEAF = "_will_engine_execute_node", "AccumulateGrad"
+# without them a hook on a layer would not run where several layers are computed at once
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# without it each gradient penalty would also compute the gradients by all weights, in vain
+_WILL_EXECUTE = "_will_engine_execute_node"
 
 
 # Lightning sets them on a Trainer and declares them nowhere: without these names a type checker
@@ -146,7 +148,8 @@ def _verify() -> None:
             "this version of Python or torch loads data in processes in a way that lightning_gans "
             "does not support; install a version that pyproject.toml allows"
         )
-    if not hasattr(torch._C, _WILL_EXECUTE):
+    hooks_known = all(name in vars(torch.nn.Module()) for name in _HOOKS)
+    if not hasattr(torch._C, _WILL_EXECUTE) or not hooks_known:
         raise ImportError(
             "this version of torch computes gradients in a way that lightning_gans does not "
             "support; install a version that pyproject.toml allows"
@@ -564,17 +567,28 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 _BY_LENGTH = (torch.ops.aten.arange, torch.ops.aten.eye, torch.ops.aten.randperm)
 
 
-def needs_gradient(ctx: Any, index: int) -> bool:
-    """Whether the backward pass that runs needs the gradient by a tensor that a function was given.
+def has_hooks(module: torch.nn.Module) -> bool:
+    """Whether somebody looks at what a module is given or returns, or changes it."""
+    state = module.__dict__
+    return any(state[name] for name in _HOOKS)
+
+
+def gradients_needed(ctx: Any, count: int) -> list[bool]:
+    """Of which tensors that a function was given the backward pass that runs needs the gradient.
 
     ``ctx.needs_input_grad`` says only whether any pass could need it.
 
     Args:
         ctx: of the ``torch.autograd.Function`` that runs.
-        index: of the argument; all arguments before it are tensors.
+        count: so many of its first arguments, which are tensors; only the last one may be None.
     """
-    if not ctx.needs_input_grad[index]:
-        return False
-    node = ctx.next_functions[index][0]
-    # the engine does not tell for leaves
-    return type(node).__name__ == _LEAF or bool(getattr(torch._C, _WILL_EXECUTE)(node))
+    nodes = ctx.next_functions
+    needed = enumerate(ctx.needs_input_grad[:count])
+    return [could and _will_execute(nodes[i][0]) for i, could in needed]
+
+
+def _will_execute(node: Any) -> bool:
+    try:
+        return bool(getattr(torch._C, _WILL_EXECUTE)(node))
+    except RuntimeError:  # a leaf whose gradient is the result
+        return True

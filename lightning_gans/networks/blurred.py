@@ -6,7 +6,7 @@ learning rate; the image is a linear output.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,20 @@ from lightning_gans.ranges import HeadWidth, Width, checked
 
 from .classes import input_dim, with_classes
 from .discriminator_output import DiscriminatorOutput, Heads
-from .layers import Blur, EqualizedConv2d, EqualizedLinear, fast_layout
+from .layers import (
+    DOWN,
+    HALF_POWER,
+    UP,
+    Blur,
+    EqualizedConv2d,
+    EqualizedLinear,
+    fast_layout,
+    step,
+    works_at_once,
+)
+from .piecewise import Move, Piecewise
 from .pyramid import BOTTOM, SIDES, pyramid
-from .residual_block import residual
+from .residual_block import layers_of, residual
 
 
 class BlurredGenerator(nn.Module):
@@ -66,6 +77,16 @@ class BlurredGenerator(nn.Module):
         """Map latents (N, latent_dim) and labels (N, sum(classes)) to images (N, *image_shape)."""
         x = fast_layout(self.start(with_classes(z, c, self.classes))) + self.bias
         x = functional.leaky_relu_(x, 0.2)
+        layers = [layers_of(block) for block in self.blocks]
+        if works_at_once(x, [*chain(*layers), self.draw]):
+            moves = []
+            for i, (first, rectify, second, last, skip) in enumerate(layers):
+                # the skip connection is linear, and cheaper before pixels are doubled
+                moves.append(Move(i, (step(skip, HALF_POWER), UP), i + 1))
+                main = UP, step(first), step(rectify), step(second, HALF_POWER), step(last)
+                moves.append(Move(i, main, i + 1))
+            moves.append(Move(len(layers), (step(self.draw),), len(layers) + 1))
+            return Piecewise(1, moves)(x).contiguous()
         for block in self.blocks:
             x = block(self.blur.up(x))
         image: Tensor = self.draw(x).contiguous()
@@ -114,8 +135,20 @@ class BlurredDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """Scores, codes and features of images (N, *image_shape)."""
-        x = self.read(fast_layout(x))
-        for block in self.blocks:
-            x = self.blur.down(block(x))
+        x = fast_layout(x)
+        layers = [layers_of(block) for block in self.blocks]
+        if works_at_once(x, [*self.read, *chain(*layers)]):
+            read, rectify = self.read
+            moves = [Move(0, (step(read), step(rectify)), 1)]
+            for i, (first, rectify, second, last, skip) in enumerate(layers, 1):
+                main = step(first), step(rectify), step(second, HALF_POWER), step(last), DOWN
+                moves.append(Move(i, main, i + 1))
+                # the skip connection is linear, and cheaper with a quarter of the pixels
+                moves.append(Move(i, (DOWN, step(skip, HALF_POWER)), i + 1))
+            x = Piecewise(1, moves)(x)
+        else:
+            x = self.read(x)
+            for block in self.blocks:
+                x = self.blur.down(block(x))
         output: DiscriminatorOutput = self.heads(x.flatten(1))
         return output

@@ -11,13 +11,14 @@ Feature maps are (N, channels, height, width).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_gans.compat import needs_gradient
+from lightning_gans.compat import gradients_needed
 
 
 class Geometry(NamedTuple):
@@ -96,9 +97,6 @@ def _apply(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -
     if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
         # as oneDNN copies it in each call: once for all derivatives
         weight = weight.contiguous(memory_format=torch.channels_last)
-    # views, since the engine does not say whether it needs the gradients of leaves
-    weight = weight.view_as(weight)
-    bias = None if bias is None else bias.view_as(bias)
     y: Tensor = _Convolution.apply(x, weight, bias, geometry)
     return y
 
@@ -117,20 +115,20 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        needed = needs_gradient(ctx, 0), needs_gradient(ctx, 1), needs_gradient(ctx, 2)
+        needed = gradients_needed(ctx, 3)
         # only a penalty's gradient is differentiated again: what records that takes time
         find = _Gradients.apply if torch.is_grad_enabled() else _gradients
         return *find(slope, x, weight, ctx.geometry, needed), None
 
 
 def _gradients(
-    slope: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, needed: tuple[bool, bool, bool]
+    slope: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """The gradients by x, weight and bias, those that are needed."""
     by_x, by_weight, by_bias = None, None, None
     if needed[0] or needed[1]:
         by_x, by_weight, _ = torch.ops.aten.convolution_backward(
-            slope, x, weight, None, *geometry.arguments(), (*needed[:2], False)
+            slope, x, weight, None, *geometry.arguments(), (needed[0], needed[1], False)
         )
     if needed[2]:
         # a sum of its own takes a fifth of the time that oneDNN adds for it to that of the weights
@@ -151,7 +149,7 @@ class _Gradients(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         geometry: Geometry,
-        needed: tuple[bool, bool, bool],
+        needed: Sequence[bool],
     ) -> tuple[Tensor | None, ...]:
         ctx.save_for_backward(slope, x, weight)
         ctx.set_materialize_grads(False)
@@ -164,7 +162,8 @@ class _Gradients(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         slope, x, weight = ctx.saved_tensors
         by_slope, by_x, by_weight = None, None, None
-        if needs_gradient(ctx, 0):
+        needed = gradients_needed(ctx, 3)
+        if needed[0]:
             terms = []
             if to_x is not None:
                 terms.append(_Convolution.apply(to_x, weight, None, ctx.geometry))
@@ -173,10 +172,10 @@ class _Gradients(torch.autograd.Function):
             if to_bias is not None:
                 terms.append(to_bias.view(-1, 1, 1).expand_as(slope))
             by_slope = sum(terms[1:], terms[0]) if terms else None
-        if needs_gradient(ctx, 1) and to_weight is not None:
-            only_x = (True, False, False)
+        if needed[1] and to_weight is not None:
+            only_x = [True, False, False]
             by_x, _, _ = _Gradients.apply(slope, x, to_weight, ctx.geometry, only_x)
-        if needs_gradient(ctx, 2) and to_x is not None:
-            only_weight = (False, True, False)
+        if needed[2] and to_x is not None:
+            only_weight = [False, True, False]
             _, by_weight, _ = _Gradients.apply(slope, to_x, weight, ctx.geometry, only_weight)
         return by_slope, by_x, by_weight, None, None

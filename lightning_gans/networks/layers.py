@@ -9,16 +9,18 @@ from __future__ import annotations
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_gans.compat import has_hooks
 from lightning_gans.ranges import PositiveFloat, SmallCount, Width, checked
 
 from .convolution import convolve, convolve_transposed
+from .piecewise import RECTIFIER, SLOPE, Convolution, Filter, Pointwise, Step
 
 TAPS = (1.0, 3.0, 3.0, 1.0)  # of the filter, times 8
 # the largest side of feature maps that are multiplied by a matrix; at 64 a convolution is faster
@@ -144,21 +146,11 @@ class Blur(nn.Module):
 
     def down(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W), even H and W, to (N, C, H / 2, W / 2)."""
-        if _is_small(x):
-            return _multiply(x, *(_blurring(size, x)[::2] for size in x.shape[-2:]))
-        if x.is_cuda:
-            return self.average_down(x)
-        return convolve(x, _each_channel(x), stride=2, padding=1, groups=x.shape[1])
+        return self.average_down(x) if x.is_cuda and not _is_small(x) else _down(x)
 
     def up(self, x: Tensor) -> Tensor:
         """Filter (N, C, H, W) to (N, C, 2H, 2W)."""
-        # three quarters of its inputs are zeros, hence the factor of 2 along each axis
-        if _is_small(x):
-            return _multiply(x, *(2 * _blurring(2 * size, x)[::2].t() for size in x.shape[-2:]))
-        if x.is_cuda:
-            return self.average_up(x)
-        kernel = 4 * _each_channel(x)
-        return convolve_transposed(x, kernel, stride=2, padding=1, groups=x.shape[1])
+        return self.average_up(x) if x.is_cuda and not _is_small(x) else _up(x)
 
     def average(self, x: Tensor) -> Tensor:
         """The result of ``forward``, as averages of neighbours."""
@@ -245,6 +237,37 @@ class DownConv2d(BlurredConvolution):
         return _convolve(self.blur(x), weight, bias, zeros=zeros, stride=2)
 
 
+def works_at_once(x: Tensor, layers: Sequence[nn.Module]) -> bool:
+    """Whether layers can be steps of a :class:`Piecewise` that starts with feature maps x.
+
+    On a CPU, in the full precision of x, if the layers are those of this module with odd kernels,
+    or its rectifiers, and nobody has put hooks on them.
+    """
+    return (
+        x.device.type == "cpu"
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and all(_is_step(layer) for layer in layers)
+    )
+
+
+def _is_step(layer: nn.Module) -> bool:
+    if has_hooks(layer):
+        return False
+    if type(layer) is nn.LeakyReLU:
+        return layer.negative_slope == SLOPE
+    return type(layer) is EqualizedConv2d and layer.weight.shape[-1] % 2 == 1
+
+
+def step(layer: nn.Module, factor: float = 1.0) -> Step:
+    """A layer, times ``factor``, as a step, if it is one for which it :func:`works_at_once`."""
+    if not isinstance(layer, EqualizedConv2d):
+        return RECTIFIER
+    make = Pointwise if layer.weight.shape[-1] == 1 else Convolution
+    return make(layer.weight, layer.bias, factor * layer.multiplier, factor)
+
+
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, zeros: int, stride: int = 1, groups: int = 1
 ) -> Tensor:
@@ -258,16 +281,60 @@ def _is_small(x: Tensor) -> bool:
     return max(x.shape[-2:]) <= SMALL
 
 
-def _multiply(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Map (N, C, H, W) to (N, C, H', W') by matrices (H', H) and (W', W), one along each axis."""
+def _down(x: Tensor, into: Tensor | None = None, factor: float = 1.0) -> Tensor:
+    if _is_small(x):
+        make = _halving_matrix if factor == 1 else _doubling_transposed
+        return _multiply(x, *_matrices(make, x), into)
+    y = convolve(x, factor * _each_channel(x), stride=2, padding=1, groups=x.shape[1])
+    return y if into is None else into.add_(y)
+
+
+def _up(x: Tensor, into: Tensor | None = None, factor: float = 4.0) -> Tensor:
+    # three quarters of its inputs are zeros, hence the factor of 2 along each axis
+    if _is_small(x):
+        make = _halving_transposed if factor == 1 else _doubling_matrix
+        return _multiply(x, *_matrices(make, x), into)
+    kernel = factor * _each_channel(x)
+    y = convolve_transposed(x, kernel, stride=2, padding=1, groups=x.shape[1])
+    return y if into is None else into.add_(y)
+
+
+# each is the transposed of the other, but for the factor
+DOWN = Filter(_down, functools.partial(_up, factor=1.0))
+UP = Filter(_up, functools.partial(_down, factor=4.0))
+
+
+def _matrices(make: Callable[[int], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrices along the two axes of feature maps such as x."""
+    height, width = x.shape[-2:]
+    rows = _constant(make, height, x.dtype, x.device)
+    return rows, rows if width == height else _constant(make, width, x.dtype, x.device)
+
+
+def _multiply(x: Tensor, rows: Tensor, columns: Tensor, into: Tensor | None = None) -> Tensor:
+    """Map (N, C, H, W) to (N, C, H', W') by matrices (H', H) and (W', W), one along each axis.
+
+    The result is added to ``into``, if that is given.
+    """
     n, channels, height, width = x.shape
+    tall, wide = len(rows), len(columns)
     if x.is_contiguous():
-        return torch.matmul(rows, torch.matmul(x, columns.t()))
-    # channels are last in memory, and stay so
-    x = x.permute(0, 2, 3, 1).reshape(n, height, width * channels)
-    x = torch.bmm(rows.expand(n, -1, -1), x).reshape(-1, width, channels)
-    x = torch.bmm(columns.expand(x.shape[0], -1, -1), x)
-    return x.view(n, len(rows), len(columns), channels).permute(0, 3, 1, 2)
+        y = torch.matmul(rows, torch.matmul(x, columns.t()))
+        return y if into is None else into.add_(y)
+    # channels are last in memory, and stay so; what becomes smaller is first made so
+    x = x.permute(0, 2, 3, 1)
+    if wide > width:
+        x = x.reshape(n * height, width, channels)
+        x = torch.bmm(columns.expand(n * height, -1, -1), x).view(n, height, wide * channels)
+        matrices = rows.expand(n, -1, -1)
+    else:
+        x = x.reshape(n, height, width * channels)
+        x = torch.bmm(rows.expand(n, -1, -1), x).view(n * tall, width, channels)
+        matrices = columns.expand(n * tall, -1, -1)
+    if into is None:
+        return torch.bmm(matrices, x).view(n, tall, wide, channels).permute(0, 3, 1, 2)
+    into.permute(0, 2, 3, 1).view(len(matrices), -1, x.shape[-1]).baddbmm_(matrices, x)
+    return into
 
 
 def _each_channel(x: Tensor) -> Tensor:
@@ -286,6 +353,22 @@ def _blurring_matrix(size: int) -> Tensor:
     for shift, tap in zip((-1, 0, 1, 2), TAPS, strict=True):
         matrix.diagonal(shift).fill_(tap / 8)
     return matrix
+
+
+def _halving_matrix(size: int) -> Tensor:
+    return _blurring_matrix(size)[::2].clone()
+
+
+def _halving_transposed(size: int) -> Tensor:
+    return _halving_matrix(2 * size).t().contiguous()
+
+
+def _doubling_matrix(size: int) -> Tensor:
+    return 2 * _halving_transposed(size)
+
+
+def _doubling_transposed(size: int) -> Tensor:
+    return 2 * _halving_matrix(size)
 
 
 def _widening_matrix(side: int) -> Tensor:

@@ -34,6 +34,12 @@ class Residual(nn.Module):
         return y
 
 
+def layers_of(block: nn.Module) -> list[nn.Module]:
+    """The layers of a :class:`Residual`, in the order of ``main`` and then ``skip``."""
+    assert isinstance(block, Residual)
+    return [*block.main, block.skip]
+
+
 def residual(in_channels: int, out_channels: int) -> Residual:
     """A block from (N, in_channels, H, W) to (N, out_channels, H, W)."""
     return Residual(
