@@ -75,7 +75,7 @@ _KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
 _UNSENT = "_on_queue_feeder_error"
 # without it all that was logged last would be read again after each iteration, and another log of
-# the same names would take ten times as long
+# the same names would take longer
 _LOG = "_results"
 # without it each note of the hook that runs would be checked as a new weight of the model would be
 RUNNING_HOOK = "_current_fx_name"
@@ -219,7 +219,7 @@ def read_log_no_more(trainer: Trainer) -> None:
 
 
 def log_again(model: LightningModule, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Log numbers under names that the running hook has logged before, in a tenth of the time.
+    """Log numbers under names that the running hook has logged before, in less time.
 
     ``log`` checks the same arguments again, and moves all that is kept of a name to its device.
 
