@@ -48,6 +48,7 @@ INTERNAL = {
     ),
     *("RealStatistics", "ForwardPasses", "Scorer", "AllRestartsDiverged"),
     *("DecodedFiles", "Centred", "Bound"),
+    *("Convolution", "Pointwise", "Piecewise"),
 }
 
 NEVER: list[object] = [math.nan, math.inf, -math.inf, "abc", "", "3", True, 10**30, [], {}]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -494,7 +493,7 @@ def drawn_seed() -> int:
         return int(first)  # of the process that started this one
     shared = [f"{name}={os.environ[name]}" for name in JOB_VARIABLES if name in os.environ]
     if not shared:
-        return secrets.randbelow(2**32)
+        return int.from_bytes(os.urandom(4), "big")
     return int.from_bytes(sha256(" ".join(shared).encode()).digest()[:4], "big")
 
 

@@ -18,14 +18,15 @@ import time
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from lightning_gans.errors import UserError
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
 from lightning_gans.runs.folder import METRICS, ROOT, checkpoints
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOCK = ".run.lock"
 RECORD = "run.json"
@@ -144,6 +145,9 @@ def hold(run: Path) -> bool:
         return False
     if (key / LOCK).is_dir() or (key / LOCK).is_symlink():
         raise UserError(f"{run / LOCK} is no file, which a run locks; remove it")
+    # each command imports this module, but only training locks a folder
+    from filelock import FileLock, Timeout  # noqa: PLC0415  (as said above)
+
     lock = FileLock(key / LOCK, timeout=0)
     try:
         key.mkdir(parents=True, exist_ok=True)

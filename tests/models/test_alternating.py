@@ -6,6 +6,7 @@ import csv
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,9 +20,11 @@ from torch import Tensor
 
 from lightning_gans.callbacks import Checkpoint
 from lightning_gans.compat import silence_chatter
-from lightning_gans.data import Gaussians
+from lightning_gans.data import Gaussians, MNIST5k
 from lightning_gans.models import DLSGAN, GAN
 from lightning_gans.models.base.alternating import Minimize
+from lightning_gans.networks import ConvDiscriminator, ConvGenerator, DiscriminatorOutput
+from lightning_gans.optimizers import AdamW
 from tests.support.training import Watch, data, points, trainer
 
 
@@ -143,6 +146,29 @@ def test_what_was_logged_last_stays_known_and_means_over_an_epoch_are_complete(
     assert second == third
     assert second["generator/adversarial"] != fourth["generator/adversarial"]
     assert float(runner.callback_metrics["mine"]) == 1.5
+
+
+def test_images_of_a_penalty_get_no_gradient_of_the_loss(tmp_path: Path) -> None:
+    """It would be computed through the first layer, which costs as much as the layer itself."""
+    model = GAN(
+        (1, 32, 32),
+        latent_dim=2,
+        generator=partial(ConvGenerator, channels=1, hidden=4),
+        discriminator=partial(ConvDiscriminator, channels=1, hidden=4),
+        optimizer=partial(AdamW, lr=0.01),
+    )
+    kept: list[Tensor] = []
+    draw = model.discriminator.forward
+
+    def forward(x: Tensor) -> DiscriminatorOutput:
+        kept.append(x)
+        output: DiscriminatorOutput = draw(x)
+        return output
+
+    model.discriminator.forward = forward
+    trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(model, MNIST5k(batch_size=8))
+    assert kept[0].requires_grad
+    assert kept[0].grad is None
 
 
 class Noted(GAN):

@@ -165,8 +165,8 @@ def test_the_flag_is_read_after_the_backward_pass_was_submitted(
 
     backward = AlternatingTurns.differentiate
 
-    def noted(self: AlternatingTurns, loss: Tensor) -> None:
-        backward(self, loss)
+    def noted(self: AlternatingTurns, loss: Tensor, parameters: list[Tensor]) -> None:
+        backward(self, loss, parameters)
         events.append("backward")
 
     monkeypatch.setattr(AlternatingTurns, "differentiate", noted)

@@ -140,7 +140,7 @@ class AlternatingTurns(LightningModule, ABC):
             value = fetch(loss.detach())  # it is finite if all terms are
             for p in own:  # as zero_grad, in a fifth of the time
                 p.grad = None
-            self.differentiate(loss)
+            self.differentiate(loss, own)
             # the value is read only here, so that a GPU computes the gradients meanwhile
             self._check_finite(player, terms, value())
             self._step(optimizer)
@@ -154,17 +154,20 @@ class AlternatingTurns(LightningModule, ABC):
             for p in others:
                 p.requires_grad = True
 
-    def differentiate(self, loss: Tensor) -> None:
+    def differentiate(self, loss: Tensor, parameters: list[Tensor]) -> None:
         """As ``manual_backward``, which looks in every callback for hooks that few have.
 
-        Images that a penalty has set to require gradients get some, too: to look for what need not
-        be computed takes longer for small networks, and as long for larger ones.
+        For these parameters alone: images that a penalty has set to require gradients get none,
+        which would be computed through the first convolution. Points get some, which takes less
+        time than to look for what need not be computed.
         """
+        is_of_points = len(getattr(self, "image_shape", ())) == 1
+        needed = None if is_of_points else [p for p in parameters if p.requires_grad]
         if self._hooked:
-            self.manual_backward(loss)
+            self.manual_backward(loss, inputs=needed)
         else:
             # no precision that is supported scales a loss
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss, inputs=needed)
 
     def _step(self, optimizer: LightningOptimizer) -> None:
         """As ``optimizer.step``, which asks every callback for a hook that few have."""
