@@ -96,9 +96,12 @@ class AlternatingTurns(LightningModule, ABC):
 
     Attributes:
         players: their names, in order; a step of the last ends an iteration.
+        image_shape: of one example, (channels, height, width), or (2,) for points; () if a model
+            does not say.
     """
 
     players: ClassVar[tuple[str, ...]]
+    image_shape: tuple[int, ...] = ()
 
     def __init__(self, *optimizers: OptimizerCallable) -> None:
         super().__init__()
@@ -161,8 +164,7 @@ class AlternatingTurns(LightningModule, ABC):
         which would be computed through the first convolution. Points get some, which takes less
         time than to look for what need not be computed.
         """
-        is_of_points = len(getattr(self, "image_shape", ())) == 1
-        needed = None if is_of_points else [p for p in parameters if p.requires_grad]
+        needed = None if len(self.image_shape) == 1 else [p for p in parameters if p.requires_grad]
         if self._hooked:
             self.manual_backward(loss, inputs=needed)
         else:
