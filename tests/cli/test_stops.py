@@ -263,7 +263,8 @@ def interrupted(when: str, command: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, when, *COMMANDS[command]],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # other packages open files without an encoding; the suite's own setting would report it here
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNDEFAULTENCODING": ""},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
