@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.inversion.interpolation import linear, slerp
-from lightning_gans.models import Decodes, Encodes, Generates
+from lightning_gans.models import Classifies, Clusters, Decodes, Encodes, Generates
 from lightning_gans.models.base.load import load
 from lightning_gans.paths import typed_path
 from lightning_gans.priors import Prior
@@ -110,9 +110,9 @@ def interpolate(
         steps: images from a to b, both included; 8 in a strip, 48 in an animation by default.
         path: ``linear`` is the straight line, ``slerp`` the great circle around the prior's mean,
             which keeps the norm that draws of a normal prior have.
-        category: of the images of seeds, for class-conditional models: a name or number, or one
-            for each label, separated by commas; by default drawn, and changed along the path as
-            well.
+        category: of both ends, for class-conditional models: a name or number, or one for each
+            label, separated by commas. By default that of a seed is drawn, that of a file is found
+            by the model, and it changes along the path as well.
         format: ``strip`` is a PNG file, ``gif`` and ``mp4`` are animations; mp4 needs
             imageio-ffmpeg.
         fps: images a second of an animation.
@@ -213,14 +213,38 @@ def find_end(
         if not isinstance(model, Generates):
             raise UserError(f"{name}: {with_article(kind)} does not generate; give files a= and b=")
         return End(name, draw(model, end[0], [end[1]], category))
-    if not isinstance(model, Encodes) or model.categories is not None:
+    if not isinstance(model, Encodes):
         raise UserError(
             f"{end}: {with_article(kind)} has no encoder of latents; give seeds, such as a=0 b=1"
         )
     x, why = input_files(checkpoint, model, [end]).read(0)
     if x is None:
         raise InputError(f"{end} cannot be read: {why}")
-    return End(end.name, Latents(model.encode(x)), x)
+    return End(end.name, Latents(model.encode(x), condition_of(end, x, model, category)), x)
+
+
+def condition_of(
+    file: Path, x: Tensor, model: Decodes, category: Sequence[int] | None
+) -> Tensor | None:
+    """The condition of an image file, (1, sum(classes)); None of a model without classes.
+
+    It is that of the category that is named, or of the one in which the model sees the image.
+
+    Raises:
+        UsageError: if neither is known.
+    """
+    if model.categories is None:
+        return None
+    if category is not None:
+        return model.categories.condition(category, 1)
+    if isinstance(model, Clusters):
+        return model.categories.condition(model.cluster(x), 1)
+    if isinstance(model, Classifies) and model.classes == model.categories.classes:
+        return model.categories.condition(model.classify(x), 1)
+    raise UsageError(
+        f"{file}: {with_article(type(model).__name__)} needs the class of an image; add "
+        "category=NAME or NUMBER, which both ends then have"
+    )
 
 
 def between(prior: Prior, ends: Sequence[End], steps: int, path: str) -> Latents:

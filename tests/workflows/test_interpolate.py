@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from lightning_gans.models import CAGAN, GAN, Autoencoder, Reconstructs
-from lightning_gans.priors import Normal
+from lightning_gans.errors import UsageError
+from lightning_gans.models import CAGAN, GAN, Autoencoder, Classifies, Reconstructs
+from lightning_gans.models.base.capabilities import Encoding
+from lightning_gans.priors import Categorical, Normal
 from lightning_gans.runs.tensor_files import read_tensors
 from lightning_gans.workflows import interpolate as interpolating
 from lightning_gans.workflows.generate import generate
-from lightning_gans.workflows.interpolate import End, between, interpolate, strip
+from lightning_gans.workflows.interpolate import End, between, find_end, interpolate, strip
 from lightning_gans.workflows.picture_table import draw_table
 from lightning_gans.workflows.seeds import Latents
 from tests.support.films import frames_of, information
@@ -159,6 +161,49 @@ def test_a_condition_changes_along_the_path(tmp_path: Path) -> None:
     assert (fixed.c == torch.tensor([0.0, 0, 1, 0])).all()
 
 
+class ConditionalAutoencoder(Reconstructs):
+    """A class-conditional model of one's own that encodes: the code is the mean of each row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_shape, self.prior, self.categories = SHAPE, Normal(4), Categorical((3,))
+        self.generator = TinyConditionalGenerator(4, SHAPE, (3,))
+
+    def encoding(self, x: torch.Tensor) -> Encoding:
+        return Encoding(x.mean(3).flatten(1), x.flatten(1))
+
+
+class ConditionalClassifier(ConditionalAutoencoder, Classifies):
+    """As the autoencoder, and it sees the last class in every image."""
+
+    classes = (3,)
+
+    def class_logits(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.arange(3.0).expand(len(x), 3)
+
+
+def test_an_image_file_has_the_class_that_is_named_or_that_the_model_sees(
+    run: Path, photos: Path
+) -> None:
+    file, checkpoint = photos / "00.png", run / "checkpoints" / "last-step=1.ckpt"
+    named = find_end(file, checkpoint, ConditionalAutoencoder(), [1])
+    seen = find_end(file, checkpoint, ConditionalClassifier(), None)
+    assert named.latents.c is not None
+    assert seen.latents.c is not None
+    assert (named.latents.c.tolist(), seen.latents.c.tolist()) == ([[0, 1, 0]], [[0, 0, 1]])
+    path = between(Normal(4), [named, seen], 3, "linear")
+    assert path.c is not None
+    assert path.c[1].tolist() == [0, 0.5, 0.5]
+    assert named.x is not None
+    torch.testing.assert_close(path.z[1], named.x.mean(3).flatten())
+
+
+def test_an_image_file_of_unknown_class_is_one_line(run: Path, photos: Path) -> None:
+    checkpoint = run / "checkpoints" / "last-step=1.ckpt"
+    with pytest.raises(UsageError, match="needs the class of an image; add category=NAME or"):
+        find_end(photos / "00.png", checkpoint, ConditionalAutoencoder(), None)
+
+
 @pytest.mark.parametrize(("ping_pong", "count"), [(True, 10), (False, 6)])
 def test_a_gif_goes_back_unless_it_is_not_to(run: Path, ping_pong: bool, count: int) -> None:
     words = ["a=0", "b=1", "steps=6", "format=gif", "fps=20", f"ping_pong={str(ping_pong).lower()}"]
@@ -225,6 +270,7 @@ def test_models_that_cannot_are_told_so(
 ) -> None:
     made = {
         "gan": GAN(SHAPE, 3, **TINY),  # type: ignore[arg-type]  # by name
+        "cagan": CAGAN(SHAPE, (4,), 3, TinyConditionalGenerator, TinyDiscriminator),
         "autoencoder": Autoencoder(SHAPE, 3, **TINY),  # type: ignore[arg-type]  # by name
         "points": points(),
     }
@@ -232,6 +278,7 @@ def test_models_that_cannot_are_told_so(
     file = photos / "00.png"
     for name, ends, text in (
         ("gan", ("0", str(file)), "a GAN has no encoder of latents; give seeds"),
+        ("cagan", (str(file), "0"), "a CAGAN has no encoder of latents; give seeds"),
         ("autoencoder", ("0", str(file)), "seed 0: an Autoencoder does not generate; give files"),
         ("points", ("0", "1"), "this model makes points"),
     ):
