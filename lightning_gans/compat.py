@@ -424,7 +424,7 @@ CHATTER = (
 # what a run tells in its first lines or at its end, or does not use
 QUIET = re.compile(
     r"💡 Tip: |[TGH]PU available: |(\[rank: \d+\] )?Seed set to \d+$|"
-    r"`Trainer\.\w+` stopped: `max_\w+=.*` reached|"
+    r"`Trainer\.\w+` stopped: `max_\w+=.*` reached|Time limit reached\. Elapsed time is |"
     r"(Restoring states from|Restored all states from|Loaded model weights from) the checkpoint"
 )
 

@@ -438,7 +438,6 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
     """Why a run has ended that might have gone on, and which option continues it."""
     iterations = trainer.global_step
     ended = resumed_at == iterations
-    timers = [callback for callback in callbacks_of(trainer) if isinstance(callback, Timer)]
     if 0 <= trainer.max_steps <= iterations:
         if ended:
             yield (
@@ -453,11 +452,17 @@ def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
                 f"the run had already ended after {trainer.max_epochs} epochs; a "
                 f"trainer.max_epochs above {trainer.max_epochs} continues it"
             )
-    elif any((timer.time_remaining() or 1) <= 0 for timer in timers):
+    elif is_out_of_time(trainer):
         yield (
             f"trainer.max_time has ended the run after {iterations} iterations; "
             f"{shlex.quote(f'ckpt={trainer.default_root_dir}')} resumes it for as long again"
         )
+
+
+def is_out_of_time(trainer: Trainer) -> bool:
+    """Whether ``trainer.max_time`` is over."""
+    timers = [callback for callback in callbacks_of(trainer) if isinstance(callback, Timer)]
+    return any((timer.time_remaining() or 1) <= 0 for timer in timers)
 
 
 def what_next(trainer: Trainer, model: LightningModule) -> Iterator[str]:
@@ -471,7 +476,9 @@ def what_next(trainer: Trainer, model: LightningModule) -> Iterator[str]:
         yield f"  lightning-gans invert {ckpt} images=FOLDER"
     if image and isinstance(model, Encodes) and isinstance(model, Decodes):
         yield f"  lightning-gans edit {ckpt} image=FILE"
-    if trainer.max_steps > 0:
+    if is_out_of_time(trainer) and not 0 <= trainer.max_steps <= trainer.global_step:
+        yield f"  lightning-gans train {ckpt}"
+    elif trainer.max_steps > 0:
         yield f"  lightning-gans train {ckpt} trainer.max_steps={2 * trainer.max_steps}"
     else:
         yield f"  lightning-gans train {ckpt} trainer.max_steps={2 * trainer.global_step}"

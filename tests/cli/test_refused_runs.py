@@ -130,6 +130,7 @@ def test_advertisements_are_left_out_and_warnings_of_ones_own_are_not() -> None:
         ("Seed set to 0", False),
         ("Restoring states from the checkpoint path at x.ckpt", False),
         ("`Trainer.fit` stopped: `max_steps=2` reached.", False),
+        ("Time limit reached. Elapsed time is 0:00:40. Signaling Trainer to stop.", False),
         ("`Trainer.fit` stopped: No training batches.", True),
         ("Seed set to 0 is not understood", True),
     ):

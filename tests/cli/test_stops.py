@@ -63,10 +63,24 @@ def test_max_time_counts_from_each_start_and_says_that_it_ended_the_run(
     path = newest(run_of(tmp_path))
     assert path is not None
     first = int(path.stem.rpartition("=")[2])
-    line = f"trainer.max_time has ended the run after {first} iterations; ckpt="
-    assert line in capsys.readouterr().err
-    main(["ckpt_path=last", f"trainer.max_steps={first + 3}"])
-    assert newest(run_of(tmp_path)) == path.with_name(f"last-step={first + 3}.ckpt")
+    said = capsys.readouterr().err
+    assert f"trainer.max_time has ended the run after {first} iterations; ckpt=" in said
+    # the command that is advised trains for as long again, with the columns and rows of before
+    assert said.splitlines()[-1].split() == ["lightning-gans", "train", f"ckpt={run_of(Path())}"]
+    before = (run_of(tmp_path) / "metrics.csv").read_text().splitlines()
+    main(["ckpt_path=last", "trainer.max_time=00:00:00:01"])
+    after = (run_of(tmp_path) / "metrics.csv").read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
+    path = newest(run_of(tmp_path))
+    assert path is not None
+    second = int(path.stem.rpartition("=")[2])
+    assert second > first
+    said = capsys.readouterr().err
+    assert f"trainer.max_time has ended the run after {second} iterations; ckpt=" in said
+    main(["ckpt_path=last", f"trainer.max_steps={second + 3}"])
+    assert newest(run_of(tmp_path)) == path.with_name(f"last-step={second + 3}.ckpt")
+    assert f"trainer.max_steps={2 * (second + 3)}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -263,7 +277,7 @@ def interrupted(when: str, command: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, when, *COMMANDS[command]],
         cwd=folder,
-        # other packages open files without an encoding; the suite's own setting would report it here
+        # other packages open files without an encoding, which the suite's own setting would report
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNDEFAULTENCODING": ""},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
