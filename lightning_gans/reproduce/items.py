@@ -13,7 +13,7 @@
         network: ...
         iterations: 5000
         samples: 10,000 test images
-        minutes: 40                 of one seed, on two cores
+        minutes: 40                 of one seed, on one core
         seeds: 3
         words: trainer.max_steps={iterations}
         trainings: {dlsgan: ...}    words that are added to one
@@ -86,7 +86,7 @@ class Profile:
         network: what is trained, in words.
         iterations: of each training.
         samples: what is measured on, in words.
-        minutes: about how long one seed takes.
+        minutes: about how long one seed takes, of cpu on one core.
         seeds: how many are run by default.
         words: added to every training.
         trainings: words that are added to single ones.
