@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from lightning_gans.workflows.outcome import Outcome
 
+# what commands call a run or a checkpoint in it: those that read no weights take a run
+RUNS = ("ckpt", "run", "runs")
 # accepted synonyms of options
 SYNONYMS = {
     "ckpt_path": "ckpt",
@@ -260,6 +262,8 @@ def synonym(key: str, parameters: Mapping[str, Parameter]) -> str:
     """The option that a key stands for; the key itself if it is not a synonym."""
     head, dot, rest = key.partition(".")
     found = SYNONYMS.get(key) or f"{SYNONYMS.get(head, head)}{dot}{rest}"
+    if found in RUNS:
+        found = next((name for name in RUNS if name in parameters), key)
     return found if found.partition(".")[0] in parameters else key
 
 

@@ -97,8 +97,8 @@ class GoodnessOfFit:
         size = len(self.per_index.pvalues)
         return "\n".join(
             [
-                f"{self.n} codes of {size} elements, level {self.level:.3g}: "
-                + meaning[self.verdict],
+                f"{self.n} {'code' if self.n == 1 else 'codes'} of {size} elements, level "
+                f"{self.level:.3g}: " + meaning[self.verdict],
                 "; ".join(f"{name} = {d:.4g}, p = {p:.3g}" for name, (d, p) in tests.items()),
                 f"indices rejected individually: {self.per_index.rejected} of {size}",
                 f"mean {self.mean:.4g}, variance {self.variance:.4g}",

@@ -222,6 +222,9 @@ def test_runs_are_named_as_in_other_commands(tmp_path: Path) -> None:
     ).content
     assert found is not None
     assert [run.label for run in found.runs] == ["new", "old"]
+    both = [f"ckpt=runs/dlsgan/digits/{name}" for name in ("new", "old")]
+    main(["compare", *both, "out=called_ckpt"])
+    assert (tmp_path / "called_ckpt" / "compare.md").is_file()
 
 
 def test_a_wrong_command_line_is_one_line(

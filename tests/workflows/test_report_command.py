@@ -51,6 +51,15 @@ def test_a_report_that_was_deleted_is_written_as_the_run_wrote_it(
     assert Image.open(copy / "curves.png").size == Image.open(run / "curves.png").size
 
 
+@pytest.mark.parametrize("command", ["info", "report"])
+@pytest.mark.parametrize("option", ["ckpt", "--ckpt_path", "run"])
+def test_commands_that_read_no_weights_take_ckpt_as_well(
+    command: str, option: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([command, f"{option}={run}"])
+    assert str(run) in capsys.readouterr().out
+
+
 def test_the_report_says_what_was_set_and_how_to_continue_and_to_cite(run: Path) -> None:
     text = (run / "report.md").read_text()
     for words in (
