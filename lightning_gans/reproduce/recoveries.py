@@ -1,4 +1,4 @@
-"""Recovery of latents: the cells of (Cho 2021, Tables 7 to 22) and (Egan 2018, Table 1)."""
+"""Recovery of latents: the cells of the tables of (Cho 2021), (Cho, short paper), (Egan 2018)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from lightning_gans.data import MNIST
 from lightning_gans.errors import InputError
 from lightning_gans.inversion import (
     L2,
+    Bhattacharyya,
+    BhattacharyyaNormal,
     BoundaryResampling,
     Constraint,
     Energy,
     FoolDiscriminator,
+    FromPrior,
+    FromZeros,
     LogisticCutoff,
+    LukaszykKarmowski,
     Recovery,
     Regularizer,
     Scaled,
+    Start,
     TruncatedNormalCutoff,
     Wasserstein,
+    ZScoreAbsolute,
     ZScoreSquare,
     recover,
 )
@@ -34,7 +41,14 @@ from lightning_gans.losses import LeastSquares
 from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Model
 from lightning_gans.models.base.load import load
-from lightning_gans.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Seed
+from lightning_gans.ranges import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+)
+from lightning_gans.reproduce.fingerprints import code_version
 from lightning_gans.reproduce.names import as_name
 from lightning_gans.rng import stream
 
@@ -45,7 +59,19 @@ DIGIT, SIDE = 28, 32
 # of the logistic criterion, as in the paper's experiments
 MIDPOINT = 2.0
 
-Penalty = Literal["none", "wasserstein", "energy", "z_square", "fool"]
+Penalty = Literal[
+    "none",
+    "bhattacharyya",
+    "bhattacharyya_normal",
+    "energy",
+    "fool",
+    "lukaszyk_karmowski",
+    "wasserstein",
+    "z_absolute",
+    "z_square",
+]
+First = Literal["prior", "zeros"]
+Kept = Literal["best", "last"]
 Redraw = Literal["none", "logistic", "truncated_normal", "boundary"]
 
 
@@ -61,6 +87,9 @@ def cell(
     weight: NonNegativeFloat = 0.0,
     resampling: Redraw = "none",
     strength: PositiveFloat = 2.0,
+    start: First = "prior",
+    result: Kept = "best",
+    draws: NonNegativeInt = 0,
     seed: Seed = 0,
 ) -> dict[str, float]:
     """One cell of the tables: test digits recovered under one setting.
@@ -78,6 +107,10 @@ def cell(
         resampling: which elements are drawn again after each step, with the whole probability.
         strength: the paper's a: the steepness of the logistic criterion, or the cutoff of the
             truncated normal one.
+        start: the first codes: draws of the prior, or zeros for the first restart of each image.
+        result: which code of a descent is its result; the papers take the last.
+        draws: of the prior, in each step, that a statistical distance is measured from; 0 for its
+            closed form.
         seed: of the first codes and of the draws.
 
     Returns:
@@ -103,12 +136,14 @@ def cell(
         Scaled(model.generator, model.prior.scale()),
         x,
         model.prior,
-        _penalty(regularizer, model),
+        _penalty(regularizer, model, draws or None),
         weight,
         _constraint(resampling, strength),
         steps=steps,
         restarts=restarts,
         lr=lr,
+        start=_start(start),
+        result=result,
         seed=seed,
     )
     found = measure(recovery, x, model.prior, y, classify)
@@ -123,15 +158,81 @@ def cell(
     }
 
 
-def _penalty(name: Penalty, model: Model) -> Regularizer | None:
+def row(
+    run: Path,
+    root: str,
+    lr: PositiveFloat,
+    weights: tuple[NonNegativeFloat, ...] = (0.0,),
+    regularizer: Penalty = "none",
+    resampling: Redraw = "none",
+    images: PositiveInt = 100,
+    steps: PositiveInt = 100,
+    draws: NonNegativeInt = 0,
+    seed: Seed = 0,
+) -> dict[str, float]:
+    """Cells in one row of a table of (Cho, short paper): one learning rate, several weights.
+
+    One code for each image descends from zeros, and the last one is the result.
+
+    Args:
+        run: of a GAN of digits, trained with least squares.
+        root: the folder of MNIST, whose first test images are recovered.
+        lr: of Adam, which is new for each batch of images.
+        weights: of the regulariser, one for each cell.
+        regularizer: what is added to the loss; without one, weights are not used, and the row has
+            one cell.
+        resampling: which elements are drawn again after each step.
+        images: how many are recovered.
+        steps: of each descent.
+        draws: as of :func:`cell`.
+        seed: of the draws.
+
+    Returns:
+        the values of :func:`cell` by names such as bhattacharyya.lr_0_032.lambda_3_2.accuracy, or
+        boundary.lr_0_1.accuracy without a regulariser.
+    """
+    rate = as_name(f"lr_{lr:g}")
+    labels = {f"{regularizer}.{rate}.{as_name(f'lambda_{w:g}')}": w for w in weights}
+    if regularizer == "none":
+        labels = {f"{resampling}.{rate}": 0.0}
+    values: dict[str, float] = {}
+    for label, weight in labels.items():
+        values |= cell(
+            run,
+            root,
+            label,
+            images,
+            steps,
+            1,
+            lr,
+            regularizer,
+            weight,
+            resampling,
+            start="zeros",
+            result="last",
+            draws=draws,
+            seed=seed,
+        )
+    return values
+
+
+def _penalty(name: Penalty, model: Model, draws: int | None) -> Regularizer | None:
     makers: dict[Penalty, Callable[[], Regularizer | None]] = {
         "none": lambda: None,
-        "wasserstein": Wasserstein,
-        "energy": Energy,
-        "z_square": ZScoreSquare,
+        "bhattacharyya": Bhattacharyya,
+        "bhattacharyya_normal": BhattacharyyaNormal,
+        "energy": lambda: Energy(draws),
         "fool": lambda: FoolDiscriminator(model.discriminator, LeastSquares()),
+        "lukaszyk_karmowski": lambda: LukaszykKarmowski(draws),
+        "wasserstein": lambda: Wasserstein(draws=draws),
+        "z_absolute": ZScoreAbsolute,
+        "z_square": ZScoreSquare,
     }
     return makers[name]()
+
+
+def _start(name: First) -> Start:
+    return FromPrior() if name == "prior" else FromZeros()
 
 
 def _constraint(name: Redraw, strength: float) -> Constraint | None:
@@ -174,8 +275,10 @@ def known_codes(
     with torch.no_grad():
         x = generator(truth)
     found = {}
+    # what other code has recovered is not taken for this code's
+    version = code_version([f"{__name__}.known_codes"])
     for name, constraint in published_criteria().items():
-        file = run / FOLDER / f"{as_name(name)}-{codes}-{steps}-{lr:g}.safetensors"
+        file = run / FOLDER / version / f"{as_name(name)}-{codes}-{steps}-{lr:g}.safetensors"
         if not file.is_file():
             recovery = recover(
                 generator,
@@ -187,7 +290,7 @@ def known_codes(
                 lr=lr,
                 loss=L2(),
             )
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             recovery.save(file)
         found[name] = errors(Recovery.load(file).codes, truth)
     values: dict[str, float] = {}
