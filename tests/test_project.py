@@ -191,7 +191,7 @@ def test_lightning_21691_requirements_leave_out_the_malicious_releases() -> None
 def test_every_import_is_a_requirement() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     needed = pyproject.partition("dependencies = [")[2].partition("]\n")[0]
-    names = {n.lower() for n in re.findall(r'^\s+"([A-Za-z_-]+)', needed, re.MULTILINE)}
+    names = {n.lower() for n in re.findall(r'^\s+"([A-Za-z0-9_-]+)', needed, re.MULTILINE)}
     found = {
         other.split(".")[0]
         for module, path in MODULES.items()

@@ -83,7 +83,8 @@ from lightning_gans.runs.links import check_links
 from lightning_gans.runs.measures import number
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
-from lightning_gans.runs.report import report, table
+from lightning_gans.runs.report import table
+from lightning_gans.runs.report_files import report
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config

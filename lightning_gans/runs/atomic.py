@@ -35,7 +35,10 @@ ADVICE = {
 
 # the files of a run's folder that are written this way, by the folder within
 _LEFTOVERS = {
-    "": r"(metrics\.csv|config\.yaml|report\.md|curves\.png|predictions(-[0-9]+)?\.safetensors)",
+    "": (
+        r"(metrics\.csv|config\.yaml|report\.(md|html)|curves\.png"
+        r"|predictions(-[0-9]+)?\.safetensors)"
+    ),
     PICTURES: r"[a-z_]+-step=[0-9]{1,18}\.png",
     FOLDER: r"(last|best|failed)-step=[0-9]{1,18}(\.ckpt)?",
 }

@@ -16,13 +16,15 @@ import os
 import socket
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_gans.errors import UserError
 from lightning_gans.runs import scheduler
 from lightning_gans.runs.atomic import Unwritable, write_text
+from lightning_gans.runs.environment import environment
 from lightning_gans.runs.folder import METRICS, ROOT, checkpoints
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Record:
         name: of the folder; that of a copy is another one.
         host, pid: of the process that trains or last trained.
         training: which training it is.
+        environment: names and versions of what it is trained with; empty if unknown.
     """
 
     started: float
@@ -88,6 +91,7 @@ class Record:
     host: str
     pid: int
     training: Training
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_follower() -> bool:
@@ -251,7 +255,7 @@ def write_record(run: Path, training: Training, after: float = 0.0) -> None:
             clock says otherwise.
     """
     moment = max(time.time(), after + 0.001)
-    record = Record(moment, run.resolve().name, _host(), os.getpid(), training)
+    record = Record(moment, run.resolve().name, _host(), os.getpid(), training, environment())
     write_text(run / RECORD, json.dumps(asdict(record), indent=1) + "\n")
 
 
@@ -279,6 +283,8 @@ def read_record(run: Path) -> Record | None:
         and type(record.pid) is int
         and type(training.debug) is bool
         and all(isinstance(text, (str, type(None))) for text in texts)
+        and type(record.environment) is dict
+        and all(isinstance(text, str) for pair in record.environment.items() for text in pair)
     )
     return record if right else None
 

@@ -17,7 +17,15 @@ from lightning_gans.runs.folder import FOLDER, PICTURES
 FOLDERS = (FOLDER, PICTURES, "wandb", "tensorboard")
 # characters in a line of metrics.csv; the csv module refuses values that are longer
 LONGEST = 100_000
-FILES = ("metrics.csv", "config.yaml", "report.md", "curves.png", "run.json", "wandb.json")
+FILES = (
+    "metrics.csv",
+    "config.yaml",
+    "report.md",
+    "report.html",
+    "curves.png",
+    "run.json",
+    "wandb.json",
+)
 
 
 def clear_way(run: Path) -> None:

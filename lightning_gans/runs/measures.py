@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -13,7 +13,7 @@ Arrow: TypeAlias = Literal["↑", "↓", ""]
 # by the part of a measure's name before the slash: which way is better, and what it says
 WORDS: Mapping[str, tuple[Arrow, str]] = {
     "fid": ("↓", "distance of the samples' distribution from that of held-out images"),
-    "kid": ("↓", "the same, unbiased for few images"),
+    "kid": ("↓", "another such distance, unbiased for few images"),
     "precision": ("↑", "share of samples that look like held-out images"),
     "recall": ("↑", "share of held-out images that the samples cover"),
     "density": ("↑", "how densely samples lie among held-out images"),
@@ -29,6 +29,8 @@ WORDS: Mapping[str, tuple[Arrow, str]] = {
     "cluster": ("↑", "share of images whose label is the commonest of their category"),
     "accuracy": ("↑", "share of labels predicted correctly"),
 }
+# how many times the lowest value of a distance is the highest, for its axis to be logarithmic
+WIDE = 10
 OF = {"real": "held-out images", "fake": "samples"}
 
 
@@ -72,8 +74,13 @@ def measured(name: str, steps: Sequence[float], values: Sequence[float]) -> Meas
     Point(step=5, value=1.0)
     """
     better = described(name)[0]
-    points = [Point(int(step), value) for step, value in zip(steps, values, strict=True)]
+    points = points_of(zip(steps, values, strict=True))
     return Measured(name, better, points[0], best_of(points, better), points[-1])
+
+
+def points_of(pairs: Iterable[tuple[float, float]]) -> list[Point]:
+    """The points of a curve, from its iterations and values."""
+    return [Point(int(step), value) for step, value in pairs]
 
 
 def best_of(points: Sequence[Point], better: Arrow) -> Point | None:
@@ -82,6 +89,16 @@ def best_of(points: Sequence[Point], better: Arrow) -> Point | None:
     if not better or not usable:
         return None
     return (max if better == "↑" else min)(usable, key=lambda point: point.value)
+
+
+def is_wide(values: Sequence[float], better: Arrow) -> bool:
+    """Whether an axis is to be logarithmic: for distances that fall by an order of magnitude.
+
+    >>> is_wide([2000, 50], "↓"), is_wide([0.01, 0.9], "↑"), is_wide([-1, 50], "↓")
+    (True, False, False)
+    """
+    there = [value for value in values if math.isfinite(value)]
+    return better == "↓" and min(there, default=0) > 0 and max(there) >= WIDE * min(there)
 
 
 def number(value: float) -> str:

@@ -1,10 +1,11 @@
 """The report of a run: what it is, its measurements, curves and pictures, and how to resume it.
 
-:func:`collect` gathers everything as typed data; what is written is made from that alone.
+:func:`collect` gathers everything as typed data; :func:`markdown` is made from that alone.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import time
@@ -12,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lightning_gans import __version__
 from lightning_gans.errors import UserError, reason
-from lightning_gans.plots import curves
-from lightning_gans.runs.atomic import replacing, write_text
 from lightning_gans.runs.claim import read_record
 from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints, newest, step_of
 from lightning_gans.runs.layout import CONFIG
@@ -64,6 +64,7 @@ class Progress(NamedTuple):
         started: for the last time, in seconds since 1970; None if unknown.
         seconds: from its start to its last file; None if unknown, as of a run that was resumed.
         images_per_second: in this time, evaluations included; None if unknown.
+        environment: versions of what it was trained with; empty if unknown.
     """
 
     iterations: int
@@ -71,6 +72,7 @@ class Progress(NamedTuple):
     started: float | None
     seconds: float | None
     images_per_second: float | None
+    environment: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_complete(self) -> bool:
@@ -92,6 +94,7 @@ class Report:
         pictures: the newest of each kind; also the curves, once they are drawn.
         checkpoints: the newest of each kind.
         numbers: files of numbers.
+        intact: the newest checkpoint that is not damaged; None if there is none.
         resume: the command that continues it; None if no checkpoint is intact.
         problems: what could not be read.
     """
@@ -105,28 +108,9 @@ class Report:
     pictures: Sequence[Path]
     checkpoints: Sequence[Path]
     numbers: Sequence[Path]
+    intact: Path | None
     resume: str | None
     problems: Sequence[str]
-
-
-def report(run: Path) -> str:
-    """Draw ``curves.png``, write ``report.md``, and return what is printed of it.
-
-    Args:
-        run: a run's folder. Whatever it lacks is left out.
-
-    Raises:
-        UnreadableMetrics: if its ``metrics.csv`` is not a CSV file of numbers.
-        Unwritable: if the operating system does not let a file be written.
-    """
-    log = read(run / FILE)
-    if log.series:
-        curves_of = {name: points for name, points in log.series.items() if name not in COUNTS}
-        with replacing(run / CURVES) as path:
-            curves(curves_of, path)
-    found = collect(run, log)
-    write_text(run / REPORT, markdown(found))
-    return summary(found)
 
 
 def collect(run: Path, log: Log | None = None) -> Report:
@@ -152,6 +136,7 @@ def collect(run: Path, log: Log | None = None) -> Report:
     every = settings(config)
     found = [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]
     progress = progress_of(run, config, log)
+    intact = newest(run)
     return Report(
         run=run,
         model=_name(every, "model"),
@@ -162,7 +147,8 @@ def collect(run: Path, log: Log | None = None) -> Report:
         pictures=[*_files([run / CURVES]), *newest_pictures(run / PICTURES)],
         checkpoints=found,
         numbers=_files([run / FILE, run / CONFIG]),
-        resume=resume_command(run, progress),
+        intact=intact,
+        resume=None if intact is None else resume_command(run, progress),
         problems=problems,
     )
 
@@ -196,13 +182,12 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
         record.started if record is not None else None,
         seconds,
         rate,
+        record.environment if record is not None else {},
     )
 
 
-def resume_command(run: Path, progress: Progress) -> str | None:
-    """The command that continues a run; None if none of its checkpoints is intact."""
-    if newest(run) is None:
-        return None
+def resume_command(run: Path, progress: Progress) -> str:
+    """The command that continues a run."""
     command = f"lightning-gans train {shlex.quote(f'ckpt={run}')}"
     longer = f" trainer.max_steps={2 * progress.iterations}" if progress.is_complete else ""
     return command + longer
@@ -347,16 +332,32 @@ def settings_table(options: Mapping[str, Setting]) -> list[str]:
 
 
 def newest_pictures(folder: Path) -> list[Path]:
-    """For each kind of picture ``<kind>-step=<n>.png`` the one with the largest n.
+    """For each kind of picture the one of the last iteration."""
+    return [found[-1][1] for found in pictures_of(folder).values()]
+
+
+def pictures_of(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """The pictures ``<kind>-step=<n>.png`` in a folder, by kind, as (n, file) in this order.
 
     Files with other names are not a run's, and are left out.
     """
-    found: dict[str, tuple[int, Path]] = {}
+    found: dict[str, list[tuple[int, Path]]] = {}
     for file in folder.iterdir() if folder.is_dir() else ():
         match = _PICTURE.fullmatch(file.name)
         if match and file.is_file():
-            found[match[1]] = max(found.get(match[1], (-1, file)), (int(match[2]), file))
-    return [path for _, path in sorted(found.values(), key=lambda pair: pair[1].name)]
+            found.setdefault(match[1], []).append((int(match[2]), file))
+    return {kind: sorted(found[kind]) for kind in sorted(found)}
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """For each folder the part of its path in which it differs from the others.
+
+    >>> labels([Path("runs/gan/a"), Path("runs/dlsgan/a")])
+    ['gan/a', 'dlsgan/a']
+    """
+    places = [folder.resolve() for folder in folders]
+    common = Path(os.path.commonpath([place.parent for place in places]))
+    return [printable(place.relative_to(common).as_posix()) for place in places]
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

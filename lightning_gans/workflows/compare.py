@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,17 +19,17 @@ from lightning_gans.plots import compared_curves
 from lightning_gans.ranges import checked
 from lightning_gans.runs.atomic import replacing, write_text
 from lightning_gans.runs.layout import is_complete
-from lightning_gans.runs.measures import Arrow, Measured, Point, described, number
+from lightning_gans.runs.measures import Arrow, Measured, Point, described, is_wide, number
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES
 from lightning_gans.runs.parts import new_results
-from lightning_gans.runs.report import Log, Report, collect, read
+from lightning_gans.runs.report import Log, Report, collect, labels, read
 from lightning_gans.runs.settings import Setting, differences, shown
 from lightning_gans.status_line import duration
 from lightning_gans.text import cell, name_part, printable
 from lightning_gans.workflows.info import finite
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.picture_table import side_by_side
-from lightning_gans.workflows.report import run_folder
+from lightning_gans.workflows.report import check_distinct, run_folder
 
 RESULT, REPORT = "compare.json", "compare.md"
 SEED = "seed_everything"
@@ -38,8 +37,6 @@ SEED = "seed_everything"
 IMMATERIAL = (SEED, "threads", "data.workers", "data.cache", "logger")
 # the side of a picture above which it is no run's, in pixels
 LARGEST = 20_000
-# how many times the lowest value of a distance is the highest, for its axis to be logarithmic
-WIDE = 10
 
 
 @dataclass(frozen=True)
@@ -187,10 +184,7 @@ def found_runs(typed: Sequence[str]) -> list[Path]:
             f"expected at least two runs, got {len(typed)}; lightning-gans report describes one"
         )
     folders = [run_folder(path, "runs") for path in typed]
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"the run {folder} is named twice; name each run once")
+    check_distinct(folders)
     return folders
 
 
@@ -217,17 +211,6 @@ def comparison(folders: Sequence[Path]) -> Comparison:
     ]
     differing = differences([report.settings for report in reports])
     return Comparison(runs, differing, dict(compared_measures(runs)), notes_on(runs))
-
-
-def labels(folders: Sequence[Path]) -> list[str]:
-    """For each folder the part of its path in which it differs from the others.
-
-    >>> labels([Path("runs/gan/a"), Path("runs/dlsgan/a")])
-    ['gan/a', 'dlsgan/a']
-    """
-    places = [folder.resolve() for folder in folders]
-    common = Path(os.path.commonpath([place.parent for place in places]))
-    return [printable(place.relative_to(common).as_posix()) for place in places]
 
 
 def groups_of(reports: Sequence[Report], names: Sequence[str]) -> list[str]:
@@ -362,16 +345,6 @@ def draw_curves(content: Comparison, folder: Path) -> dict[str, str]:
             compared_curves(title, curves, path, is_wide(values, measure.better))
         files[name] = f"curves/{file}"
     return files
-
-
-def is_wide(values: Sequence[float], better: Arrow) -> bool:
-    """Whether an axis is to be logarithmic: for distances that fall by an order of magnitude.
-
-    >>> is_wide([2000, 50], "↓"), is_wide([0.01, 0.9], "↑"), is_wide([-1, 50], "↓")
-    (True, False, False)
-    """
-    there = [value for value in values if math.isfinite(value)]
-    return better == "↓" and min(there, default=0) > 0 and max(there) >= WIDE * min(there)
 
 
 def draw_pictures(content: Comparison, folder: Path) -> tuple[dict[str, str], list[str]]:

@@ -245,7 +245,7 @@ def test_a_run_with_damaged_files_is_resumed_and_all_of_them_are_kept(
         (run / name).write_bytes(b"\x00" * 40)
     shutil.rmtree(run / "images", ignore_errors=True)
     (run / "images").write_text("a file\n")
-    for name in ("report.md", "curves.png"):
+    for name in ("report.md", "report.html", "curves.png"):
         (run / name).unlink(missing_ok=True)
         (run / name).mkdir()
         (run / name / "inside").touch()
@@ -254,6 +254,7 @@ def test_a_run_with_damaged_files_is_resumed_and_all_of_them_are_kept(
     assert (run / "metrics.damaged.csv").read_bytes().endswith(b"\x00" * 64 + b"\n")
     assert (run / "report.damaged.md" / "inside").exists()
     assert (run / "curves.damaged.png" / "inside").exists()
+    assert (run / "report.damaged.html" / "inside").exists()
     assert (run / "images.damaged").read_text() == "a file\n"
     assert (run / "images").is_dir()
     record = read_record(run)

@@ -63,6 +63,7 @@ def test_an_error_of_the_disk_names_the_file(
 def test_only_the_runs_own_leftovers_are_removed(tmp_path: Path) -> None:
     ours = {
         "metrics.csv.part",
+        "report.html.part",
         "images/samples-step=3.png.part",
         "checkpoints/last-step=5.part",
         "checkpoints/best-step=5.ckpt.part",

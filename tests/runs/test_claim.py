@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
 
 from lightning_gans.errors import UserError
@@ -225,6 +227,8 @@ DAMAGED = [
     b'{"started": 1.0, "name": "a", "host": "b", "pid": 1, "training": {"job": [1]}}',
     b'{"started": 1.0, "name": "a", "host": "b", "pid": 1, "training": {"other": 1}}',
     b'{"started": 1.0, "name": "a", "host": "b", "pid": 1, "training": 4}',
+    b'{"started": 1.0, "name": "a", "host": "b", "pid": 1, "training": {}, "environment": [1]}',
+    b'{"started": 1.0, "name": "a", "host": "b", "pid": 1, "training": {}, "environment": {"": 1}}',
 ]
 
 
@@ -242,6 +246,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert record.training == training
     assert record.started > 5e9
     assert record.pid == os.getpid()
+    assert record.environment["torch"] == torch.__version__.partition("+")[0]
+    assert record.environment["Python"] == platform.python_version()
     content = json.loads((tmp_path / RECORD).read_text())
     assert content["name"] == tmp_path.name
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lightning_gans.runs.metrics_csv import drop_rows_after
-from lightning_gans.runs.report import read, report, table
+from lightning_gans.runs.report import read, table
+from lightning_gans.runs.report_files import report
 
 LOG = """\
 accuracy,anybody/loss,epoch,evaluation/samples,psnr/real,step

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from lightning_gans.cli import main
@@ -35,11 +38,11 @@ def copy(run: Path, tmp_path: Path) -> Path:
 def test_a_report_that_was_deleted_is_written_as_the_run_wrote_it(
     run: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("report.md", "curves.png"):
+    for name in ("report.md", "report.html", "curves.png"):
         (copy / name).unlink()
     main(["report", str(copy)])
     printed = capsys.readouterr().out
-    assert f"report: {copy / 'report.md'}" in printed
+    assert f"report: {copy / 'report.md'}, and report.html" in printed
     assert "| psnr/real |" in printed
     # the run's own says where it was
     expected = (run / "report.md").read_text().splitlines()
@@ -76,6 +79,36 @@ def test_the_report_says_what_was_set_and_how_to_continue_and_to_cite(run: Path)
     assert "optimizer.betas" not in text, "it has its default"
     for name in text.split("](")[1:]:
         assert (run / name.partition(")")[0]).is_file()
+
+
+def test_the_page_of_a_run_says_when_how_fast_and_with_what_it_was_trained(run: Path) -> None:
+    text = " ".join(re.sub(r"<[^>]+>", " ", (run / "report.html").read_text()).split())
+    for words in (
+        "DLSGAN on Folder: 3 of 3 iterations in ",
+        "DLSGAN: GAN whose latent scale s follows what its encoder can recover",
+        f"torch {torch.__version__.partition('+')[0]} ",
+        f"Python {platform.python_version()} ",
+        "images a second ",
+        "What the latent carries",
+    ):
+        assert words in text, words
+
+
+def test_a_report_compares_the_runs_that_are_named(
+    run: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Path(shutil.copytree(copy, copy.parent / "other"))
+    main(["report", str(copy), f"compared={other}", f"compared={run}"])
+    text = (copy / "report.html").read_text()
+    assert text.count('<span class="swatch">') == 3
+    assert "Compared runs" in text
+    assert "Compared runs" not in (other / "report.html").read_text()
+    status, said = refusal(["report", str(copy), f"compared={copy}/checkpoints"], capsys)
+    assert status == 2
+    assert "is named twice" in said
+    status, said = refusal(["report", str(copy), "compared=nowhere"], capsys)
+    assert status == 1
+    assert "compared=nowhere" in said
 
 
 def test_a_killed_run_has_a_report_that_says_how_to_resume_it(copy: Path) -> None:
