@@ -226,7 +226,7 @@ def in_two_iterations(item: Item) -> Item:
     words = {
         t.name: f"{profile.trainings.get(t.name, '')} {brief}" for t in item.trainings_of("cpu")
     }
-    small = {"channels": 2, "images": 20, "points": 20, "n": 4, "codes": 4, "steps": 5}
+    small = {"channels": 2, "images": 20, "points": 20, "n": 10, "codes": 4, "steps": 5}
     values = {key: small.get(key, value) for key, value in profile.values.items()}
     changed = dataclasses.replace(profile, iterations=2, trainings=words, values=values)
     return dataclasses.replace(item, profiles={"cpu": changed})
