@@ -26,6 +26,8 @@ from lightning_gans.status_line import StatusLine, duration
 MEASURED, MOST = ("fid/", "psnr/real", "accuracy", "cluster/purity", "latent/loss"), 2
 # seconds after which an older rate counts no longer
 RECENT = 30.0
+# the smallest images of the default networks, in pixels
+SMALLEST_SIDE = 16
 
 
 @final
@@ -273,7 +275,7 @@ def introduction(trainer: Trainer, model: LightningModule) -> Iterator[str]:
 
 
 def advice(trainer: Trainer, model: LightningModule, data: object) -> Iterator[str]:
-    """What suits so few images, when a run begins without it."""
+    """What suits images so few or so small, when a run begins without it."""
     if not isinstance(model, AdversarialModule) or not isinstance(data, DataModule):
         return
     begins = model.iterations == 0 and not isinstance(trainer.ckpt_path, (str, Path))
@@ -282,6 +284,15 @@ def advice(trainer: Trainer, model: LightningModule, data: object) -> Iterator[s
         yield (
             f"advice: {count:,} images are few, and a discriminator may learn them by heart; "
             "model.augmentation=DiffAugment helps against it (docs/own_images.md, Small sets)"
+        )
+    side, original = data.image_shape[-1], data.original_side
+    if begins and original is not None and original < side:
+        # of the sides that the networks have
+        fitting = 2 ** (original.bit_length() - 1)
+        instead = f"; data.resolution={fitting} does not enlarge them, and trains faster"
+        yield (
+            f"advice: most images are enlarged, from {original} to {side} pixels"
+            f"{instead if fitting >= SMALLEST_SIDE else ''}"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_gans.data.check_readable import usable
+from lightning_gans.data.check_readable import usable_sides
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import Crop, ImageFiles, check_geometry
@@ -113,7 +113,7 @@ class CelebA(DataModule):
         # cheap checks first
         self._labels()
         self._partition()
-        self._usable  # noqa: B018  (cached for setup)
+        self._sides  # noqa: B018  (cached for setup)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the lists, check the images and split them, once.
@@ -153,7 +153,7 @@ class CelebA(DataModule):
         return _Table(attributes, names, [row[1:] for row in split])
 
     @cached_property
-    def _usable(self) -> list[bool]:
+    def _sides(self) -> list[int]:
         names = self._table.names
         folder = self.root / "img_align_celeba"
         if absent := [name for name in names if not (folder / name).is_file()]:
@@ -161,7 +161,7 @@ class CelebA(DataModule):
                 f"{len(absent):,} of the {len(names):,} images of list_attr_celeba.txt are not in "
                 f"{folder.resolve()}, the first is {absent[0]}; unpack img_align_celeba.zip there"
             )
-        return usable(folder, names, self.crop, self.on_error)
+        return usable_sides(folder, names, self.crop, self.on_error)
 
     def _labels(self) -> Tensor:
         known = self._table.attributes
@@ -221,7 +221,7 @@ class CelebA(DataModule):
         )
 
     def _images(self, which: Tensor, labels: Tensor) -> ImageFiles:
-        chosen = which & torch.tensor(self._usable)
+        chosen = which & (torch.tensor(self._sides) > 0)
         folder = self.root / "img_align_celeba"
         rows = chosen.nonzero()[:, 0].tolist()
         names = [self._table.names[i] for i in rows]

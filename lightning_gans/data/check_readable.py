@@ -27,10 +27,10 @@ class UnreadableImages(UserError, ValueError):
     """Image files that cannot be decoded; the message names the first ten."""
 
 
-def usable(
+def usable_sides(
     root: Path, names: Sequence[str], crop: Crop, on_error: Literal["error", "skip"]
-) -> list[bool]:
-    """Whether each image can be decoded and cropped.
+) -> list[int]:
+    """The shorter side of each image as it is cropped, in pixels; 0 if it cannot be used.
 
     Args:
         root: the folder.
@@ -42,14 +42,17 @@ def usable(
         UnreadableImages: if an image cannot be used and ``on_error`` is "error".
     """
     reasons: dict[str, str] = {}
-    for name, found in zip(names, check_readable(root, names), strict=True):
+    sides = [0] * len(names)
+    for i, found in enumerate(check_readable(root, names)):
         if isinstance(found, str):
-            reasons[name] = found
+            reasons[names[i]] = found
             continue
         try:
-            crop_box(found, crop)
+            left, top, right, bottom = crop_box(found, crop)
         except ValueError as error:
-            reasons[name] = str(error)
+            reasons[names[i]] = str(error)
+        else:
+            sides[i] = min(right - left, bottom - top)
     if reasons:
         first = ", ".join(f"{name} ({why})" for name, why in list(reasons.items())[:10])
         rest = f" and {len(reasons) - 10:,} more" if len(reasons) > 10 else ""
@@ -60,7 +63,7 @@ def usable(
                 f"{message}; repair or delete them, or leave them out with data.on_error=skip"
             )
         rank_zero_warn(printable(f"{message}; they are left out"))
-    return [name not in reasons for name in names]
+    return sides
 
 
 def check_readable(root: Path, names: Sequence[str]) -> list[Size | str]:

@@ -101,6 +101,14 @@ class DataModule(LightningDataModule, ABC):
         """Whether the examples are images; otherwise they are points."""
         return len(self.image_shape) == 3
 
+    @property
+    def original_side(self) -> int | None:
+        """The side of image files before they are resized, typically, known after ``setup``.
+
+        In pixels; None of data that have one size only.
+        """
+        return None
+
     def constructor_arguments(self) -> dict[str, Any]:
         """The arguments that this data module was built with, by name.
 

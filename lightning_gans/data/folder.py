@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_gans.data.check_readable import usable
+from lightning_gans.data.check_readable import usable_sides
 from lightning_gans.data.data_module import DataMissing, DataModule
 from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
@@ -112,6 +112,12 @@ class Folder(DataModule):
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return self.channels, self.resolution, self.resolution
+
+    @property
+    def original_side(self) -> int | None:
+        """The median of the shorter sides of all images as they are cropped, in pixels."""
+        sides = sorted(side for side in self._sides if side)
+        return sides[len(sides) // 2] if sides else None
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -237,11 +243,11 @@ class Folder(DataModule):
         # cheap checks first
         self._held_out()
         self._labels  # noqa: B018  (as below)
-        self._usable  # noqa: B018  (cached for setup)
+        self._sides  # noqa: B018  (cached for setup)
 
     @cached_property
-    def _usable(self) -> list[bool]:
-        return usable(self.root, self.files, self.crop, self.on_error)
+    def _sides(self) -> list[int]:
+        return usable_sides(self.root, self.files, self.crop, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
         """Find, check and split the images, once.
@@ -254,7 +260,7 @@ class Folder(DataModule):
         if hasattr(self, "train_set"):
             return
         held_out = self._held_out()
-        fit = torch.tensor(self._usable) & self._labels.labelled
+        fit = (torch.tensor(self._sides) > 0) & self._labels.labelled
         if not self.validation:
             self.train_set = self.validation_set = self._images(fit)
             return

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Timer
 from lightning_gans import status_line
 from lightning_gans.augmentation import DiffAugment
 from lightning_gans.callbacks import progress
-from lightning_gans.callbacks.progress import Progress, Rate, iterations_of
+from lightning_gans.callbacks.progress import Progress, Rate, advice, iterations_of
 from lightning_gans.data import Folder, Gaussians
 from tests.support.models import tiny_dlsgan
 from tests.support.pictures import draw
@@ -286,6 +286,29 @@ def advised(folder: Path, capsys: pytest.CaptureFixture[str], **options: Any) ->
     runner.fit(model, images, ckpt_path=ckpt if ckpt.exists() else None)
     runner.save_checkpoint(ckpt)
     return capsys.readouterr().err.count("advice: 36 images are few")
+
+
+@pytest.mark.parametrize(
+    ("side", "resolution", "said"),
+    [
+        (20, 32, "advice: most images are enlarged, from 20 to 32 pixels; data.resolution=16 does"),
+        (32, 32, None),
+        (40, 32, None),
+        (3, 4, "advice: most images are enlarged, from 3 to 4 pixels\n"),
+    ],
+)
+def test_small_images_of_ones_own_are_not_enlarged_in_silence(
+    side: int, resolution: int, said: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "images", 20, side)
+    draw(tmp_path / "images" / "large", 9, 2 * resolution)
+    images = Folder(str(tmp_path / "images"), resolution, channels=1, batch_size=8, cache=0.0)
+    images.setup()
+    model = tiny_dlsgan()
+    model.trainer = trainer(tmp_path, Progress(), max_steps=1, enable_progress_bar=True)
+    lines = "".join(f"{line}\n" for line in advice(model.trainer, model, images))
+    assert ("enlarged" in lines) is (said is not None)
+    assert said is None or said in lines
 
 
 def test_few_images_of_ones_own_are_advised_once_to_be_augmented(
