@@ -61,7 +61,7 @@ PARTS = (
     Part("neighbours", "benchmarks.neighbours", 135, times=False),
     Part("iteration", "benchmarks.iteration_time --threads 1 2", 100),
     Part("evaluation", "benchmarks.evaluation_time", 50),
-    Part("recover", "benchmarks.recover --images 4 --threads 2 --sizes", 100),
+    Part("recover", "benchmarks.recover --images 4 64 --steps 100 20 --threads 2 --sizes", 100),
     Part("metrics", "benchmarks.metrics_at_scale --samples 5000 --root 0", 45),
     Part("memory", "benchmarks.memory", 45, times=False),
     Part("startup", "benchmarks.startup --rounds 3", 60),
