@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lightning_gans.errors import UsageError
 from lightning_gans.files import open_file
@@ -22,58 +19,6 @@ class UnreadableConfig(UsageError, ValueError):
     """A config file that is not YAML, or exceeds a limit."""
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, with keys that are unique strings."""
-
-    depth = 0
-    aliases = True
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if not self.aliases and self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed")
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"more than {MAX_DEPTH} levels of nesting"
-            )
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                raise yaml.constructor.ConstructorError(
-                    None, None, "expected keys that are strings", key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key '{key.value:.40}'", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _LoaderWithoutAliases(_Loader):
-    """The same without aliases: a few lines of them can expand to more than fits in memory."""
-
-    aliases = False
-
-
-# scalars are read as jsonargparse reads them: dates are strings, and 1e-3 is a number
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, expression) for tag, expression in pairs if not tag.endswith(":timestamp")]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
 def parse_value(text: str) -> Any:
     """A typed value as plain data; the text itself if it is not YAML.
 
@@ -82,8 +27,10 @@ def parse_value(text: str) -> Any:
     """
     if len(text) > MAX_BYTES:
         return text
+    from lightning_gans.yaml_loader import load  # noqa: PLC0415  (its time)
+
     try:
-        return yaml.load(text, _LoaderWithoutAliases) if text.strip() else text
+        return load(text, MAX_DEPTH) if text.strip() else text
     # RecursionError of nesting, and what constructors of scalars raise
     except Exception:
         return text
@@ -106,9 +53,10 @@ def read_mapping(file: Path, aliases: bool = False) -> dict[str, Any]:
         raise UnreadableConfig(f"{file} cannot be read: {error.strerror or error}") from None
     if len(content) > MAX_BYTES:
         raise UnreadableConfig(f"{file} is too large for a config: more than {MAX_BYTES:,} bytes")
+    from lightning_gans.yaml_loader import load  # noqa: PLC0415  (its time)
+
     try:
-        loader = _Loader if aliases else _LoaderWithoutAliases
-        config = yaml.load(content.decode("utf-8"), loader)
+        config = load(content.decode("utf-8"), MAX_DEPTH, aliases)
     except UnicodeDecodeError:
         reason = "it is not UTF-8 text; save it as UTF-8"
         raise UnreadableConfig(f"{file} is not YAML: {reason}") from None

@@ -23,6 +23,7 @@ ORDER = [
     "paths",
     "errors",
     "files",
+    "yaml_loader",
     "safe_yaml",
     "status_line",
     "quick_imports",

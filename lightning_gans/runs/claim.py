@@ -13,7 +13,6 @@ import errno
 import json
 import math
 import os
-import socket
 import time
 import warnings
 from collections.abc import Mapping
@@ -307,4 +306,4 @@ def this_training(command: str | None, alone: bool, debug: bool) -> Training:
 
 
 def _host() -> str:
-    return socket.gethostname()
+    return os.uname().nodename

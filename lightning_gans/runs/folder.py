@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -139,6 +138,8 @@ def step_of(path: Path) -> int:
 
 def damage(path: Path) -> str | None:
     """Why a checkpoint file is damaged, by its own checksums; None if it is intact."""
+    import zipfile  # noqa: PLC0415  (not at the start of each command)
+
     try:
         with zipfile.ZipFile(path) as file:
             # torch does not compress; a compressed part could expand to any size

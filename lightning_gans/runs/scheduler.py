@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from lightning_gans.errors import UsageError, UserError
@@ -76,6 +75,8 @@ def requeue(run: Path) -> str:
     name = job()
     if name is None:
         raise RequeueFailed("this is not a SLURM job: SLURM_JOB_ID is not set")
+    import subprocess  # noqa: PLC0415  (not at the start of each command)
+
     try:
         done = subprocess.run(
             ["scontrol", "requeue", name],
