@@ -177,14 +177,16 @@ class IdentityPreserving(Augmentation):
                 "IdentityPreserving changes images (n, channels, height, width), got examples of "
                 f"shape {tuple(x.shape[1:])}; leave it out"
             )
-        u = u.to(x.dtype)
+        # half precision cannot tell a pixel from the next one in large images
+        dtype, wide = x.dtype, torch.promote_types(x.dtype, torch.float32)
+        u = u.to(wide)
         turn, size, down, right, _, power = (2 * u - 1).unbind(1)
         height, width = x.shape[2:]
         angle, size = turn * math.radians(self.rotation), 1 + self.zoom * size
-        flip = torch.where(u[:, 4] < self.mirror, -1.0, 1.0).to(x.dtype)
+        flip = torch.where(u[:, 4] < self.mirror, -1.0, 1.0).to(wide)
         # where each pixel comes from, measured from the middle of the image: (n, height, width)
         rows, columns = (
-            torch.arange(side, device=x.device, dtype=x.dtype) - (side - 1) / 2
+            torch.arange(side, device=x.device, dtype=wide) - (side - 1) / 2
             for side in (height, width)
         )
         rows = rows[:, None] - (self.translation * height * down)[:, None, None]
@@ -197,7 +199,7 @@ class IdentityPreserving(Augmentation):
             # the slope of a power is infinite at 0
             light = ((x + 1) / 2).clamp(min=1e-4)
             x = 2 * light ** (1 + self.gamma * power).view(-1, 1, 1, 1) - 1
-        return x
+        return x.to(dtype)
 
 
 def sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

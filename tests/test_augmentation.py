@@ -143,6 +143,39 @@ def test_gradients_flow_through_a_rotation_twice() -> None:
     assert torch.autograd.gradgradcheck(lambda x: change(x, u).square(), x)
 
 
+def test_gamma_of_black_pixels_and_of_fakes_below_black_has_a_gradient() -> None:
+    x = torch.tensor([-1.0, -1.2, 0.0, 1.0]).view(1, 1, 2, 2).requires_grad_()
+    change = IdentityPreserving(rotation=0, zoom=0, gamma=0.5)
+    for power in (0.0, 0.999):
+        u = torch.full((1, 6), 0.5)
+        u[:, 5] = power
+        y = change(x, u)
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), x)
+        assert y.isfinite().all()
+        assert slope.isfinite().all()
+        assert second.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "change",
+    [DiffAugment(), IdentityPreserving(180, 0.3, 0.3, 0.5, 0.3)],
+    ids=["DiffAugment", "IdentityPreserving"],
+)
+def test_images_in_half_precision_are_changed_as_in_double_precision(
+    change: DiffAugment | IdentityPreserving, dtype: torch.dtype
+) -> None:
+    # stripes of a pixel: a place that is wrong by a part of a pixel is seen; 511 is no bfloat16
+    x = torch.ones(4, 1, 512, 512, dtype=torch.float64)
+    x[..., ::2] = -1
+    u = draws(4)[:, : change.draws]
+    found = change(x.to(dtype), u)
+    assert found.dtype == dtype
+    close = {torch.bfloat16: 0.02, torch.float16: 0.003, torch.float32: 1e-3}[dtype]
+    torch.testing.assert_close(found.double(), change(x, u), rtol=0, atol=close)
+
+
 def test_an_angle_beyond_a_half_turn_and_points_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rotation: expected number from 0 to 180, got 181"):
         IdentityPreserving(181)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from lightning_gans.data import Folder, images
 from lightning_gans.data import decoded as decoded_module
-from lightning_gans.data.decoded import DecodedFiles
+from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.metrics.fingerprint import fingerprint
 
 COUNT = 12
@@ -202,3 +205,103 @@ def test_a_process_that_gets_the_images_opens_the_file_itself(tmp_path: Path) ->
     found = pickle.loads(sent)
     assert torch.equal(found.read(7), pixels)
     assert found.read(8) is None
+
+
+def place(
+    folder: Path, shape: tuple[int, int, int] = (3, 8, 8), prepared: str = "center", most: float = 1
+) -> Path:
+    """Where the pixels of a folder are stored."""
+    names = sorted(path.name for path in folder.iterdir())
+    found = decoded_files(folder, names, shape, prepared, most)
+    assert found is not None
+    return found.path
+
+
+def test_another_shape_or_another_version_of_pillow_is_stored_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = place(folder)
+    assert place(folder) == first
+    found = {first, place(folder, prepared="none")}
+    # shapes of as many values, whose files are of one size
+    found |= {place(folder, (3, 4, 16)), place(folder, (12, 4, 4))}
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    found.add(place(folder))
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("change", ["time", "size", "another file", "one more"])
+def test_any_change_of_a_file_is_noticed(folder: Path, change: str) -> None:
+    before, file = place(folder), folder / "05.png"
+    stat = file.stat()
+    if change == "size":
+        file.write_bytes(file.read_bytes() + b" ")
+    elif change == "another file":
+        shutil.copy(file, folder / "new")
+        (folder / "new").replace(file)
+    elif change == "one more":
+        shutil.copy(file, folder / "055.png")
+    if change != "time":
+        # as a program does that keeps the times of files
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    else:
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1000))
+    assert place(folder) != before
+
+
+def test_at_most_half_of_what_is_free_on_the_disk_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    size = COUNT * (3 * 8 * 8 + 4)
+
+    def free(amount: int) -> None:
+        usage = shutil.disk_usage(folder)._replace(free=amount)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    plain = shutil.disk_usage
+    free(2 * size - 2)
+    everything(folder)
+    assert not stored()
+    assert lines[-1].endswith("they are decoded again in each epoch")
+    monkeypatch.setattr(shutil, "disk_usage", plain)
+    free(2 * size)
+    everything(folder)
+    assert [path.stat().st_size for path in stored()] == [size]
+
+
+def test_an_operating_system_that_writes_a_few_bytes_at_a_time_stores_whole_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda f, content, at: plain(f, content[:7], at))
+    file = DecodedFiles(tmp_path / "some.pixels", 4, (3, 5, 5))
+    pixels = torch.arange(75).to(torch.uint8).view(3, 5, 5)
+    file.write(2, pixels)
+    found = file.read(2)
+    assert found is not None
+    assert torch.equal(found, pixels)
+
+
+def test_an_image_whose_checksum_is_zero_is_stored_too(tmp_path: Path) -> None:
+    content = bytes([0x9D, 0x0A, 0xD9, 0x6D])
+    assert zlib.crc32(content) == 0
+    file = DecodedFiles(tmp_path / "some.pixels", 2, (1, 2, 2))
+    pixels = torch.tensor(list(content), dtype=torch.uint8).view(1, 2, 2)
+    file.write(1, pixels)
+    found = file.read(1)
+    assert found is not None
+    assert torch.equal(found, pixels)
+
+
+def test_a_file_that_is_not_needed_any_more_is_closed(tmp_path: Path) -> None:
+    opened = Path("/proc/self/fd")
+    if not opened.is_dir():
+        pytest.skip("needs /proc")
+
+    def is_open() -> bool:
+        return any(link.resolve().name == "some.pixels" for link in opened.iterdir())
+
+    file = DecodedFiles(tmp_path / "some.pixels", 4, (3, 5, 5))
+    assert is_open()
+    del file
+    assert not is_open()

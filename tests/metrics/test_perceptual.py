@@ -26,6 +26,8 @@ class MeanDifference(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         assert x.shape[1] == y.shape[1] == 3
         assert max(float(x.abs().max()), float(y.abs().max())) <= 1
+        assert x.dtype == y.dtype == torch.float32
+        assert not torch.is_grad_enabled()
         return (x - y).abs().mean()
 
 
@@ -33,6 +35,35 @@ def test_the_distance_of_many_images_is_the_mean_over_them() -> None:
     x, y = images(130, 8, 0), 1.5 * images(130, 8, 1)
     found = perceptual.lpips(MeanDifference(), x, y)
     assert found == pytest.approx(float((x - y.clamp(-1, 1)).abs().mean()), rel=1e-5)
+
+
+def test_images_of_a_half_precision_model_are_compared_in_float32() -> None:
+    x, y = (images(3, 8, seed).bfloat16() for seed in (0, 1))
+    found = perceptual.lpips(MeanDifference(), x, y)
+    assert found == pytest.approx(float((x.float() - y.float()).abs().mean()), rel=1e-5)
+
+
+class Touches:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_file_of_weights_with_code_in_it_runs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file, trace = tmp_path / "checkpoints" / perceptual.WEIGHTS, tmp_path / "trace"
+    file.parent.mkdir()
+    torch.save({"weight": Touches(trace)}, file)
+    network, line = lpips_network(images(2, 32, 0))
+    assert network is None
+    assert "is damaged (UnpicklingError)" in line
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"<html>"])

@@ -150,11 +150,41 @@ def test_autocast_computes_in_half_precision_as_torch_does(transposed: bool) -> 
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_autocast_leaves_double_precision_alone_as_torch_does(transposed: bool) -> None:
+    x, weight, bias = random_inputs(1, 3, transposed)
+    ours = convolve_transposed if transposed else convolve
+    theirs = functional.conv_transpose2d if transposed else functional.conv2d
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = (function(x, weight, bias) for function in (ours, theirs))
+    assert found.dtype == expected.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("stride", "padding", "groups", "side"), GEOMETRIES)
+def test_without_gradients_or_compiled_every_geometry_is_that_of_torch(
+    stride: int, padding: int, groups: int, side: int, transposed: bool, compiled: bool
+) -> None:
+    x, weight, bias = random_inputs(groups, side, transposed)
+    function: Any = convolve_transposed if transposed else convolve
+    theirs = functional.conv_transpose2d if transposed else functional.conv2d
+    if compiled:
+        torch.compiler.reset()
+        function = torch.compile(function, backend="eager", fullgraph=True)
+    with torch.set_grad_enabled(compiled):
+        found = function(x, weight, bias, stride=stride, padding=padding, groups=groups)
+    expected = theirs(x, weight, bias, stride=stride, padding=padding, groups=groups)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert found.requires_grad == compiled
+
+
 def test_a_layer_has_the_parameters_and_values_of_torchs() -> None:
-    theirs = nn.Conv2d(3, 4, 4, stride=2, padding=1).double()
-    ours = Conv2d(3, 4, 4, stride=2, padding=1).double()
+    theirs = nn.Conv2d(4, 6, 4, stride=2, padding=1, groups=2).double()
+    ours = Conv2d(4, 6, 4, stride=2, padding=1, groups=2).double()
     ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     for a, b in zip(
         three_orders(lambda: ours(x), [x]), three_orders(lambda: theirs(x), [x]), strict=True
     ):
