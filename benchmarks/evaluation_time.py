@@ -25,6 +25,7 @@ from lightning_gans.callbacks import Evaluation
 from lightning_gans.data import MNIST5k
 from lightning_gans.data.mnist5k import read_digits
 from lightning_gans.data.tensors import TensorImages
+from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.metrics import DigitFeatures
 from lightning_gans.models import DLSGAN
 
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--json", help="file for the figures")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as each command does
     quiet, found = Quiet(), list[Figure]()
     model = DLSGAN((1, 32, 32), 64)
     with tempfile.TemporaryDirectory() as cache:

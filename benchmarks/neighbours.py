@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Figure, Quiet, digits, table, write_figures
+from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.threads import fitted, kept
 
 # name, number of neighbours, whether each has a session of its own, seconds before it is measured
@@ -199,6 +200,8 @@ def one(name: str, fits: bool) -> None:
     with fitted() if fits else nullcontext():
         import torch  # noqa: PLC0415  (the environment is set first)
 
+        if fits:
+            keep_freed_memory()
         torch.manual_seed(0)
         clock = Clock()
         WORK[name](clock)

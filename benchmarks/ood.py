@@ -21,6 +21,7 @@ from torch import Tensor
 
 import lightning_gans
 from benchmarks.measuring import Figure, Quiet, write_figures
+from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.models import DLSGAN, Model
 from lightning_gans.ood import scorer
 
@@ -52,6 +53,7 @@ def main() -> None:
     given = parser.parse_args()
     quiet = Quiet()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as each command does
     torch.manual_seed(0)
     model: Model = DLSGAN((1, 32, 32), latent_dim=256)
     if given.ckpt:

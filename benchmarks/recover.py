@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measuring import Figure, Quiet, digits, table, write_figures
+from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.inversion import Energy, Regularizer, Wasserstein, recover
 from lightning_gans.networks import ConvGenerator
 from lightning_gans.priors import Normal
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--json", help="file for the figures")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as each command does
     torch.manual_seed(0)
     generator = ConvGenerator(LATENT, SHAPE).eval().requires_grad_(False)
     prior = Normal(LATENT)

@@ -27,6 +27,7 @@ from lightning_gans.cli.grammar import (
 )
 from lightning_gans.cli.options import option_help, problem
 from lightning_gans.errors import UsageError
+from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
@@ -127,6 +128,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     for note in request.repeated.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     processes = request.values.get("devices", ["1"])[-1]
+    keep_freed_memory()
     with fitted(threads, int(processes) if processes.isdecimal() else 1):
         return call(command, known, request)
 
