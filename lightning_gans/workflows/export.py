@@ -50,7 +50,7 @@ from lightning_gans.rng import stream
 from lightning_gans.runs.checkpoints import find, read
 from lightning_gans.runs.exported import write_config, write_weights
 from lightning_gans.runs.folder import EXPORTED_CONFIG
-from lightning_gans.runs.layout import CONFIG, family_of, is_complete
+from lightning_gans.runs.layout import CONFIG, family_of, is_complete, names_of
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.parts import new_results
 from lightning_gans.runs.report import read as read_log
@@ -147,7 +147,10 @@ def export(
     checkpoint = find(Path(ckpt))
     content = read(checkpoint)
     model = load(checkpoint, parse_device(device))
-    place = {"model": family_of(checkpoint, type(model).__name__), "data": checkpoint.parent.name}
+    place = {
+        "model": family_of(checkpoint, type(model).__name__),
+        "data": names_of(checkpoint.parent).get("data", "exported"),
+    }
     request = {"command": "export", "version": __version__, "checkpoint": checksum(checkpoint)}
     with (
         new_results(place, "export", request, out, new=EXPORTED_CONFIG) as folder,

@@ -134,6 +134,18 @@ def test_the_card_tells_data_measurements_and_files_and_no_path_of_this_machine(
         assert f"`{file.name}`" in card or file.name == "README.md"
 
 
+def test_an_export_lies_beside_the_runs_of_the_same_data(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    run = only(tmp_path / "runs" / "dlsgan" / "folder")
+    main(["export", f"ckpt={run}", "formats=safetensors"])
+    main(["export", f"ckpt={place / 'run'}", "formats=safetensors"])
+    made = [path.parent.name for path in sorted((tmp_path / "runs").rglob("*_export"))]
+    assert made == ["exported", "folder"]
+
+
 def test_names_of_classes_are_handed_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
