@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
+import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -17,9 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lightning_gans.callbacks.pictures import grid
 from lightning_gans.data.images import LARGE, SUFFIXES, Crop, declared_size, why_unreadable
 from lightning_gans.errors import InputError, UserError
-from lightning_gans.metrics import to_uint8
+from lightning_gans.metrics import PSNR, to_uint8
 from lightning_gans.models import Decodes, Generates, Model, Reconstructs
 from lightning_gans.ood.folder_images import PreparedImages
 from lightning_gans.text import printable
@@ -28,12 +31,19 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Latent: TypeAlias = list[float]
 """The latent of one browser's page, as plain numbers."""
 
+Draws: TypeAlias = Callable[[int, float | None, tuple[int, ...]], Tensor]
+"""The samples of a seed, with the bound of their truncation and their category."""
+
 # how many elements of the latent have a slider
 SLIDERS = 5
 # the share of draws that have an element beyond the ends of its slider
 BEYOND = 1e-6
 # an upload with more pixels than this is not decoded
 MOST_PIXELS = LARGE
+# images are enlarged by a whole factor to about this side, in pixels
+SIDE = 320
+# samples in a row of the grid, and the bound of the truncation that means none
+COLUMNS, WHOLE = 6, 4.0
 HOST = "127.0.0.1"
 # seconds until what the page of a browser held is forgotten
 FORGOTTEN = 3600
@@ -53,6 +63,23 @@ class Preparation(NamedTuple):
     padding: int = 0
 
 
+class Verdict(NamedTuple):
+    """How usual an image is among held-out ones.
+
+    Attributes:
+        pvalue: the share of held-out images that are at least as anomalous, with this one.
+        score: by which that is judged.
+        held_out: how many held-out images there are.
+    """
+
+    pvalue: float
+    score: str
+    held_out: int
+
+
+Judge: TypeAlias = Callable[[Tensor], Verdict]
+
+
 class Position(NamedTuple):
     """A slider: where it stands, and its ends."""
 
@@ -65,6 +92,21 @@ def picture(x: Tensor) -> Pixels:
     """The first image of a batch in [-1, 1] as an array, uint8 (height, width, 3)."""
     channels_last = to_uint8(x)[0].expand(3, -1, -1).permute(1, 2, 0)
     return channels_last.cpu().numpy()
+
+
+def enlarged(pixels: Pixels) -> Pixels:
+    """An image as it is shown: by a whole factor larger, so that its pixels stay what they are."""
+    factor = max(1, SIDE // max(pixels.shape[:2]))
+    return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def ends(position: Position) -> tuple[float, float]:
+    """The ends of a slider as they are shown, with two digits.
+
+    >>> ends(Position(0.0, -5.1993, 5.1993))
+    (-5.2, 5.2)
+    """
+    return math.floor(100 * position.low) / 100, math.ceil(100 * position.high) / 100
 
 
 def prepare(path: str, image_shape: tuple[int, ...], preparation: Preparation) -> Tensor:
@@ -108,6 +150,26 @@ def encode(model: Reconstructs, x: Tensor) -> Latent:
     """The latent of an image, (1, *image_shape)."""
     found: Latent = model.encode(x.to(model.prior.device))[0].tolist()
     return found
+
+
+def quality(x: Tensor, made: Tensor, judge: Judge | None) -> str:
+    """How close a reconstruction is to its image, and how usual the image is, in words.
+
+    Args:
+        x: the image, (1, *image_shape).
+        made: its reconstruction.
+        judge: says how usual the image is; None if nothing is known of held-out images.
+    """
+    psnr = PSNR()
+    psnr.update(x, made.cpu())
+    text = f"PSNR of the reconstruction: {float(psnr.compute()):.1f} dB (higher is closer). "
+    if judge is None:
+        return text + "No OOD p-value: there are no scores of held-out images."
+    found = judge(x)
+    return text + (
+        f"OOD p-value: {found.pvalue:.2g}, the share of {found.held_out:,} held-out images with a "
+        f"{found.score} score at least as high. Below 0.05 the image is unlike them."
+    )
 
 
 def leading(model: Decodes, count: int = SLIDERS) -> list[int]:
@@ -155,10 +217,17 @@ def edited(
     Raises:
         InputError: if a value is not finite, or a category out of range.
     """
+    return picture(decoded(model, latent, values, category))
+
+
+def decoded(
+    model: Decodes, latent: Latent, values: tuple[float, ...], category: tuple[int, ...]
+) -> Tensor:
+    """As :func:`edited`, the image itself, (1, *image_shape)."""
     z = torch.tensor([latent], device=model.prior.device)
     z[:, leading(model, len(values))] = torch.tensor(values, dtype=z.dtype, device=z.device)
     c = None if model.categories is None else model.categories.condition(category, 1)
-    return picture(model.decode(z, c))
+    return model.decode(z, c)
 
 
 def check_port(port: int) -> None:
@@ -179,13 +248,21 @@ def check_port(port: int) -> None:
             raise UserError(f"port={port} is {why}; choose another, such as {port + 1}") from error
 
 
-def serve(model: Model, port: int = 7860, preparation: Preparation | None = None) -> None:
+def serve(
+    model: Model,
+    port: int = 7860,
+    preparation: Preparation | None = None,
+    draws: Draws | None = None,
+    judge: Judge | None = None,
+) -> None:
     """Serve the page to this machine alone, until interrupted.
 
     Args:
         model: a trained one.
         port: of the page's address.
         preparation: of the images that it was trained on; by default the largest centred square.
+        draws: the samples of a seed; without, the page has no grid of them.
+        judge: says how usual an image is.
 
     Raises:
         UserError: if gradio is missing, the model generates no images, or the port is in use.
@@ -201,62 +278,113 @@ def serve(model: Model, port: int = 7860, preparation: Preparation | None = None
     if len(model.image_shape) != 3:
         raise UserError(f"expected a model of images, got one of points {model.image_shape}")
     check_port(port)
-    make_page(gradio, model, preparation or Preparation()).launch(
+    print(f"the page is at http://{HOST}:{port}; Ctrl-C ends it", flush=True)
+    make_page(gradio, model, preparation or Preparation(), draws, judge).launch(
         server_name=HOST,
         server_port=port,
         share=False,  # whatever the environment says
+        quiet=True,  # its line on public links is not for this page
         show_error=True,
         state_session_capacity=BROWSERS,
         max_file_size="50mb",
     )
 
 
-def make_page(gradio: Any, model: Decodes, preparation: Preparation) -> Any:
-    """Lay out the page.
+class Answers:
+    """What the page answers to a visitor; it keeps nothing of them.
 
     Args:
         gradio: the package, which is an optional dependency.
         model: of images.
         preparation: of the images that it was trained on.
+        draws: the samples of a seed; None if there are none.
+        judge: says how usual an image is; None if nothing is known of held-out images.
     """
-    count = min(SLIDERS, model.prior.dim)
-    _, height, width = model.image_shape
-    reconstructs = isinstance(model, Reconstructs) and height == width
-    drawn = positions(model, draw(model))
+
+    def __init__(
+        self,
+        gradio: Any,
+        model: Decodes,
+        preparation: Preparation,
+        draws: Draws | None,
+        judge: Judge | None,
+    ) -> None:
+        self.gradio, self.model, self.preparation = gradio, model, preparation
+        self.draws, self.judge = draws, judge
+        self.count = min(SLIDERS, model.prior.dim)
 
     @contextmanager
-    def errors_in_the_page() -> Iterator[None]:
+    def errors_in_the_page(self) -> Iterator[None]:
+        """Show an error that a visitor can fix in the page."""
         try:
             yield
         except UserError as error:
-            raise gradio.Error(str(error), print_exception=False) from error
+            raise self.gradio.Error(str(error), print_exception=False) from error
 
-    def shown(latent: Latent, settings: tuple[float, ...]) -> list[Any]:
+    def category(self, settings: tuple[float, ...]) -> tuple[int, ...]:
+        """The class of each label, which follow the sliders."""
+        return tuple(int(value) for value in settings[self.count :])
+
+    def shown(self, latent: Latent, settings: tuple[float, ...]) -> list[Any]:
         """The new latent of the page, its sliders and its image."""
-        found = positions(model, latent)
+        found = positions(self.model, latent)
         sliders = [
-            gradio.Slider(value=p.value, minimum=p.low, maximum=p.high, step=step(p)) for p in found
+            self.gradio.Slider(value=p.value, minimum=ends(p)[0], maximum=ends(p)[1], step=step(p))
+            for p in found
         ]
-        category = tuple(int(value) for value in settings[count:])
-        image = edited(model, latent, tuple(p.value for p in found), category)
-        return [latent, *sliders, image]
+        values = tuple(p.value for p in found)
+        image = edited(self.model, latent, values, self.category(settings))
+        return [latent, *sliders, enlarged(image)]
 
-    def new(*settings: float) -> list[Any]:
-        with errors_in_the_page():
-            return shown(draw(model), settings)
+    def new(self, *settings: float) -> list[Any]:
+        """Another sample."""
+        with self.errors_in_the_page():
+            return [*self.shown(draw(self.model), settings), None, ""]
 
-    def upload(path: str | None, latent: Latent | None, *settings: float) -> list[Any]:
-        with errors_in_the_page():
+    def reset(self, latent: Latent | None, *settings: float) -> list[Any]:
+        """The latent as it was before its elements were moved."""
+        with self.errors_in_the_page():
+            return self.shown(latent or draw(self.model), settings)
+
+    def upload(self, path: str | None, latent: Latent | None, *settings: float) -> list[Any]:
+        """The reconstruction of an image, how close it is, and how usual the image is."""
+        model = self.model
+        with self.errors_in_the_page():
             if path is None or not isinstance(model, Reconstructs):
-                return [*shown(latent or draw(model), settings), None]
-            x = prepare(path, model.image_shape, preparation)
-            return [*shown(encode(model, x), settings), picture(x)]
+                return [*self.shown(latent or draw(model), settings), None, ""]
+            x = prepare(path, model.image_shape, self.preparation)
+            code = encode(model, x)
+            made = decoded(model, code, (), self.category(settings))
+            text = quality(x, made, self.judge)
+            return [*self.shown(code, settings), enlarged(picture(x)), text]
 
-    def show(latent: Latent | None, *settings: float) -> Pixels:
-        with errors_in_the_page():
-            category = tuple(int(value) for value in settings[count:])
-            return edited(model, latent or draw(model), settings[:count], category)
+    def show(self, latent: Latent | None, *settings: float) -> Pixels:
+        """The image of the latent with its elements moved."""
+        with self.errors_in_the_page():
+            values, category = settings[: self.count], self.category(settings)
+            return enlarged(edited(self.model, latent or draw(self.model), values, category))
 
+    def sheet(self, seed: float | None, truncation: float, *settings: float) -> Pixels:
+        """The samples of a seed."""
+        with self.errors_in_the_page():
+            assert self.draws is not None
+            bound = None if truncation >= WHOLE else truncation
+            x = self.draws(int(seed or 0), bound, self.category(settings))
+            return grid(x, COLUMNS).permute(1, 2, 0).numpy()
+
+
+def make_page(
+    gradio: Any,
+    model: Decodes,
+    preparation: Preparation,
+    draws: Draws | None = None,
+    judge: Judge | None = None,
+) -> Any:
+    """Lay out the page; arguments as those of :class:`Answers`."""
+    answers = Answers(gradio, model, preparation, draws, judge)
+    _, height, width = model.image_shape
+    reconstructs = isinstance(model, Reconstructs) and height == width
+    drawn = positions(model, draw(model))
     # nothing is sent anywhere, and uploaded files are deleted
     with gradio.Blocks(
         title="lightning_gans", analytics_enabled=False, delete_cache=(FORGOTTEN, FORGOTTEN)
@@ -271,32 +399,61 @@ def make_page(gradio: Any, model: Decodes, preparation: Preparation) -> Any:
                     file_types=list(SUFFIXES),
                     visible=reconstructs,
                 )
-                seen = gradio.Image(
-                    label="as the model sees it",
-                    format="png",
-                    interactive=False,
-                    visible=reconstructs,
-                )
+                seen = still(gradio, "as the model sees it", visible=reconstructs)
                 sample = gradio.Button("draw a sample", visible=isinstance(model, Generates))
+                # the numbers that edit elements= takes
                 sliders = [
-                    gradio.Slider(p.low, p.high, p.value, step=step(p), label=f"element {i + 1}")
-                    for i, p in enumerate(drawn)
+                    gradio.Slider(*ends(p), p.value, step=step(p), label=f"element {i}")
+                    for i, p in zip(leading(model), drawn, strict=True)
                 ]
+                restore = gradio.Button("reset the elements")
                 categories = [
                     gradio.Dropdown(choices=choices, value=0, label=f"category of label {i + 1}")
                     for i, choices in enumerate(category_choices(model))
                 ]
-                settings = sliders + categories
-            result = gradio.Image(label="the model's image", format="png", interactive=False)
+            with gradio.Column():
+                result = still(gradio, "the model's image")
+                text = gradio.Markdown("", visible=reconstructs)
+        settings = sliders + categories
         everything = [latent, *sliders, result]
-        image.upload(upload, [image, latent, *settings], [*everything, seen])
-        sample.click(new, settings, everything)
+        told = [*everything, seen, text]
+        if draws is not None:
+            add_sheet(gradio, answers, settings)
+        image.upload(answers.upload, [image, latent, *settings], told)
+        sample.click(answers.new, settings, told)
+        restore.click(answers.reset, [latent, *settings], everything)
         for slider in sliders:
-            slider.release(show, [latent, *settings], result)
+            slider.release(answers.show, [latent, *settings], result)
         for dropdown in categories:
-            dropdown.input(show, [latent, *settings], result)
-        page.load(new, settings, everything)
+            dropdown.input(answers.show, [latent, *settings], result)
+        page.load(answers.new, settings, told)
     return page
+
+
+def still(gradio: Any, label: str, visible: bool = True) -> Any:
+    """An image to look at and download, without gradio's button that sends it to a website."""
+    is_named = "buttons" in inspect.signature(gradio.Image).parameters
+    options: dict[str, object] = (
+        {"buttons": ["download", "fullscreen"]} if is_named else {"show_share_button": False}
+    )
+    return gradio.Image(label=label, format="png", interactive=False, visible=visible, **options)
+
+
+def add_sheet(gradio: Any, answers: Answers, settings: list[Any]) -> None:
+    """Lay out the samples of a seed."""
+    with gradio.Row():
+        with gradio.Column():
+            seed = gradio.Number(0, label="seed", precision=0, minimum=0)
+            truncation = gradio.Slider(
+                0.1,
+                WHOLE,
+                WHOLE,
+                step=0.1,
+                label=f"truncation, in standard deviations ({WHOLE:g}: none)",
+            )
+            many = gradio.Button("draw the samples of this seed")
+        samples = still(gradio, "samples")
+    many.click(answers.sheet, [seed, truncation, *settings], samples)
 
 
 def category_choices(model: Decodes) -> list[list[tuple[str, int]]]:

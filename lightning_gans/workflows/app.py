@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from lightning_gans.app.page import Preparation, check_port, serve
-from lightning_gans.errors import InputError, UserError
+import torch
+from torch import Tensor
+
+from lightning_gans.app.page import Draws, Judge, Preparation, Verdict, check_port, serve
+from lightning_gans.errors import InputError, UserError, reason
+from lightning_gans.models import Generates, Model, Reconstructs
 from lightning_gans.models.base.load import load
+from lightning_gans.ood.calibration import calibrated
+from lightning_gans.ood.conformal import pvalues
+from lightning_gans.ood.scorer import Scorer, score_all
 from lightning_gans.ranges import Range, checked, fits, shown
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.exported import read_config
 from lightning_gans.runs.folder import EXPORTED_WEIGHTS
+from lightning_gans.workflows.ood_score import choose_scores, held_out_scores, log
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
+from lightning_gans.workflows.seeds import decoded, draw
 
 # pixels that are cut off or added on a side
 Margin = Annotated[int, Range(0, 8_192)]
+# the samples of a seed that are shown
+SAMPLES = 36
+# held-out images that are scored at once
+BATCH = 250
 
 
 @checked
@@ -26,6 +40,9 @@ def app(ckpt: str, port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
     """Open a page to draw samples, reconstruct an image and edit elements of its latent.
 
     lightning-gans app runs/dlsgan/mnist5k/TIME
+
+    An image of your own is shown beside its reconstruction, with its PSNR and with the p-value that
+    ood score gives it. The samples of a seed are those of generate.
 
     The page needs gradio: pip install 'lightning_gans[app]'. Only this machine can open it.
 
@@ -38,8 +55,53 @@ def app(ckpt: str, port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
         UserError: if gradio is missing, the model generates no images, or the port is in use.
     """
     check_port(port)  # loading takes seconds
-    serve(load(ckpt), port, preparation(ckpt))
+    model = load(ckpt)
+    serve(model, port, preparation(ckpt), draws_of(model), judge_of(model, ckpt))
     return Outcome(find(Path(ckpt)).parent, "")
+
+
+def draws_of(model: Model) -> Draws | None:
+    """The samples of a seed, as ``generate`` draws them; None if the model generates none."""
+    if not isinstance(model, Generates):
+        return None
+
+    def draws(seed: int, truncation: float | None, category: tuple[int, ...]) -> Tensor:
+        chosen = category if model.categories is not None else None
+        latents = draw(model, seed, range(SAMPLES), chosen, truncation)
+        return torch.cat([*decoded(model, latents)])
+
+    return draws
+
+
+def judge_of(model: Model, ckpt: str) -> Judge | None:
+    """What says how usual an image is among held-out ones, as ``ood score`` judges it.
+
+    The scores of held-out images are those beside the checkpoint; if there are none yet, they are
+    computed, which takes a while, and stored there.
+
+    Returns:
+        None if the model does not reconstruct images; also, with a warning, if it has no score or
+        the held-out images cannot be read.
+    """
+    if not isinstance(model, Reconstructs):
+        return None
+    try:
+        (name,), _ = choose_scores(None, model)
+        checkpoint, data = find(Path(ckpt)), run_data(ckpt)
+        description = None if data is None else data.describe()
+        compute = partial(held_out_scores, model, data, (name,), BATCH, data is not None, score_all)
+        calibration = calibrated(checkpoint, description, None, (name,), compute, log)
+        scorer = Scorer(model, (name,), calibration.thresholds)
+    except (UserError, OSError) as error:
+        warnings.warn(f"the page shows no OOD p-values: {reason(error)}", stacklevel=2)
+        return None
+    held_out = calibration.scores[name]
+
+    def judge(x: Tensor) -> Verdict:
+        p = pvalues(scorer(x)[name], held_out)
+        return Verdict(float(p[0]), name, len(held_out))
+
+    return judge
 
 
 def preparation(ckpt: str) -> Preparation:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
+import math
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -16,15 +19,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import distributions
+from torch import Tensor, distributions
 
 from lightning_gans.app import page
 from lightning_gans.app.page import (
+    WHOLE,
     Preparation,
+    Verdict,
     category_choices,
     draw,
     edited,
     encode,
+    enlarged,
     leading,
     picture,
     positions,
@@ -43,6 +49,7 @@ from lightning_gans.priors import DynamicScale, Independent, Normal, Uniform
 from lightning_gans.runs.exported import write_config
 from tests.support.models import tiny_dlsgan
 from tests.support.rounds import LATENT, SHAPE, TinyDiscriminator, TinyGenerator
+from tests.support.saved_models import save
 
 
 def saved(folder: Path, size: tuple[int, int] = (8, 8), name: str = "a.png") -> str:
@@ -103,6 +110,16 @@ def test_an_upload_that_is_no_image_is_one_line(name: str, tmp_path: Path) -> No
         prepare(str(tmp_path / name), (3, 8, 8), Preparation())
     assert str(tmp_path) not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("side", "shown"), [(32, 320), (64, 320), (256, 256), (512, 512)])
+def test_small_images_are_shown_larger_with_their_own_pixels(side: int, shown: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    found = enlarged(pixels)
+    assert found.shape == (shown, shown, 3)
+    factor = shown // side
+    np.testing.assert_array_equal(found[::factor, ::factor], pixels)
+    np.testing.assert_array_equal(found[factor - 1 :: factor, factor - 1 :: factor], pixels)
 
 
 def test_sliders_edit_the_elements_of_the_largest_scale() -> None:
@@ -233,6 +250,8 @@ def gradio(monkeypatch: pytest.MonkeyPatch) -> None:
         "Slider",
         "Dropdown",
         "State",
+        "Markdown",
+        "Number",
     ):
         setattr(module, name, Widget)
     module.Error = PageError  # type: ignore[attr-defined]
@@ -260,12 +279,13 @@ def test_the_page_is_served_to_this_machine_alone() -> None:
 def test_an_upload_of_one_browser_is_not_seen_by_another(tmp_path: Path) -> None:
     model = tiny_dlsgan()
     serve(model, free_port())
-    a, *_, picture_of_a = Widget.events["new"](0.0)
+    a, *_, picture_of_a, nothing, text = Widget.events["new"](0.0)
+    assert (nothing, text) == (None, ""), "what was said of an upload is not of a sample"
     before = copy.deepcopy(a)
-    b, *_, picture_of_b, seen = Widget.events["upload"](saved(tmp_path), None)
+    b, *_, picture_of_b, seen, _ = Widget.events["upload"](saved(tmp_path), None)
     x = prepare(saved(tmp_path), model.image_shape, Preparation())
     assert b == encode(model, x)
-    np.testing.assert_array_equal(seen, picture(x))
+    np.testing.assert_array_equal(seen, enlarged(picture(x)))
     assert a == before
     values = [a[i] for i in leading(model)]
     np.testing.assert_array_equal(Widget.events["show"](a, *values), picture_of_a)
@@ -273,6 +293,98 @@ def test_an_upload_of_one_browser_is_not_seen_by_another(tmp_path: Path) -> None
         Widget.events["show"](b, *(b[i] for i in leading(model))), picture_of_b
     )
     assert (picture_of_a != picture_of_b).any()
+
+
+@pytest.mark.usefixtures("gradio")
+def test_an_upload_is_told_its_psnr_and_how_usual_it_is(tmp_path: Path) -> None:
+    model = tiny_dlsgan()
+    x = prepare(saved(tmp_path), model.image_shape, Preparation())
+    made = model.reconstruct(x).clamp(-1, 1)
+    psnr = 10 * math.log10(4 / float((x - made).square().mean()))
+    asked = []
+
+    def judge(image: Tensor) -> Verdict:
+        asked.append(image)
+        return Verdict(0.125, "nll", 1999)
+
+    serve(model, free_port(), judge=judge)
+    text = Widget.events["upload"](saved(tmp_path), None)[-1]
+    assert f"{psnr:.1f} dB" in text
+    assert "OOD p-value: 0.12, the share of 1,999 held-out images with a nll score" in text
+    assert torch.equal(asked[0], x)
+    serve(model, free_port())
+    assert "No OOD p-value" in Widget.events["upload"](saved(tmp_path), None)[-1]
+
+
+@pytest.mark.usefixtures("gradio")
+def test_reset_takes_the_elements_back_to_the_latent_of_the_page() -> None:
+    model = tiny_dlsgan()
+    serve(model, free_port())
+    latent, *sliders, image, _, _ = Widget.events["new"](0.0)
+    values = [latent[i] for i in leading(model)]
+    moved = Widget.events["show"](latent, *[value + 1 for value in values])
+    assert (moved != image).any()
+    again, *sliders, same = Widget.events["reset"](latent, *[value + 1 for value in values])
+    assert again == latent
+    assert [slider.options["value"] for slider in sliders] == values
+    np.testing.assert_array_equal(same, image)
+
+
+@pytest.mark.usefixtures("gradio")
+def test_the_grid_of_a_seed_has_the_samples_that_generate_draws(tmp_path: Path) -> None:
+    from lightning_gans.workflows.app import SAMPLES, draws_of
+
+    model = model_with(Normal)
+    run = save(model, tmp_path / "run")
+    serve(model, free_port(), draws=draws_of(model))
+    sheet = Widget.events["sheet"]
+    cases: list[tuple[float, list[str]]] = [(WHOLE, []), (0.5, ["truncation=0.5"])]
+    for truncation, words in cases:
+        out = tmp_path / f"out{truncation}"
+        main(
+            ["generate", f"ckpt={run}", f"n={SAMPLES}", "seed=3", f"out={out}", *words, "columns=6"]
+        )
+        # which has white between the images, where the page has black
+        expected = np.array(Image.open(out / "samples.png").convert("RGB"))
+        found = sheet(3, truncation, *[0.0] * 4)
+        assert found.shape == expected.shape
+        inside = expected < 255
+        np.testing.assert_array_equal(found[inside], expected[inside])
+    assert (sheet(3, WHOLE) != sheet(4, WHOLE)).any()
+
+
+def test_an_image_is_judged_as_ood_score_judges_it(tmp_path: Path) -> None:
+    from lightning_gans.workflows import app as workflow
+    from tests.support.pictures import draw as draw_pictures
+
+    model = tiny_dlsgan()
+    run = save(model, tmp_path / "runs" / "dlsgan" / "folder" / "now")
+    side = model.image_shape[1]
+    draw_pictures(tmp_path / "photos", 60, side)
+    arguments = {
+        "root": str(tmp_path / "photos"),
+        "resolution": side,
+        "channels": model.image_shape[0],
+        "validation": 0.5,
+    }
+    section = {"class_path": "lightning_gans.data.Folder", "init_args": arguments}
+    (run / "config.yaml").write_text(json.dumps({"data": section}), encoding="utf-8")
+    judge = workflow.judge_of(model, str(run))
+    assert judge is not None
+    draw_pictures(tmp_path / "scans", 3, side, seed=1)
+    main(["ood", "score", f"ckpt={run}", f"images={tmp_path / 'scans'}", f"out={tmp_path / 'out'}"])
+    with (tmp_path / "out" / "scores.csv").open() as file:
+        expected = {row["file"]: float(row["pvalue"]) for row in csv.DictReader(file)}
+    for name, p in expected.items():
+        x = prepare(str(tmp_path / "scans" / name), model.image_shape, Preparation())
+        found = judge(x)
+        assert found.held_out == 30
+        assert found.pvalue == pytest.approx(p, abs=1e-6)
+    assert workflow.judge_of(model_with(Normal), str(run)) is None, "it reads no images"
+    shutil.rmtree(tmp_path / "photos")
+    (run / "checkpoints" / "last-step=1.ood.safetensors").unlink()
+    with pytest.warns(UserWarning, match="the page shows no OOD p-values: .*photos"):
+        assert workflow.judge_of(model, str(run)) is None
 
 
 @pytest.mark.usefixtures("gradio")

@@ -277,7 +277,7 @@ def frames(found: Read, kind: str) -> list[tuple[int, Image.Image]]:
     """The pictures that a slider shows."""
     (film,) = (film for film in found.data["films"] if film["kind"] == kind)
     (newest,) = (i["src"] for i in found.all("img") if i["alt"].startswith(kind))
-    shown = []
+    shown: list[tuple[int, Image.Image]] = []
     for frame in film["frames"]:
         source = frame["source"] or newest
         content = base64.b64decode(source.partition("base64,")[2])
