@@ -10,7 +10,7 @@ from lightning_gans.inversion import constraints, reconstruction, regularizers, 
 from lightning_gans.inversion.constraints import *  # noqa: F403
 from lightning_gans.inversion.descent import AllRestartsDiverged, recover
 from lightning_gans.inversion.goodness import GoodnessOfFit, goodness_of_fit
-from lightning_gans.inversion.interpolation import linear, slerp
+from lightning_gans.inversion.interpolation import great_circle, linear, slerp
 from lightning_gans.inversion.networks import Scaled
 from lightning_gans.inversion.reconstruction import *  # noqa: F403
 from lightning_gans.inversion.recovery import Recovery
@@ -23,6 +23,7 @@ __all__ = [
     "Recovery",
     "Scaled",
     "goodness_of_fit",
+    "great_circle",
     "linear",
     "recover",
     "slerp",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -67,6 +69,44 @@ def slerp(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
     arc = ((1 - mu) * turn).sin() / turn.sin() * z1.unsqueeze(-2)
     arc = arc + (mu * turn).sin() / turn.sin() * z2.unsqueeze(-2)
     return torch.where(parallel, linear(z1, z2, steps), arc)
+
+
+def great_circle(z1: Tensor, z2: Tensor, steps: int) -> Tensor:
+    """The whole circle around 0 from a code through the direction of another and back.
+
+    ‖z₁‖·(cos φ · a + sin φ · b), where a is the direction of z₁, b that of the part of z₂ at right
+    angles to it, and φ runs from 0 to 2π; the norm is that of z₁ everywhere. 0 should be the
+    prior's mean. (Egan 2018, Figure 9), where it goes around from a single latent.
+
+    Args:
+        z1: start and end, (L,) or (n, L).
+        z2: of the same shape.
+        steps: number of points, at least 2; φ is evenly spaced, and the last point is the first.
+
+    Returns:
+        (steps, L), or (n, steps, L): the second dimension runs along the circle.
+
+    Raises:
+        InputError: for different shapes, fewer than 2 steps, or codes of the same or of opposite
+            directions or of norm 0, through which there are many such circles.
+    """
+    turn = 2 * math.pi * _positions(z1, z2, steps)
+    norm = z1.norm(dim=-1, keepdim=True)
+    a = z1 / norm
+    across = z2 - (z2 * a).sum(-1, keepdim=True) * a
+    length = across.norm(dim=-1, keepdim=True)
+    # rounding leaves this much of codes of one direction
+    least = 8 * torch.finfo(z1.dtype).eps * z2.norm(dim=-1, keepdim=True)
+    if not (length > least).all():  # also of NaN, from a code of norm 0
+        raise InputError(
+            "the great circle through codes of one direction, of opposite ones or of norm 0 is not "
+            "unique; choose another second code"
+        )
+    circle: Tensor = norm.unsqueeze(-2) * (
+        turn.cos() * a.unsqueeze(-2) + turn.sin() * (across / length).unsqueeze(-2)
+    )
+    circle[..., 0, :] = circle[..., -1, :] = z1  # exactly
+    return circle
 
 
 def _positions(z1: Tensor, z2: Tensor, steps: int) -> Tensor:

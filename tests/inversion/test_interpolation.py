@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.errors import InputError
-from lightning_gans.inversion.interpolation import linear, slerp
+from lightning_gans.inversion.interpolation import great_circle, linear, slerp
 
 Path = Callable[[Tensor, Tensor, int], Tensor]
 both = pytest.mark.parametrize("path", [linear, slerp])
@@ -95,6 +95,46 @@ def test_slerp_of_nearly_opposite_codes_goes_round() -> None:
     torch.testing.assert_close(slerp(z1, z2, 3)[1], middle, rtol=0, atol=1e-9)
 
 
+def test_a_great_circle_in_the_plane_is_cosine_and_sine() -> None:
+    """Whatever the second code's norm, and its part along the first."""
+    z1, z2 = torch.tensor([2.0, 0.0]).double(), torch.tensor([-3.0, 0.5]).double()
+    expected = [[2, 0], [0, 2], [-2, 0], [0, -2], [2, 0]]
+    torch.testing.assert_close(
+        great_circle(z1, z2, 5), torch.tensor(expected).double(), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_great_circle_keeps_its_norm_passes_the_other_code_and_ends_where_it_began(
+    dtype: torch.dtype,
+) -> None:
+    z1, z2 = codes(6, 32, dtype=dtype), 2 * codes(6, 32, seed=1, dtype=dtype)
+    circle = great_circle(z1, z2, 361)
+    assert circle.shape == (6, 361, 32)
+    assert circle.dtype == dtype
+    assert torch.equal(circle[:, 0], z1)
+    assert torch.equal(circle[:, -1], z1)
+    norms = circle.norm(dim=2)
+    torch.testing.assert_close(norms, norms[:, :1].expand(-1, 361))
+    # one of the points, a degree apart, is nearly of the direction of the second code
+    cosines = torch.nn.functional.cosine_similarity(circle, z2[:, None], dim=2)
+    assert (cosines.max(1).values > math.cos(math.radians(0.6))).all()
+    # which comes in the first half
+    assert (cosines.argmax(1) < 180).all()
+    turns = torch.nn.functional.cosine_similarity(circle[:, 1:], circle[:, :-1], dim=2)
+    torch.testing.assert_close(turns, torch.full_like(turns, math.cos(math.radians(1))))
+    # codes on their own
+    torch.testing.assert_close(great_circle(z1[2], z2[2], 361), circle[2])
+
+
+@pytest.mark.parametrize("factor", [1.0, -2.0, 0.0])
+def test_codes_of_one_direction_have_no_great_circle(factor: float) -> None:
+    for z in (codes(3, 5), codes(3, 5, dtype=torch.float32)):
+        for pair in ((z, factor * z), (factor * z, codes(3, 5).to(z) if factor == 0 else z)):
+            with pytest.raises(InputError, match="not unique"):
+                great_circle(*pair, 9)
+
+
 def test_what_has_no_path_is_refused() -> None:
     z = codes(3, 4)
     with pytest.raises(InputError, match="opposite"):
@@ -103,7 +143,7 @@ def test_what_has_no_path_is_refused() -> None:
         slerp(z.float(), -z.float(), 5)
     with pytest.raises(InputError, match="norm 0"):
         slerp(z, z * torch.tensor([[1.0], [0.0], [1.0]]), 5)
-    for path in (linear, slerp):
+    for path in (linear, slerp, great_circle):
         with pytest.raises(InputError, match=r"at least 2 steps, .* got 1"):
             path(z, z, 1)
         with pytest.raises(InputError, match=r"\(3, 4\) and \(4,\)"):
