@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning_gans import __version__
-from lightning_gans.cli import train, workflow
+from lightning_gans.cli import train, train_help, workflow
 from lightning_gans.cli.errors import out_of_memory
 from lightning_gans.cli.grammar import Groups, check_spelling, suggestion
 from lightning_gans.errors import Stopped, UsageError, UserError
@@ -99,7 +99,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
             return workflow.run(command, argv, groups)
     if {"-h", "--help"} & set(argv):
         # Lightning's own takes seconds, and tells neither ranges nor what the config files set
-        print(train.full_usage(groups, argv, command))
+        print(train_help.full_usage(groups, argv, command))
         return 0
     with StopSignals():  # training has its own handlers
         parsed = train.parse_command(command, argv, groups)
@@ -172,5 +172,5 @@ def usage(groups: Groups) -> str:
     ]
     lines += [f"  {name:<12}{found.summary}" for name, found in workflow.workflows().items()]
     lines += ["", "COMMAND --help lists its options; train is the default command.", ""]
-    lines += train.usage(groups).splitlines()[8:]
+    lines += train_help.usage(groups).splitlines()[8:]
     return "\n".join(lines)

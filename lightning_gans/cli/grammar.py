@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
@@ -23,6 +24,18 @@ DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"
 QUOTES = "\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 # options without a value
 SWITCHES = ("--help", "-h", "--print_config", "--version")
+# the section that each group of config files sets, in the order in which the files apply
+GROUPS = {
+    "model": "model",
+    "data": "data",
+    "trainer": "trainer",
+    "logger": "trainer.logger",
+    "experiment": None,
+}
+# the default file of a group
+DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
+# the group whose default file always applies first
+BASE = "trainer"
 
 
 def split_key_values(
@@ -172,3 +185,8 @@ def existing_config(file: str | Path) -> Path:
         raise UsageError(f"there is no config file {file}")
     read_mapping(path, aliases=True)
     return path
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """The content of a config file that the user named."""
+    return read_mapping(file, aliases=True)

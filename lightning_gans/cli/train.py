@@ -18,14 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gans.cli.grammar import (
+    BASE,
+    DEFAULTS,
+    GROUPS,
     SWITCHES,
     Groups,
     Repeated,
     existing_config,
+    read_config,
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import FIXED, Settings, check_options, check_sections, help_of
+from lightning_gans.cli.implied_options import (
+    fit_to_images,
+    in_short,
+    name_networks,
+    name_optimizer,
+)
+from lightning_gans.cli.options import Settings, check_options, check_sections
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file, typed_path
 from lightning_gans.ranges import Seed, describe, fits, shown
@@ -41,17 +51,6 @@ from lightning_gans.runs.layout import (
 )
 from lightning_gans.runs.settings import SHORT
 from lightning_gans.safe_yaml import UnreadableConfig, parse_value, read_mapping, subsection
-from lightning_gans.scaling import (
-    BATCH,
-    DISCRIMINATOR_RATE,
-    GENERATOR_RATE,
-    PENALTIES,
-    SKIP_GENERATOR,
-    draws_with_skips,
-    image_shape_of,
-    last_set,
-    penalty_weight,
-)
 from lightning_gans.signatures import current_path, signature
 from lightning_gans.text import printable
 from lightning_gans.threads import read_threads
@@ -64,37 +63,6 @@ COMMANDS = {
     "test": "test",
     "predict": "predict",
 }
-# the section that each group of config files sets, in the order in which the files apply
-GROUPS = {
-    "model": "model",
-    "data": "data",
-    "trainer": "trainer",
-    "logger": "trainer.logger",
-    "experiment": None,
-}
-# the default file of a group
-DEFAULTS = {"trainer": "default", "data": "mnist5k", "logger": "csv"}
-# the group whose default file always applies first
-BASE = "trainer"
-# the options of the Trainer that help lists
-COMMON_TRAINER = (
-    *("accelerator", "devices", "num_nodes", "precision", "max_steps", "max_epochs", "max_time"),
-    *("val_check_interval", "limit_val_batches", "log_every_n_steps", "enable_progress_bar"),
-    *("fast_dev_run", "deterministic", "profiler"),
-)
-# what the commands do that run a trained model
-SUMMARIES = {
-    "validate": "Evaluate a checkpoint on the validation images.",
-    "test": "Evaluate a checkpoint on the test images.",
-    "predict": "Write codes and reconstructions, or classes, of the validation images.",
-}
-# the sections that matter to them
-EVALUATING = ("evaluation", "trainer")
-EVALUATING_TRAINER = (
-    *("accelerator", "devices", "num_nodes", "precision", "limit_val_batches"),
-    *("limit_test_batches", "limit_predict_batches", "enable_progress_bar"),
-)
-TOP_LEVEL = "lightning_gans.cli.train.TopLevelOptions"
 # what all processes of a job have in common
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
@@ -705,139 +673,6 @@ def sections_of(file: Path) -> set[str]:
     return {*content, *(["trainer.logger"] if logger else [])}
 
 
-def read_config(file: Path) -> dict[str, Any]:
-    """The content of a config file that the user named."""
-    return read_mapping(file, aliases=True)
-
-
-def name_networks(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Options that set the default networks for ``model.generator.channels=32`` without a class."""
-    points = any("Gaussians" in str(found.get("data")) for found in content)
-    named = []
-    for part, network in (("generator", "Generator"), ("discriminator", "Discriminator")):
-        chosen = any(s.startswith(f"--model.{part}=") for s in settings) or any(
-            subsection(subsection(found, "model"), "init_args").get(part) for found in content
-        )
-        if not chosen and any(s.startswith(f"--model.{part}.") for s in settings):
-            kind = "MLP" if points else "Conv"
-            named.append(f"--model.{part}=lightning_gans.networks.{kind}{network}")
-    return named
-
-
-def fit_to_images(
-    settings: Sequence[str], files: Sequence[Path], content: Sequence[Mapping[str, Any]], own: Path
-) -> list[str]:
-    """Options that fit a model's config to the size of the images (:mod:`lightning_gans.scaling`).
-
-    What the user, an experiment or another config file sets is left as it is.
-
-    Args:
-        settings: the typed options.
-        files: the config files, in order.
-        content: of each.
-        own: the file of the model.
-    """
-    shape = size_of_images(settings, content)
-    if shape is None:
-        return []
-    models = [subsection(subsection(found, "model"), "init_args") for found in content]
-
-    def is_open(name: str, value: tuple[int, object] | None) -> bool:
-        """Whether nobody but the model's file sets an argument."""
-        typed = any(is_argument(s.partition("=")[0], "model", name) for s in settings)
-        return not typed and (value is None or files[value[0]] == own)
-
-    fitted = []
-    for penalty in PENALTIES:
-        value = last_set(models, penalty)
-        if value is not None and isinstance(value[1], float) and is_open(penalty, value):
-            weight = penalty_weight(value[1], shape)
-            fitted += [f"--model.{penalty}={weight:g}"] if weight != value[1] else []
-    path = subsection(read_config(own), "model").get("class_path")
-    module, _, name = current_path(str(path)).rpartition(".")
-    model = signature(module, name)
-    known = model.parameters if model is not None else {}
-    players = ("generator", "discriminator")
-    plays = all(player in known for player in players) and any(p in known for p in PENALTIES)
-    chosen = any(last_set(models, player) for player in players) or any(
-        setting.startswith(f"--model.{player}") and not is_rate(setting)
-        for setting in settings
-        for player in players
-    )
-    if not plays or chosen or not draws_with_skips(shape):
-        return fitted
-    fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
-    fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
-    rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
-    if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
-        fitted.append(f"--model.optimizer.lr={GENERATOR_RATE:g}")
-        if last_set(models, "discriminator_optimizer") is None and not any(map(is_rate, settings)):
-            option = f"--model.discriminator_optimizer.lr={DISCRIMINATOR_RATE:g}"
-            fitted += [*name_optimizer([option], content), option]
-    data = [subsection(subsection(found, "data"), "init_args") for found in content]
-    typed = any(is_argument(s.partition("=")[0], "data", "batch_size") for s in settings)
-    if not typed and last_set(data, "batch_size") is None:
-        fitted.append(f"--data.batch_size={BATCH}")
-    return fitted
-
-
-def is_rate(option: str) -> bool:
-    """Whether an option sets the discriminator's optimiser, rather than its network."""
-    return option.startswith("--model.discriminator_optimizer")
-
-
-def in_short(options: Sequence[str]) -> str:
-    """The options of :func:`fit_to_images` without widths and classes that follow from others."""
-    shown = [option.removeprefix("--model.").removeprefix("--") for option in options]
-    names = [option.replace("lightning_gans.networks.", "") for option in shown]
-    return ", ".join(
-        n for n in names if not n.startswith(("generator.", "discriminator_optimizer="))
-    )
-
-
-def size_of_images(
-    settings: Sequence[str], content: Sequence[Mapping[str, Any]]
-) -> tuple[int, int, int] | None:
-    """The shape of the images, if their data have a resolution that can be chosen."""
-    sections = [subsection(found, "data") for found in content]
-    paths = [path for section in sections if (path := section.get("class_path"))]
-    module, _, name = current_path(str(paths[-1])).rpartition(".") if paths else ("", "", "")
-    data = signature(module, name)
-    if data is None or "resolution" not in data.parameters:
-        return None
-    size: list[object] = []
-    for argument in ("resolution", "channels"):
-        typed = [
-            value
-            for key, _, value in (setting.partition("=") for setting in settings)
-            if is_argument(key, "data", argument)
-        ]
-        set_to = last_set([subsection(section, "init_args") for section in sections], argument)
-        parameter = data.parameters.get(argument)
-        # data without the argument are in colour
-        default = "3" if parameter is None else parameter.default
-        size.append(typed[-1] if typed else set_to[1] if set_to else default)
-    return image_shape_of(*size)
-
-
-def is_argument(key: str, section: str, name: str) -> bool:
-    """Whether an option sets an argument of a section's class."""
-    return key in (f"--{section}.{name}", f"--{section}.init_args.{name}")
-
-
-def name_optimizer(settings: Sequence[str], content: Sequence[Mapping[str, Any]]) -> list[str]:
-    """An option that sets the class for ``discriminator_optimizer.lr=0.1``: the generator's."""
-    key = "--model.discriminator_optimizer"
-    models = [subsection(subsection(found, "model"), "init_args") for found in content]
-    named = any(s.startswith(f"{key}=") for s in settings) or any(
-        model.get("discriminator_optimizer") for model in models
-    )
-    if named or not any(s.startswith(f"{key}.") for s in settings):
-        return []
-    classes = [subsection(model, "optimizer").get("class_path") for model in models]
-    return [f"{key}={next(filter(None, reversed(classes)), 'lightning_gans.optimizers.AdamW')}"]
-
-
 def run_names(
     files: Iterable[Path], settings: Iterable[str], names: Mapping[str, str], groups: Groups
 ) -> dict[str, str]:
@@ -863,79 +698,3 @@ def names_in_config(file: Path) -> dict[str, str]:
     config = read_mapping(file)
     paths = {group: subsection(config, group).get("class_path") for group in ("model", "data")}
     return {group: str(path or group).rpartition(".")[2].lower() for group, path in paths.items()}
-
-
-def usage(groups: Groups) -> str:
-    """What ``train --help`` prints."""
-    lines = [
-        "lightning-gans train [group=name ...] [key=value ...] [options]",
-        "(also validate, test, predict; python train.py is the same)",
-        "",
-        "  lightning-gans train model=dlsgan",
-        "  lightning-gans train model=dlsgan data=mnist data.root=data trainer.max_steps=20000",
-        "  lightning-gans train model=dlsgan ckpt_path=last        resume the newest run",
-        "  lightning-gans test ckpt_path=runs/.../last-step=20000.ckpt",
-        "",
-        "groups (files in ./configs or in the package; or the path of a YAML file):",
-    ]
-    for group in GROUPS:
-        default = f"  [{DEFAULTS[group]}]" if group in DEFAULTS else ""
-        lines.append(f"  {group + '=':<12}{groups.listing(group)}{default}")
-    lines += [
-        "",
-        "keys set single values: model.latent_dim=64 trainer.max_steps=2000 optimizer.lr=0.001",
-        "  data.batch_size=64 ema.decay=0.999 checkpoint.every=500 seed_everything=1 threads=2",
-        "trust=my.module lets a checkpoint or a run's config name classes of that module",
-        "--print_config prints the merged config; train --help lists the common options, and with",
-        "  model=NAME those of the model; fit --help lists every option",
-    ]
-    return "\n".join(lines)
-
-
-def full_usage(groups: Groups, argv: Iterable[str], command: str = "train") -> str:
-    """What the help of a command prints: its usage, and its options as the source has them.
-
-    Args:
-        groups: of config files.
-        argv: the other arguments, which may name a model and data.
-        command: one of ``COMMANDS``; all options are listed for ``fit``, otherwise the common ones.
-    """
-    every = command == "fit"
-    usual = COMMON_TRAINER if command in ("train", "fit") else EVALUATING_TRAINER
-    lines = [usage(groups)] if command in ("train", "fit") else usage_of_checkpoint(command)
-    trainer = subsection(read_config(groups.find(BASE, DEFAULTS[BASE])), "trainer")
-    names = {"data": DEFAULTS["data"]}
-    for key, value in split_key_values(word for word in argv if word not in SWITCHES):
-        if key.removeprefix("--") in ("model", "data") and value:
-            names[key.removeprefix("--")] = value
-    lines += ["", "options without a section:", *help_of("", TOP_LEVEL, every=every)]
-    for group, name in sorted(names.items(), reverse=True):
-        section = read_config(groups.find(group, name)).get(group)
-        path = section.get("class_path") if isinstance(section, Mapping) else section
-        if isinstance(path, str):
-            set_to = subsection(section, "init_args")
-            options = help_of(group, current_path(path), defaults=set_to, every=every)
-            lines += ["", f"{group}={name}, {path}:", *options]
-    sections = FIXED if command in ("train", "fit") else {n: FIXED[n] for n in EVALUATING}
-    if command in ("train", "fit"):
-        sections = {"optimizer": "lightning_gans.optimizers.AdamW", **sections}
-    for prefix, path in sections.items():
-        common, set_to = ((), {}) if prefix != "trainer" else (usual, trainer)
-        options = help_of(prefix, path, () if every else common, set_to, every)
-        lines += ["", f"{path.rpartition('.')[2]}:", *options]
-    return "\n".join(lines)
-
-
-def usage_of_checkpoint(command: str) -> list[str]:
-    """The first lines of the help of a command that runs a trained model."""
-    return [
-        f"lightning-gans {command} ckpt=RUN [group=name ...] [key=value ...]",
-        "",
-        SUMMARIES[command],
-        "",
-        f"  lightning-gans {command} ckpt=runs/dlsgan/mnist5k/TIME",
-        f"  lightning-gans {command} ckpt=last data.batch_size=64",
-        "",
-        "ckpt= is a run's folder, a checkpoint, or last or best, of the newest run. Its settings",
-        "are those of the run; what you type stays. fit --help lists every option.",
-    ]

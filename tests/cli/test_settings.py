@@ -15,7 +15,8 @@ from lightning.pytorch import Trainer
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups, check_spelling
 from lightning_gans.cli.options import TRAINER, trainer_parameters
-from lightning_gans.cli.train import Command, full_usage, parse_command
+from lightning_gans.cli.train import Command, parse_command
+from lightning_gans.cli.train_help import full_usage
 from lightning_gans.cli.workflow import parse_request, workflows
 from lightning_gans.errors import UsageError
 from lightning_gans.ranges import Unknown, is_unknown
