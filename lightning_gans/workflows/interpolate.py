@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, UsageError, UserError
-from lightning_gans.inversion.interpolation import linear, slerp
+from lightning_gans.inversion.interpolation import great_circle, linear, slerp
 from lightning_gans.models import Classifies, Clusters, Decodes, Encodes, Generates
 from lightning_gans.models.base.load import load
 from lightning_gans.paths import typed_path
@@ -85,7 +86,7 @@ def interpolate(
     a: str,
     b: str,
     steps: Annotated[int, Range(2, 1_000)] | None = None,
-    path: Literal["linear", "slerp"] = "linear",
+    path: Literal["linear", "slerp", "circle"] = "linear",
     category: str | None = None,
     format: Literal["strip", "gif", "mp4"] = "strip",  # noqa: A002  (what the option is called)
     fps: FramesPerSecond = 24,
@@ -109,14 +110,15 @@ def interpolate(
         b: where it ends.
         steps: images from a to b, both included; 8 in a strip, 48 in an animation by default.
         path: ``linear`` is the straight line, ``slerp`` the great circle around the prior's mean,
-            which keeps the norm that draws of a normal prior have.
+            which keeps the norm that draws of a normal prior have. ``circle`` is the whole of it,
+            from a in the direction of b and on around the mean back to a, with the norm of a.
         category: of both ends, for class-conditional models: a name or number, or one for each
             label, separated by commas. By default that of a seed is drawn, that of a file is found
             by the model, and it changes along the path as well.
         format: ``strip`` is a PNG file, ``gif`` and ``mp4`` are animations; mp4 needs
             imageio-ffmpeg.
         fps: images a second of an animation.
-        ping_pong: whether an animation also goes back from b to a.
+        ping_pong: whether an animation also goes back from b to a; a circle leads back by itself.
         out: a folder for the results, instead of a new one in runs.
         device: auto, cpu or cuda.
 
@@ -173,6 +175,8 @@ def interpolate(
         else:
             factor = magnification(images.shape[-1])
             frames = [as_picture(x, factor) for x in images]
+            if path == "circle":  # the last image is the first
+                frames, ping_pong = frames[:-1], False
             (write_gif if format == "gif" else write_mp4)(file, frames, fps, ping_pong)
         named = {"latents": latents.z}
         if latents.c is not None:
@@ -254,16 +258,21 @@ def between(prior: Prior, ends: Sequence[End], steps: int, path: str) -> Latents
         prior: of them.
         ends: both.
         steps: how many, at least 2.
-        path: ``linear`` or ``slerp``.
+        path: ``linear``, ``slerp`` or ``circle``.
     """
     first, last = (end.latents for end in ends)
     if path == "linear":
         z = linear(first.z[0], last.z[0], steps)
     else:
-        z = prior.mean + slerp(first.z[0] - prior.mean, last.z[0] - prior.mean, steps)
+        around = slerp if path == "slerp" else great_circle
+        z = prior.mean + around(first.z[0] - prior.mean, last.z[0] - prior.mean, steps)
     if first.c is None or last.c is None:
         return Latents(z)
-    return Latents(z, linear(first.c[0], last.c[0], steps))
+    c = linear(first.c[0], last.c[0], steps)
+    if path == "circle":  # to the condition of b, and back
+        share = (1 - torch.linspace(0, 2 * math.pi, steps).cos()) / 2
+        c = first.c[0] + share[:, None] * (last.c[0] - first.c[0])
+    return Latents(z, c)
 
 
 def strip(images: Tensor, ends: Sequence[End]) -> Image.Image:

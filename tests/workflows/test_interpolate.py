@@ -115,6 +115,29 @@ def test_the_great_circle_is_around_the_mean_of_the_prior() -> None:
     assert found.flatten().tolist() == pytest.approx([11, 10, middle, middle, 10, 11])
 
 
+def test_a_circle_passes_the_direction_of_b_and_ends_where_it_began() -> None:
+    prior = Normal(2, mean=10.0)
+    first, last = torch.eye(2).split(1)
+    ends = [
+        End("a", Latents(torch.tensor([[12.0, 10.0]]), first)),
+        End("b", Latents(torch.tensor([[10.0, 11.0]]), last)),
+    ]
+    found = between(prior, ends, 5, "circle")
+    expected = [[12, 10], [10, 12], [8, 10], [10, 8], [12, 10]]
+    torch.testing.assert_close(found.z, torch.tensor(expected).float())
+    assert found.c is not None
+    # all of b's condition halfway round
+    assert found.c[:, 1].tolist() == pytest.approx([0, 0.5, 1, 0.5, 0], abs=1e-6)
+
+
+def test_a_film_of_a_circle_shows_each_image_once(run: Path) -> None:
+    # with ping_pong, which is the default, and without
+    for kind, frames in (("circle", 5), ("slerp", 10)):
+        interpolate(str(run), "0", "3", steps=6, path=kind, format="gif", out=kind)  # type: ignore[arg-type]  # one of two
+        with Image.open(f"{kind}/interpolation.gif") as film:
+            assert getattr(film, "n_frames", 1) == frames
+
+
 def test_headings_tell_how_far_along_the_path_an_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
     headings: list[str] = []
 
@@ -251,7 +274,7 @@ def test_a_film_has_every_image(run: Path) -> None:
         (["a=0", "b=5000000000"], 2, "b=5000000000: expected a seed from 0 to 4,294,967,295"),
         (["a=0", "b=1", "steps=1"], 2, "steps: expected whole number from 2 to 1,000"),
         (["a=0", "b=1", "category=0"], 2, "DLSGAN is not class-conditional"),
-        (["a=0", "b=1", "path=round"], 2, "expected one of linear, slerp"),
+        (["a=0", "b=1", "path=round"], 2, "expected one of linear, slerp, circle"),
         (["a=0", "b=text.png"], 1, "text.png cannot be read: cannot identify image file"),
     ],
 )
