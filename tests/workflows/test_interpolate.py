@@ -117,7 +117,7 @@ def test_the_great_circle_is_around_the_mean_of_the_prior() -> None:
 
 def test_a_circle_passes_the_direction_of_b_and_ends_where_it_began() -> None:
     prior = Normal(2, mean=10.0)
-    first, last = torch.eye(2).split(1)
+    first, last = torch.split(torch.eye(2), 1)
     ends = [
         End("a", Latents(torch.tensor([[12.0, 10.0]]), first)),
         End("b", Latents(torch.tensor([[10.0, 11.0]]), last)),
