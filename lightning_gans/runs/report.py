@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from lightning_gans import __version__
 from lightning_gans.errors import UserError, reason
 from lightning_gans.runs.claim import read_record
-from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints, newest, step_of
+from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints, damage, newest, step_of
 from lightning_gans.runs.layout import CONFIG
 from lightning_gans.runs.measures import Measured, Point, measured, number
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES, UnreadableMetrics, read_rows
@@ -59,7 +59,7 @@ class Progress(NamedTuple):
     """How far a run came.
 
     Attributes:
-        iterations: made, as far as its files tell.
+        iterations: made, as far as its log and its intact checkpoints tell.
         most: that it was to make; None without a limit.
         started: for the last time, in seconds since 1970; None if unknown.
         seconds: from its start to its last file; None if unknown, as of a run that was resumed.
@@ -148,7 +148,7 @@ def collect(run: Path, log: Log | None = None) -> Report:
         checkpoints=found,
         numbers=_files([run / FILE, run / CONFIG]),
         intact=intact,
-        resume=None if intact is None else resume_command(run, progress),
+        resume=None if intact is None else resume_command(run, intact, progress.most),
         problems=problems,
     )
 
@@ -162,10 +162,13 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
         log: its log; None if it cannot be read.
     """
     found = checkpoints(run)
-    steps = [step_of(path) for path in found]
-    if log is not None:
-        steps += [int(points[0][-1]) for points in log.series.values() if points[0]]
-    iterations = max(steps, default=0)
+    series = log.series.values() if log is not None else ()
+    iterations = max((int(steps[-1]) for steps, _ in series if steps), default=0)
+    for path in reversed(found):
+        # a checkpoint that its log does not reach; to check one takes time
+        if step_of(path) <= iterations or damage(path) is None:
+            iterations = max(iterations, step_of(path))
+            break
     options = settings(config)
     most = options["trainer.max_steps"].value if "trainer.max_steps" in options else None
     batch = options["data.batch_size"].value if "data.batch_size" in options else None
@@ -186,11 +189,17 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
     )
 
 
-def resume_command(run: Path, progress: Progress) -> str:
-    """The command that continues a run."""
+def resume_command(run: Path, last: Path, most: int | None) -> str:
+    """The command that continues a run from its last intact checkpoint.
+
+    Args:
+        run: its folder.
+        last: the checkpoint; of a complete run whose last one is damaged, the one before it.
+        most: the iterations that the run was to make; None without a limit.
+    """
     command = f"lightning-gans train {shlex.quote(f'ckpt={run}')}"
-    longer = f" trainer.max_steps={2 * progress.iterations}" if progress.is_complete else ""
-    return command + longer
+    is_complete = most is not None and step_of(last) >= most
+    return command + (f" trainer.max_steps={2 * step_of(last)}" if is_complete else "")
 
 
 def read(file: Path) -> Log:

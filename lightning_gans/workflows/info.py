@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickletools
+import shlex
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from lightning_gans.runs.folder import (
     checkpoints,
     damage,
     is_exported,
+    step_of,
 )
 from lightning_gans.runs.layout import CONFIG
 from lightning_gans.runs.measures import described, number
@@ -318,7 +320,7 @@ def capabilities_of(path: object) -> list[str] | None:
 
 
 def disk_use(folder: Path) -> dict[str, int]:
-    """Bytes of the files, by the folder within."""
+    """Bytes of the files, by the folder within; what links lead to is elsewhere, or counted."""
     found: dict[str, int] = {}
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -419,23 +421,36 @@ def _measure(name: str, entry: Mapping[str, float]) -> str:
 
 
 def next_commands(values: Mapping[str, Any]) -> list[str]:
-    """Commands for this run or folder."""
-    path, can = values["path"], values["capabilities"] or []
-    commands = []
-    most, done = values["max_iterations"], values["iterations"]
+    """Commands for this run or folder: those that would do something."""
+    path, can, commands = values["path"], values["capabilities"] or [], []
     if values["kind"] == "run":
-        usable = any(values["checkpoints"].values())
-        if usable and isinstance(most, int) and done < most:
-            commands.append(f"lightning-gans train ckpt={path}")
-        if not usable:
+        intact = [Path(name) for name, is_intact in values["checkpoints"].items() if is_intact]
+        # in the order of their iterations
+        last, best = (
+            [name for name in intact if name.stem.startswith(f"{kind}-")]
+            for kind in ("last", "best")
+        )
+        most = values["max_iterations"]
+        if last and isinstance(most, int) and step_of(last[-1]) < most:
+            commands.append(f"lightning-gans train {quoted('ckpt', path)}")
+        if not last and not best:
             return commands
-        commands.append(f"lightning-gans export ckpt={path} out=FOLDER")
+        if not last:
+            # a folder means its last checkpoint
+            path = str(Path(path, FOLDER, best[-1]))
+        commands.append(f"lightning-gans export {quoted('ckpt', path)} out=FOLDER")
+    ckpt = quoted("ckpt", path)
     if "reconstruct" in can:
-        commands.append(f"lightning-gans invert ckpt={path} images=FOLDER start=encoder")
-        commands.append(f"lightning-gans ood score ckpt={path} images=FOLDER")
+        commands.append(f"lightning-gans invert {ckpt} images=FOLDER start=encoder")
+        commands.append(f"lightning-gans ood score {ckpt} images=FOLDER")
     if can:
-        commands.append(f'python: lightning_gans.load("{path}")')
+        commands.append(f"python: lightning_gans.load({json.dumps(path, ensure_ascii=False)})")
     return commands
+
+
+def quoted(option: str, value: str) -> str:
+    """An option as it is typed in a shell."""
+    return shlex.quote(f"{option}={value}")
 
 
 def size(count: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from lightning_gans.runs.metrics_csv import drop_rows_after
-from lightning_gans.runs.report import read, table
+from lightning_gans.runs.report import collect, progress_of, read, table
 from lightning_gans.runs.report_files import report
 
 LOG = """\
@@ -99,3 +100,37 @@ def test_a_run_without_a_log_has_a_report(tmp_path: Path) -> None:
     assert "Nothing was measured." in report(tmp_path)
     assert not (tmp_path / "curves.png").exists()
     assert "can only be started again" in (tmp_path / "report.md").read_text()
+
+
+def saved(run: Path, *names: str) -> None:
+    """Files that are intact checkpoints by their own checksums."""
+    (run / "checkpoints").mkdir(exist_ok=True)
+    for name in names:
+        with zipfile.ZipFile(run / "checkpoints" / name, "w") as file:
+            file.writestr("archive/data.pkl", b"weights")
+
+
+def test_a_complete_run_whose_last_checkpoint_is_damaged_says_how_to_make_it_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.yaml").write_text("trainer:\n  max_steps: 10\n")
+    (tmp_path / "metrics.csv").write_text("generator/r,step\n0.5,10\n")
+    saved(tmp_path, "last-step=5.ckpt", "last-step=10.ckpt")
+    found = collect(tmp_path)
+    assert found.resume == f"lightning-gans train ckpt={tmp_path} trainer.max_steps=20"
+    (tmp_path / "checkpoints" / "last-step=10.ckpt").write_bytes(b"cut")
+    with pytest.warns(UserWarning, match=r"last-step=10\.ckpt is damaged"):
+        found = collect(tmp_path)
+    assert found.resume == f"lightning-gans train ckpt={tmp_path}"
+    assert found.progress.is_complete
+
+
+def test_iterations_are_those_of_the_log_and_of_intact_checkpoints(tmp_path: Path) -> None:
+    saved(tmp_path, "last-step=5.ckpt", "best-step=3.ckpt")
+    (tmp_path / "checkpoints" / "last-step=10.ckpt").write_bytes(b"cut")
+    (tmp_path / "checkpoints" / "failed-step=8.ckpt").write_bytes(b"cut")
+    assert progress_of(tmp_path, {}, None).iterations == 5
+    (tmp_path / "metrics.csv").write_text("generator/r,step\n0.5,3\n0.25,7\n")
+    assert progress_of(tmp_path, {}, read(tmp_path / "metrics.csv")).iterations == 7
+    saved(tmp_path, "failed-step=8.ckpt")
+    assert progress_of(tmp_path, {}, read(tmp_path / "metrics.csv")).iterations == 8

@@ -133,6 +133,105 @@ def test_damaged_and_young_runs_are_described_as_far_as_they_go(
         assert found.values["problems"]
 
 
+def offered(folder: Path) -> list[str]:
+    """The commands that are offered, without what precedes them."""
+    lines = info(str(folder)).text.splitlines()
+    return [line.removeprefix("next").strip() for line in lines if line.startswith("next")]
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """A run of three iterations, of which that after two is kept as well."""
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    shutil.copy(
+        folder / "checkpoints" / "last-step=3.ckpt", folder / "checkpoints" / "last-step=2.ckpt"
+    )
+    return folder
+
+
+def cut(checkpoint: Path) -> None:
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+
+
+def test_a_finished_run_is_not_to_be_trained_further(copy: Path) -> None:
+    commands = offered(copy)
+    assert not any("train" in command for command in commands)
+    assert f"lightning-gans export ckpt={copy} out=FOLDER" in commands
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace("max_steps: 3", "max_steps: 4"))
+    assert offered(copy)[0] == f"lightning-gans train ckpt={copy}"
+
+
+def test_a_finished_run_whose_last_checkpoint_is_damaged_resumes_from_the_one_before(
+    copy: Path,
+) -> None:
+    cut(copy / "checkpoints" / "last-step=3.ckpt")
+    found = info(str(copy)).values
+    assert found is not None
+    # its log has three
+    assert found["iterations"] == 3
+    assert offered(copy)[0] == f"lightning-gans train ckpt={copy}"
+
+
+def test_iterations_that_only_a_damaged_checkpoint_names_do_not_count(copy: Path) -> None:
+    damaged = copy / "checkpoints" / "last-step=900.ckpt"
+    damaged.write_bytes(b"no checkpoint")
+    found = info(str(copy)).values
+    assert found is not None
+    assert found["iterations"] == 3
+    assert found["checkpoints"]["last-step=900.ckpt"] is False
+    (copy / "metrics.csv").unlink()
+    cut(copy / "checkpoints" / "last-step=3.ckpt")
+    # the best one of this run is after three as well
+    for best in (copy / "checkpoints").glob("best-*"):
+        cut(best)
+    found = info(str(copy)).values
+    assert found is not None
+    assert found["iterations"] == 2
+
+
+def test_a_run_of_which_only_the_best_checkpoint_is_intact_offers_that_one(copy: Path) -> None:
+    best = copy / "checkpoints" / "best-step=1.ckpt"
+    shutil.copy(copy / "checkpoints" / "last-step=2.ckpt", best)
+    for path in (copy / "checkpoints").glob("*.ckpt"):
+        if path != best:
+            cut(path)
+    commands = offered(copy)
+    assert not any("train" in command for command in commands)
+    assert f"lightning-gans export ckpt={best} out=FOLDER" in commands
+    assert f'python: lightning_gans.load("{best}")' in commands
+
+
+def test_commands_can_be_typed_if_the_folder_has_a_space_in_its_name(
+    copy: Path, tmp_path: Path
+) -> None:
+    spaced = copy.rename(tmp_path / "my runs")
+    assert f"lightning-gans export 'ckpt={spaced}' out=FOLDER" in offered(spaced)
+
+
+def test_what_links_lead_to_takes_no_space_in_the_run(copy: Path, tmp_path: Path) -> None:
+    def disk() -> dict[str, int]:
+        values = info(str(copy)).values
+        assert values is not None
+        found: dict[str, int] = values["disk"]
+        return found
+
+    before = disk()
+    assert before["checkpoints"] == sum(
+        path.stat().st_size for path in (copy / "checkpoints").iterdir()
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "large").write_bytes(bytes(1_000_000))
+    (copy / "file").symlink_to(elsewhere / "large")
+    (copy / "folder").symlink_to(elsewhere)
+    (copy / "itself").symlink_to(copy)
+    (copy / "latest.ckpt").symlink_to(copy / "checkpoints" / "last-step=3.ckpt")
+    (copy / "dead").symlink_to(elsewhere / "nowhere")
+    assert disk() == before
+
+
 def test_an_exported_folder_on_one_screen(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
