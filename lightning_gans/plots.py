@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
 from torch import Tensor
 
 from lightning_gans.priors import Prior
@@ -127,6 +130,101 @@ def clusters(panels: list[tuple[str, Tensor, Tensor]], path: Path, columns: int 
         axes.set(xlim=(-2.5, 3.5), ylim=(-3.5, 2.5), aspect="equal")
         axes.tick_params(labelsize=7)
     figure.savefig(path, format="png")
+
+
+def curve_panels(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[Sequence[float], Sequence[float]]]]],
+    path: Path,
+    columns: int = 3,
+) -> None:
+    """Plot curves of several runs, a panel for each quantity, with one legend; a PNG file.
+
+    Args:
+        panels: by title, the groups of curves as :func:`compared_curves` takes them.
+        path: of the file.
+        columns: the greatest number of panels in a row.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    shown: dict[str, Line2D] = {}
+    for index, (title, groups) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(rows, columns, index)
+        for number, (name, runs) in enumerate(groups.items()):
+            style = {"color": f"C{number % 10}", "linestyle": STYLES[number // 10 % len(STYLES)]}
+            for steps, values in runs:
+                (line,) = axes.plot(steps, values, marker=".", linewidth=1, **style)
+                shown.setdefault(f" {plain(name)}", line)
+        axes.set_title(plain(title), fontsize=9)
+        axes.set_xlabel("iterations", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    legend = list(shown.values()), list(shown)
+    figure.legend(*legend, loc="outside lower center", ncols=6, fontsize=8)
+    figure.savefig(path, format="png")
+
+
+def surfaces(planes: Mapping[str, Tensor], extent: float, path: Path) -> None:
+    """Plot values on planes, each (points, points), a panel for each name; a PNG file.
+
+    The first index of a plane runs to the right, the second upwards, both from -extent to extent.
+    """
+    figure = Figure(figsize=(3.2 * len(planes), 3), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (name, values) in enumerate(planes.items(), start=1):
+        axes = figure.add_subplot(1, len(planes), index)
+        line = np.linspace(-extent, extent, len(values))
+        mesh = axes.pcolormesh(line, line, values.double().cpu().numpy().T, shading="nearest")
+        figure.colorbar(mesh)
+        axes.plot([0, 1], [0, 0], marker="+", color="white", linewidth=0.6, markersize=8)
+        axes.set_title(plain(name), fontsize=9)
+        axes.set(xlabel="a", ylabel="b", aspect="equal")
+    figure.savefig(path, format="png")
+
+
+def histograms(groups: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
+    """Plot densities of several samples, (n,) each, in one panel for each group; a PNG file."""
+    figure = Figure(figsize=(3.4 * len(groups), 3), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, samples) in enumerate(groups.items(), start=1):
+        axes = figure.add_subplot(1, len(groups), index)
+        for name, values in samples.items():
+            numbers = values.detach().cpu().double().numpy()
+            axes.hist(numbers, bins=60, density=True, histtype="step", label=name)
+        axes.set_title(plain(title), fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.legend(fontsize=6)
+    figure.savefig(path, format="png")
+
+
+# pixels to which smaller images on a sheet are enlarged by a whole factor, and between them
+SHEET_SIDE, SHEET_GAP = 48, 2
+
+
+def sheet(rows: Sequence[Tensor], path: Path, gaps: Sequence[int] = ()) -> None:
+    """Draw images in rows; a PNG file.
+
+    Args:
+        rows: the images of each row, uint8 (columns, 1 or 3, height, width), all of one shape.
+        path: of the file.
+        gaps: columns before which there is a wider gap, such as 1 after a column of inputs.
+    """
+    images = torch.stack([*rows]).cpu()
+    factor = max(1, round(SHEET_SIDE / images.shape[-1]))
+    images = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    high, count, channels, height, width = images.shape
+    lefts, left = [], 0
+    for column in range(count):
+        left += 3 * SHEET_GAP if column in gaps else 0
+        lefts.append(left)
+        left += width + SHEET_GAP
+    page = torch.full((channels, high * (height + SHEET_GAP) - SHEET_GAP, left - SHEET_GAP), 255)
+    for r, c in itertools.product(range(high), range(count)):
+        top = r * (height + SHEET_GAP)
+        page[:, top : top + height, lefts[c] : lefts[c] + width] = images[r, c]
+    pixels = page.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).contiguous()
+    Image.fromarray(pixels.numpy()).save(path, format="png")
 
 
 def against_prior(codes: Tensor, prior: Prior, path: Path, title: str = "") -> None:

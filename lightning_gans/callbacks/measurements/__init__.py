@@ -5,6 +5,10 @@ A user's own is a subclass of :class:`Measurement`, given as ``Evaluation(measur
 
 from lightning_gans.callbacks.measurements.batch import EvaluationBatch
 from lightning_gans.callbacks.measurements.categories import CategoryUsage
+from lightning_gans.callbacks.measurements.feature_distances import (
+    ClassDistance,
+    ReconstructionDistance,
+)
 from lightning_gans.callbacks.measurements.labels import ClassificationAccuracy, ClusterPurity
 from lightning_gans.callbacks.measurements.latent import ActiveDimensions, LatentRecovery
 from lightning_gans.callbacks.measurements.measurement import Measurement
@@ -26,11 +30,13 @@ __all__ = [
     "STANDARD",
     "ActiveDimensions",
     "CategoryUsage",
+    "ClassDistance",
     "ClassificationAccuracy",
     "ClusterPurity",
     "EvaluationBatch",
     "LatentRecovery",
     "Measurement",
+    "ReconstructionDistance",
     "ReconstructionQuality",
     "SampleCount",
     "SampleQuality",
