@@ -165,6 +165,24 @@ def test_paths_of_a_linear_generator_have_known_lengths(model: GAN) -> None:
     assert found["slerp.fid"] < found["linear.fid"] / 5
 
 
+class Jump(Corner):
+    """White where the first element is positive, otherwise black."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[:, 0].sign().view(-1, 1, 1, 1).expand(-1, 1, SIDE, SIDE)
+
+
+@pytest.mark.usefixtures("pixels")
+def test_the_largest_change_on_a_circle_is_found_where_all_others_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jump = GAN((1, SIDE, SIDE), DIM, Jump, TinyDiscriminator, prior=Uniform).eval()
+    monkeypatch.setattr(latents, "load", lambda run: jump)
+    found = circles(RUN, 200, 16)
+    one, two = (Uniform(DIM).sample(200, stream(f"draws {i}", 0))[:, 0].sign() for i in range(2))
+    assert found["step"] == pytest.approx(2 / float((one - two).abs().mean()))
+
+
 def shown(path: Path, columns: int) -> Tensor:
     """The first 16 pixels of each image of a sheet, (rows, columns, 16), in [-1, 1]."""
     factor, gap = 2, 2
