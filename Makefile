@@ -5,7 +5,7 @@ OLDEST_PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 BIN := .venv/bin
 
-.PHONY: demo shell test test-slow test-oldest test-newest bench soak audit lint check-gpu clean
+.PHONY: demo shell test test-slow test-oldest test-newest bench soak audit lint docs check-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python train.py model=dlsgan data=mnist5k experiment=demo
@@ -45,12 +45,16 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the pages as a website, in build/site; a warning is an error
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --site-dir build/site
+
 # four calls of ten minutes do all: docs/gpu.md has the ARGS of each
 check-gpu: .venv/installed
 	$(BIN)/python scripts/check_gpu.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest .venv-audit .venv-docs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -65,6 +69,11 @@ clean:
 .venv-newest/installed: pyproject.toml
 	$(NEWEST_PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[app,dev]'
+	touch $@
+
+.venv-docs/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 .venv-audit/installed:

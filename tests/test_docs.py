@@ -6,9 +6,11 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +22,10 @@ import yaml
 from torch import Tensor
 
 from lightning_gans import models
-from lightning_gans.cli import CONFIGS
-from lightning_gans.cli.grammar import split_key_values
+from lightning_gans.cli import CONFIGS, split_command, train, workflow
+from lightning_gans.cli.grammar import Groups, Repeated, split_key_values
 from lightning_gans.models.base.capabilities import capabilities
+from lightning_gans.trust import split_trust
 
 ROOT = CONFIGS.parent
 DOCS = ROOT / "docs"
@@ -157,7 +160,7 @@ def test_the_navigation_has_every_page_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, DOCS / "methods.md", DOCS / "training.md"], ids=lambda page: page.stem
+    "page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS))
 )
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
@@ -232,6 +235,90 @@ def test_commands_name_what_exists(command: str) -> None:
         if value is not None and value.startswith("lightning_gans."):
             module, _, name = value.rpartition(".")
             assert hasattr(importlib.import_module(module), name)
+
+
+def typed_commands() -> list[str]:
+    """The command lines of README and all pages, without their comments."""
+    pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    found = re.findall(r"^ *lightning-gans (.+)$|`lightning-gans (\w[^`\n]*)`", text, re.MULTILINE)
+    lines = [re.sub(r"\s+#.*$", "", block or inline) for block, inline in found]
+    # those that stand for others are no command lines
+    left_out = re.compile(r"COMMAND|\.\.\.|my\.yaml")
+    return list(dict.fromkeys(line for line in lines if not left_out.search(line)))
+
+
+@pytest.mark.parametrize("typed", typed_commands())
+def test_a_command_that_a_page_prints_is_understood(typed: str) -> None:
+    command, argv = split_command(shlex.split(typed), "train")
+    argv, _ = split_trust(argv)
+    known = workflow.workflows()
+    if command in known:
+        workflow.parse_request(argv, known[command].parameters, Groups())
+    elif "--help" not in argv:
+        names, files, _ = train.read_arguments(argv, Groups(), Repeated())
+        train.check_names(names, [f for f in files if f.is_file()], Groups())
+
+
+def reference() -> dict[str, str]:
+    """What the pages of the API describe: an object's import path, and its page."""
+    return {
+        name: page.stem
+        for page in sorted((DOCS / "api").glob("*.md"))
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+
+def described(path: str) -> object:
+    """The object of an import path."""
+    module, _, name = path.rpartition(".")
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError:
+        return getattr(importlib.import_module(module), name)
+
+
+def test_the_reference_describes_what_is_there_and_every_command() -> None:
+    paths = reference()
+    for path in paths:
+        assert inspect.getdoc(described(path)), f"{path} has no docstring"
+    commands = {name.replace(" ", "_") for name in workflow.workflows()}
+    assert {path.rpartition(".")[2] for path in paths if ".workflows." in path} == {
+        *commands,
+        "Outcome",
+    }
+    # rooms whose names a person imports; the others are inner ones
+    rooms = {path.split(".")[1] for path in paths if path.count(".") == 1}
+    public = [
+        *("priors", "distances", "losses", "augmentation", "optimizers", "labels", "networks"),
+        *("data", "metrics", "models", "inversion", "ood", "callbacks"),
+    ]
+    assert rooms >= {*public}
+    linked = re.findall(r"\]\((\w+)\.md\)", (DOCS / "api" / "index.md").read_text())
+    assert sorted(linked) == sorted(set(paths.values()))
+
+
+@pytest.mark.slow  # half a minute
+def test_the_website_is_built_without_a_warning_and_has_every_public_name(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    for path, page in reference().items():
+        text = (tmp_path / "api" / page / "index.html").read_text(encoding="utf-8")
+        names = getattr(described(path), "__all__", None)
+        for name in [f"{path}.{name}" for name in names] if names else [path]:
+            if not isinstance(described(name), (ModuleType, dict, tuple, type(Tensor | None))):
+                assert f'id="{name}"' in text, name
+    for file in tmp_path.rglob("*.html"):
+        assets = re.findall(
+            r'<(?:script|img|iframe)[^>]* src="(https?:[^"]+)"', file.read_text(encoding="utf-8")
+        )
+        assert not assets, f"{file.name} loads {assets}"
 
 
 def test_experiments_that_are_named_exist() -> None:
