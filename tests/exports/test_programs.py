@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import runpy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
+from lightning_gans.errors import UserError
 from lightning_gans.exports import programs
 from lightning_gans.exports.examples import Preparation, example
-from lightning_gans.exports.modules import parts_of
+from lightning_gans.exports.modules import TRACED, Part, parts_of
 from lightning_gans.exports.ood_file import ood_values, portable_scores
-from lightning_gans.exports.programs import difference, traced, write_torch
+from lightning_gans.exports.programs import difference, quietly, traced, write_torch
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models import CGPGAN, DLSGAN, GAN, Classifier, Decodes, InfoGAN
+from lightning_gans.models import CAGAN, CGPGAN, DLSGAN, GAN, Classifier, Decodes, InfoGAN
 from lightning_gans.networks import (
     BatchStdDiscriminator,
     BlurredDiscriminator,
@@ -31,6 +35,8 @@ from lightning_gans.ood.conformal import ConformalDetector
 from lightning_gans.ood.folder_images import PreparedImages
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.priors import HalfUniformHalfNormal, Normal, Traced, Uniform
+from tests.support.rounds import SHAPE as TINY
+from tests.support.rounds import TinyConditionalGenerator, TinyDiscriminator
 from tests.support.saved_models import spread
 
 
@@ -177,6 +183,124 @@ def test_the_program_draws_images_of_a_category_and_saves_them(tmp_path: Path) -
     program["save"](x.numpy(), tmp_path / "row.png")
     row = torch.from_numpy(np.asarray(Image.open(tmp_path / "row.png")).copy())
     assert torch.equal(row, torch.cat([*to_uint8(x)[:, 0]], 1))
+
+
+def test_an_export_leaves_the_model_as_it_is_and_is_in_evaluation_mode() -> None:
+    model = MODELS["points"]()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for part in parts_of(model.train()):
+        assert not any(module.training for module in part.module.modules())
+        assert not any(weight.requires_grad for weight in part.module.parameters())
+    assert all(module.training for module in model.modules())
+    assert all(weight.requires_grad for weight in model.generator.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Apart:
+    """A program that differs from a network by some amount, for each size of batch."""
+
+    def __init__(self, part: Part, by: Callable[[int], float]) -> None:
+        self.part, self.by = part, by
+        self.sizes: list[int] = []
+
+    def __call__(self, arguments: Sequence[Tensor]) -> list[Tensor]:
+        n = len(arguments[0])
+        self.sizes.append(n)
+        return [y + self.by(n) for y in self.part.module(*arguments)]
+
+
+def constant(value: float) -> Part:
+    """A network whose result is one value."""
+    network: Any = lambda x: (torch.full((len(x), 1), value),)  # noqa: E731
+    return Part("generator", network, ("z",), ("image",), lambda n: (torch.zeros(n, 1),))
+
+
+def test_the_largest_difference_of_any_batch_counts_and_that_traced_proves_nothing() -> None:
+    program = Apart(constant(0.01), lambda n: 8e-5 if n == 1 else 1e-6)
+    assert difference(program.part, program, Path("g.onnx")) == pytest.approx(8e-5, rel=0.01)
+    assert 1 in program.sizes
+    assert max(program.sizes) > TRACED
+    assert TRACED not in program.sizes
+
+
+@pytest.mark.parametrize(
+    ("value", "by", "is_kept"),
+    [(0.01, 9e-5, True), (0.01, 1.1e-4, False), (1000.0, 0.09, True), (1000.0, 0.11, False)],
+)
+def test_a_program_may_differ_by_a_ten_thousandth_of_values_above_one(
+    value: float, by: float, is_kept: bool
+) -> None:
+    program = Apart(constant(value), lambda n: by)
+    if is_kept:
+        found = difference(program.part, program, Path("g.onnx"))
+        assert found == pytest.approx(by / max(value, 1), rel=0.02)
+    else:
+        with pytest.raises(programs.Differs, match=r"more than 0\.0001, and is not kept"):
+            difference(program.part, program, Path("g.onnx"))
+
+
+def refused(logger: logging.Logger) -> None:
+    """Write what torch refuses, while it says nothing of its own."""
+    with quietly(constant(1.0), "ONNX"):
+        assert logger.level == logging.ERROR
+        raise RuntimeError("no such operation")
+
+
+def test_notes_of_torch_are_shown_again_afterwards() -> None:
+    logger = logging.getLogger("torch.export")
+    logger.setLevel(logging.INFO)
+    try:
+        with pytest.raises(UserError, match="the generator cannot be written for ONNX: no such"):
+            refused(logger)
+        assert logger.level == logging.INFO
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize("kind", ["blurred", "variance", "classes", "labels"])
+def test_the_score_that_decides_comes_first(kind: str) -> None:
+    model = MODELS[kind]().eval()
+    for has_averages in (False, True):
+        model.has_averages = has_averages
+        scorer, names = Scorer(model), portable_scores(model)
+        assert names[0] == scorer.default.name
+        assert [name for name in scorer.defaults if name in names[1:]] == list(names[1:])
+    scores = {name: torch.arange(20.0) for name in names}
+    calibration = Calibration(scores, Origin("", json.dumps({"class_path": "Folder"}), 100))
+    values = ood_values(model, calibration, names, 0.1)
+    assert values["score"] == names[0]
+    assert values["one_by_one"] is False
+
+
+def test_a_network_that_looks_across_the_batch_is_said_to_score_one_by_one() -> None:
+    model = MODELS["batch"]().eval()
+    scores = {"nll": torch.arange(20.0)}
+    calibration = Calibration(scores, Origin("", json.dumps({"class_path": "Folder"}), 100))
+    assert ood_values(model, calibration, ("nll",), 0.1)["one_by_one"] is True
+
+
+def test_the_program_draws_images_of_a_category_for_each_label_by_name_or_number(
+    tmp_path: Path,
+) -> None:
+    generator: Any = TinyConditionalGenerator
+    discriminator: Any = TinyDiscriminator
+    model = spread(CAGAN(TINY, (2, 3), 4, generator, discriminator).eval())
+    assert isinstance(model, Decodes)
+    model.class_names = (("no", "red"), ("red", "green", "blue"))
+    for part in parts_of(model):
+        write_torch(part, traced(part), tmp_path / f"{part.name}.pt2")
+    file = tmp_path / "program.py"
+    file.write_text(example(model, Preparation(), "torch", has_ood=False))
+    program = runpy.run_path(str(file))
+    z = np.random.default_rng(3).standard_normal((2, model.prior.dim), np.float32)
+    for category, hot in (
+        (["red", "blue"], [0.0, 1, 0, 0, 1]),
+        (["no", "red"], [1.0, 0, 1, 0, 0]),
+        ([1, 0], [0.0, 1, 1, 0, 0]),
+    ):
+        expected = model.decode(torch.from_numpy(z), torch.tensor([hot, hot]))
+        found = program["generate"](2, category, seed=3)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 def test_values_that_are_no_numbers_are_not_kept() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import lightning_gans
@@ -22,6 +23,8 @@ from lightning_gans.cli import main
 from lightning_gans.errors import UserError
 from lightning_gans.exports import programs
 from lightning_gans.exports.examples import Preparation
+from lightning_gans.exports.hub import push_to_hub
+from lightning_gans.metrics import to_uint8
 from lightning_gans.models import (
     DLSGAN,
     Model,
@@ -98,8 +101,6 @@ def test_the_printed_program_calls_the_same_images_ood(
     strange = draw(tmp_path / "strange", 24, 21, seed=7)
     blank = np.zeros((16, 16), np.uint8)
     for level in (0, 128, 255):
-        from PIL import Image
-
         Image.fromarray(blank + np.uint8(level)).save(strange / f"level{level:03}.png")
     main_file = place / "handed" / "example_torch.py"
     assert main_file.read_text() in (place / "handed" / "README.md").read_text()
@@ -144,6 +145,78 @@ def test_an_export_lies_beside_the_runs_of_the_same_data(
     main(["export", f"ckpt={place / 'run'}", "formats=safetensors"])
     made = [path.parent.name for path in sorted((tmp_path / "runs").rglob("*_export"))]
     assert made == ["exported", "folder"]
+
+
+def test_what_a_person_chooses_is_in_the_folder(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    out = tmp_path / "out"
+    words = ["false_alarms=0.25", "held_out=12", "licence=cc-by-4.0"]
+    main(["export", "ckpt=run", f"out={out}", "formats= torch,safetensors, torch", *words])
+    ood = json.loads((out / "ood.json").read_text())
+    assert ood["false_alarms"] == 0.25
+    for name, scores in ood["held_out"].items():
+        assert len(scores) == 12
+        # so many of 13 are above it that at most a quarter of such images is
+        assert sum(score >= ood["thresholds"][name] for score in scores) in (3, 4)
+    card = (out / "README.md").read_text()
+    assert card.startswith('---\nlicense: "cc-by-4.0"\n')
+    assert "Licence of the weights: cc-by-4.0." in card
+    assert "- iterations: 3\n" in card
+    assert "25 % of images like those of the training" in card
+    config = json.loads((out / "config.json").read_text())
+    assert config["iterations"] == 3
+    assert config["formats"] == ["torch", "safetensors"]
+    for name, apart in config["differences"].items():
+        assert f"| `{name}` | " in card
+        assert f"differs from the model by at most {apart:.1g} |" in card
+
+
+def test_pictures_of_an_export_are_the_same_each_time_and_as_the_model_makes_them(
+    place: Path, tmp_path: Path
+) -> None:
+    model = lightning_gans.load(place / "run")
+    assert isinstance(model, DLSGAN)
+    data, _ = exporting.held_out_data(str(place / "run"), None, None)
+    assert data is not None
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        exporting.draw(model, data, tmp_path / name)
+    for name in ("samples.png", "reconstructions.png"):
+        first, second = ((tmp_path / place_ / name).read_bytes() for place_ in ("one", "two"))
+        assert first == second
+    pixels = np.asarray(Image.open(tmp_path / "one" / "reconstructions.png")).astype(int)
+    # of 8 columns and 2 rows of 16 pixels between edges of 2, enlarged by a whole number
+    factor = pixels.shape[1] // (8 * 18 + 2)
+    assert pixels.shape == (factor * (2 * 18 + 2), factor * (8 * 18 + 2), 3)
+    x = torch.stack([data.validation_set[i][0] for i in range(8)])
+    shown = pixels[::factor, ::factor]
+    for row, images_ in enumerate((x, model.reconstruct(x))):
+        for column, image in enumerate(images_):
+            top, left = 2 + 18 * row, 2 + 18 * column
+            tile = shown[top : top + 16, left : left + 16].transpose(2, 0, 1)
+            expected = to_uint8(image[None])[0].expand(3, -1, -1).numpy().astype(int)
+            assert np.abs(tile - expected).max() <= 1, (row, column)
+
+
+def test_if_onnx_cannot_be_written_nothing_of_it_is_left(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def half_written(part: object, program: object, path: Path) -> float:
+        path.write_bytes(b"half")
+        raise UserError("an operation that ONNX has not")
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(exporting, "choose_formats", lambda _: (exporting.FORMATS, ""))
+    monkeypatch.setattr(exporting, "write_onnx", half_written)
+    out = tmp_path / "out"
+    main(["export", "ckpt=run", f"out={out}"])
+    assert "without ONNX: an operation that ONNX has not" in capsys.readouterr().out
+    names = {path.name for path in out.iterdir()}
+    assert names >= {"generator.pt2", "encoder.pt2", "example_torch.py", "model.safetensors"}
+    assert not [name for name in names if "onnx" in name]
+    assert "onnx" not in (out / "README.md").read_text().lower()
 
 
 def test_names_of_classes_are_handed_on(
@@ -322,6 +395,34 @@ def test_a_model_goes_to_the_hub_and_comes_back(
     with pytest.raises(UserError, match="could not be read from the hub: 404") as error:
         lightning_gans.from_pretrained("me/other")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_export_is_neither_read_from_the_hub_nor_written_to_it(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub: Any = LocalHub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    (tmp_path / "hub" / "me" / "texts").mkdir(parents=True)
+    (tmp_path / "hub" / "me" / "texts" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"me/texts holds no model of lightning_gans"):
+        lightning_gans.from_pretrained("me/texts")
+    with pytest.raises(UserError, match=r"is not an exported folder"):
+        push_to_hub(place / "run", "me/run")
+    assert not (tmp_path / "hub" / "me" / "run").exists()
+    for name in ("me/a..b", "me/../you", "/me", "me/", "a/b/c", "me/a b", "-me/a"):
+        with pytest.raises(UserError, match=r"USER/NAME"):
+            push_to_hub(place / "handed", name)
+
+
+def test_a_local_folder_is_loaded_on_the_device_and_with_the_modules_that_are_trusted(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(
+        "lightning_gans.exports.hub.load", lambda *words, **named: given.append((*words, named))
+    )
+    lightning_gans.from_pretrained(place / "handed", "cuda", trust="my.module")
+    assert given == [(place / "handed", "cuda", {"trust": "my.module"})]
 
 
 def test_the_hub_without_its_package_is_one_line_before_any_work(
