@@ -6,6 +6,7 @@ from lightning_gans.data.folder import Folder
 from lightning_gans.data.gaussians import Gaussians
 from lightning_gans.data.mnist import KMNIST, MNIST, FashionMNIST
 from lightning_gans.data.mnist5k import MNIST5k
+from lightning_gans.data.strokes import MNISTStrokes
 
 __all__ = [
     "KMNIST",
@@ -17,4 +18,5 @@ __all__ = [
     "Folder",
     "Gaussians",
     "MNIST5k",
+    "MNISTStrokes",
 ]
