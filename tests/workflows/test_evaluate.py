@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from lightning_gans.cli import main
 from lightning_gans.data import Gaussians
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR, DigitFeatures, RandomFeatures, from_uint8
+from lightning_gans.models import CAGAN, Generates
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.folder_images import PreparedImages
+from lightning_gans.rng import stream
 from lightning_gans.runs.exported import write_config
 from lightning_gans.workflows import image_features as choosing
 from lightning_gans.workflows.evaluate import (
@@ -35,6 +38,7 @@ from lightning_gans.workflows.image_features import image_features
 from tests.support.features import Projection, prepared
 from tests.support.models import tiny_dlsgan
 from tests.support.pictures import draw
+from tests.support.rounds import SHAPE, TinyConditionalGenerator, TinyDiscriminator
 from tests.support.saved_models import refusal, save, spread
 
 
@@ -159,6 +163,35 @@ def test_more_images_or_smaller_batches_do_not_change_the_first(run: Path) -> No
     assert len(many) == 260
     assert torch.allclose(few, many[:10], atol=1e-6)
     assert not torch.allclose(many[:10], many[250:], atol=1e-3)
+
+
+def test_images_of_a_class_conditional_model_do_not_depend_on_the_batch() -> None:
+    generator: Any = TinyConditionalGenerator
+    discriminator: Any = TinyDiscriminator
+    model = spread(CAGAN(SHAPE, (2, 3), 4, generator, discriminator)).eval()
+    assert isinstance(model, Generates)
+    whole, parts = (torch.cat([*generated(model, 5, 40, size)]) for size in (250, 7))
+    assert torch.allclose(whole, parts, atol=1e-6)
+    # of latents and conditions in one stream, which is that of the first block
+    random = stream("evaluate/0", 5)
+    z = model.prior.sample(250, random)
+    assert model.categories is not None
+    c = model.categories.sample(250, random)
+    assert torch.allclose(whole, model.decode(z[:40], c[:40]), atol=1e-6)
+
+
+def test_the_neighbour_that_is_asked_for_gives_the_radius(tmp_path: Path) -> None:
+    real, fake = draw(tmp_path / "real", 40, 4), draw(tmp_path / "fake", 40, 4, seed=1)
+    a, b = (prepared()(pixels(folder)).double() for folder in (real, fake))
+    values = []
+    for k in (1, 5):
+        found = evaluate(real=str(real), fake=str(fake), features=Projection(), k=k, seeds=1)
+        assert found.measures is not None
+        radii = torch.cdist(a, a).sort(1).values[:, k]
+        precision = (torch.cdist(a, b) <= radii[:, None]).any(0).double().mean()
+        values.append(found.measures["precision/projection"].value)
+        assert values[-1] == pytest.approx(float(precision))
+    assert values[0] < values[1]
 
 
 def test_unreadable_images_are_named_and_the_others_measured(tmp_path: Path) -> None:

@@ -119,6 +119,23 @@ def test_a_category_is_that_of_every_image_and_leaves_the_latents(conditional: P
     assert torch.equal(kept["conditions"], free.c)
 
 
+def test_what_was_asked_for_is_noted_beside_the_latents(run: Path) -> None:
+    generate(str(run), n=2, seed=5, truncation=1.5, out="noted")
+    _, notes = read_tensors(Path("noted/latents.safetensors"))
+    assert (notes["command"], notes["seed"], notes["truncation"]) == ("generate", "5", "1.5")
+    assert Path(notes["checkpoint"]).samefile(run / "checkpoints" / "last-step=1.ckpt")
+
+
+def test_arrays_of_a_class_conditional_model_have_its_conditions(conditional: Path) -> None:
+    found = generate(str(conditional), n=9, seed=4, format="npz", out="arrays").latents
+    assert found is not None
+    assert found.c is not None
+    with np.load("arrays/samples.npz") as file:
+        assert set(file) == {"images", "latents", "conditions", "seed"}
+        assert np.array_equal(file["conditions"], found.c.numpy())
+        assert file["seed"] == 4
+
+
 def test_another_seed_draws_other_categories(conditional: Path) -> None:
     first, second = (
         generate(str(conditional), n=40, seed=seed, out=f"seed{seed}").latents for seed in (0, 1)

@@ -227,6 +227,17 @@ def test_an_image_file_of_unknown_class_is_one_line(run: Path, photos: Path) -> 
         find_end(photos / "00.png", checkpoint, ConditionalAutoencoder(), None)
 
 
+def test_an_animation_has_more_images_than_a_strip_unless_told_otherwise(run: Path) -> None:
+    words = ["interpolate", str(run), "a=0", "b=1", "path=slerp"]
+    assert status_of([*words, "out=strip"]) == 0
+    assert status_of([*words, "format=gif", "ping_pong=false", "out=gif"]) == 0
+    for folder, count in (("strip", 8), ("gif", 48)):
+        found, notes = read_tensors(Path(folder, "latents.safetensors"))
+        assert len(found["latents"]) == count
+        assert notes["path"] == "slerp"
+    assert len(frames_of(Path("gif/interpolation.gif"))) == 48
+
+
 @pytest.mark.parametrize(("ping_pong", "count"), [(True, 10), (False, 6)])
 def test_a_gif_goes_back_unless_it_is_not_to(run: Path, ping_pong: bool, count: int) -> None:
     words = ["a=0", "b=1", "steps=6", "format=gif", "fps=20", f"ping_pong={str(ping_pong).lower()}"]

@@ -249,6 +249,7 @@ def test_the_command_leaves_tables_of_all_models(
             "n=12",
             "near=0.2",
             "bootstrap=20",
+            "seed=3",
             "scores=nll,reconstruction",
             "device=cpu",
         ]
@@ -272,7 +273,8 @@ def test_the_command_leaves_tables_of_all_models(
     models = {name: lightning_gans.load(run) for name, run in (("one", one), ("two", two))}
     scorers = {name: scorer(model, ("nll", "reconstruction")) for name, model in models.items()}
     data = opened(root)
-    expected = rows([score_sets(scorers, data, 12, 0.2)], repetitions=20, sources=data.sources)
+    scored = [score_sets(scorers, data, 12, 0.2)]
+    expected = rows(scored, repetitions=20, seed=3, sources=data.sources)
     write_csv(expected, tmp_path / "expected.csv")
     assert (folder / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
 
@@ -364,8 +366,19 @@ def test_folds_are_averaged_each_with_its_own_digits(
     write_csv(rows(folds, sources=sources), tmp_path / "expected.csv")
     assert (tmp_path / "out" / "table.csv").read_text() == (tmp_path / "expected.csv").read_text()
     assert "means over 3 folds" in capsys.readouterr().out
-    main([*argv, f"ckpt={tmp_path}/run-1", "data.fold=1", f"out={tmp_path}/alone", "bootstrap=0"])
-    write_csv(rows(folds[1:2], repetitions=0, sources=sources), tmp_path / "alone.csv")
+    main(
+        [
+            *argv,
+            f"ckpt={tmp_path}/run-1",
+            "data.fold=1",
+            f"out={tmp_path}/alone",
+            "bootstrap=0",
+            "auroc=coarse",
+        ]
+    )
+    alone_rows = rows(folds[1:2], repetitions=0, area=coarse, sources=sources)
+    write_csv(alone_rows, tmp_path / "alone.csv")
+    assert alone_rows != rows(folds[1:2], repetitions=0, sources=sources)
     alone = (tmp_path / "alone" / "table.csv").read_text()
     assert alone == (tmp_path / "alone.csv").read_text().replace("run,", "run-1,")
 
