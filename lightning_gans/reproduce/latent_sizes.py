@@ -28,6 +28,7 @@ from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Generates, Model, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.networks.digit_classifier import DigitBackbone
+from lightning_gans.ood.batches import size
 from lightning_gans.ranges import PositiveFloat, PositiveInt
 from lightning_gans.reproduce.fingerprints import code_version
 from lightning_gans.reproduce.recoveries import FOLDER
@@ -41,6 +42,8 @@ SHIFTS = (1, 2, 4)
 BATCH = 100
 # draws whose norms are compared with those of codes
 DRAWS = 10_000
+# weights of which a layer needs at least so many to have a distribution
+LEAST = 1000
 # the classifier of Fig. 9
 EPOCHS, CLASSIFIER_LR, CLASSIFIER_BATCH = 20, 0.002, 50
 DIGITS = 10
@@ -179,10 +182,10 @@ def weights(run: Path) -> dict[str, float]:
         run: of a GAN.
 
     Returns:
-        distance, the greatest over the layers of the Kolmogorov-Smirnov distance between the
-        weights of a layer and the normal distribution with their mean and deviation; for weights
-        of a uniform distribution it is 0.057. kurtosis, the excess kurtosis of greatest size, 0
-        of a normal distribution; spread, the ratio of the greatest to the least standard
+        Of layers of at least 1,000 weights: distance, the greatest Kolmogorov-Smirnov distance
+        between the weights of a layer and the normal distribution with their mean and deviation;
+        for weights of a uniform distribution it is 0.057. kurtosis, the excess kurtosis of greatest
+        size, 0 of a normal distribution; spread, the ratio of the greatest to the least standard
         deviation of a layer.
     """
     distances, kurtoses, deviations = [], [], []
@@ -213,7 +216,7 @@ def classifier(
         run: as of :func:`errors`, of digits.
         root: the folder of MNIST.
         images: how many training images are reconstructed, and how many real ones are trained on.
-        tested: how many test images are classified.
+        tested: the greatest number of test images that are classified.
         steps: of the descent of a GAN's codes.
         lr: of that descent.
 
@@ -361,15 +364,20 @@ def _planes(model: Model, images: int, points: int) -> list[Tensor]:
 
 
 def _layers(model: Model) -> list[tuple[str, Tensor]]:
-    """The weights of the linear and convolutional layers of a generator, in order, flat."""
+    """The weights of linear and convolutional layers of a generator, in order, flat.
+
+    Layers of few weights, such as the one that makes grey images of eight maps, are left out.
+    """
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    found = [m for m in model.generator.modules() if isinstance(m, kinds)]
-    if not found:
-        raise InputError("the generator has no linear or convolutional layers")
-    return [
+    layers = [m for m in model.generator.modules() if isinstance(m, kinds)]
+    found = [
         (f"layer {i}", layer.weight.detach().double().flatten())
-        for i, layer in enumerate(found, start=1)
+        for i, layer in enumerate(layers, start=1)
+        if layer.weight.numel() >= LEAST
     ]
+    if not found:
+        raise InputError(f"the generator has no layers of at least {LEAST:,} weights")
+    return found
 
 
 def _module(source: Source, root: str, shape: tuple[int, ...]) -> DataModule:
@@ -388,17 +396,19 @@ def _module(source: Source, root: str, shape: tuple[int, ...]) -> DataModule:
 def _images(source: Source, root: str, shape: tuple[int, ...], n: int, part: str) -> Tensor:
     """The first n images of a part of some data, (n, *shape)."""
     data = _module(source, root, shape)
-    data.setup("fit")
+    data.setup("fit" if part == "train" else "validate")
     dataset = data.train_set if part == "train" else data.validation_set
+    if size(dataset) < n:
+        raise InputError(f"{source} has {size(dataset):,} images of {part}, expected {n:,}")
     return torch.stack([dataset[i][0] for i in range(n)])
 
 
 def _labelled(root: str, shape: tuple[int, ...], n: int, part: str) -> tuple[Tensor, Tensor]:
-    """The first n digits of a part of MNIST, (n, *shape), and their labels, (n,)."""
+    """The first n digits of a part of MNIST, or all, (n, *shape), and their labels, (n,)."""
     data = _module("mnist", root, shape)
-    data.setup("fit")
+    data.setup("fit" if part == "train" else "validate")
     dataset = data.train_set if part == "train" else data.validation_set
-    items = [dataset[i] for i in range(n)]
+    items = [dataset[i] for i in range(min(n, size(dataset)))]
     return torch.stack([x for x, _ in items]), torch.stack([torch.as_tensor(y) for _, y in items])
 
 
