@@ -10,7 +10,7 @@ import importlib
 import inspect
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from lightning_gans.callbacks.pictures import grid
 from lightning_gans.data.images import LARGE, SUFFIXES, Crop, declared_size, why_unreadable
 from lightning_gans.errors import InputError, UserError
+from lightning_gans.inversion import linear
 from lightning_gans.metrics import PSNR, to_uint8
 from lightning_gans.models import Decodes, Generates, Model, Reconstructs
 from lightning_gans.ood.folder_images import PreparedImages
@@ -44,6 +45,10 @@ MOST_PIXELS = LARGE
 SIDE = 320
 # samples in a row of the grid, and the bound of the truncation that means none
 COLUMNS, WHOLE = 6, 4.0
+# while a slider moves, by pointer or by keys, the image of its last position is drawn
+LIVE: Mapping[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}
+# images on the path between two, without its first
+STEPS = 100
 HOST = "127.0.0.1"
 # seconds until what the page of a browser held is forgotten
 FORGOTTEN = 3600
@@ -364,6 +369,31 @@ class Answers:
             values, category = settings[: self.count], self.category(settings)
             return enlarged(edited(self.model, latent or draw(self.model), values, category))
 
+    def keep(self, latent: Latent | None, *settings: float) -> tuple[Latent, Pixels]:
+        """The latent with its elements moved, as the start of a path, and its image."""
+        with self.errors_in_the_page():
+            kept = self.moved(latent or draw(self.model), settings)
+            return kept, enlarged(edited(self.model, kept, (), self.category(settings)))
+
+    def between(
+        self, start: Latent | None, latent: Latent | None, share: float, *settings: float
+    ) -> Pixels:
+        """An image on the straight path from the kept latent to the one with its elements moved."""
+        with self.errors_in_the_page():
+            if start is None or latent is None:
+                raise InputError("a path has no start yet; keep an image as its start")
+            end = self.moved(latent, settings)
+            path = linear(torch.tensor(start), torch.tensor(end), STEPS + 1)
+            z: Latent = path[round(share * STEPS)].tolist()
+            return enlarged(edited(self.model, z, (), self.category(settings)))
+
+    def moved(self, latent: Latent, settings: tuple[float, ...]) -> Latent:
+        """A latent with its leading elements set to the values of the sliders."""
+        found = list(latent)
+        for i, value in zip(leading(self.model, self.count), settings, strict=False):
+            found[i] = float(value)
+        return found
+
     def sheet(self, seed: float | None, truncation: float, *settings: float) -> Pixels:
         """The samples of a seed."""
         with self.errors_in_the_page():
@@ -417,13 +447,14 @@ def make_page(
         settings = sliders + categories
         everything = [latent, *sliders, result]
         told = [*everything, seen, text]
+        add_path(gradio, answers, [latent, *settings])
         if draws is not None:
             add_sheet(gradio, answers, settings)
         image.upload(answers.upload, [image, latent, *settings], told)
         sample.click(answers.new, settings, told)
         restore.click(answers.reset, [latent, *settings], everything)
         for slider in sliders:
-            slider.release(answers.show, [latent, *settings], result)
+            slider.input(answers.show, [latent, *settings], result, **LIVE)
         for dropdown in categories:
             dropdown.input(answers.show, [latent, *settings], result)
         page.load(answers.new, settings, told)
@@ -437,6 +468,24 @@ def still(gradio: Any, label: str, visible: bool = True) -> Any:
         {"buttons": ["download", "fullscreen"]} if is_named else {"show_share_button": False}
     )
     return gradio.Image(label=label, format="png", interactive=False, visible=visible, **options)
+
+
+def add_path(gradio: Any, answers: Answers, page: list[Any]) -> None:
+    """Lay out the path from one image to another.
+
+    Args:
+        gradio: the package.
+        answers: to the visitor.
+        page: the latent of the page and its settings.
+    """
+    start = gradio.State(None, time_to_live=FORGOTTEN)
+    with gradio.Row():
+        with gradio.Column():
+            keep = gradio.Button("keep the model's image as the start of a path")
+            share = gradio.Slider(0, 1, 0, step=1 / STEPS, label="from the start to the image now")
+        path = still(gradio, "on the path")
+    keep.click(answers.keep, page, [start, path])
+    share.input(answers.between, [start, page[0], share, *page[1:]], path, **LIVE)
 
 
 def add_sheet(gradio: Any, answers: Answers, settings: list[Any]) -> None:

@@ -220,7 +220,7 @@ class Widget:
     def __exit__(self, *args: object) -> None:
         pass
 
-    def event(self, function: Callable[..., object], *args: object) -> Self:
+    def event(self, function: Callable[..., object], *args: object, **options: object) -> Self:
         Widget.events[function.__name__] = function
         return self
 
@@ -328,6 +328,26 @@ def test_reset_takes_the_elements_back_to_the_latent_of_the_page() -> None:
     assert again == latent
     assert [slider.options["value"] for slider in sliders] == values
     np.testing.assert_array_equal(same, image)
+
+
+@pytest.mark.usefixtures("gradio")
+def test_a_path_leads_from_the_image_that_was_kept_to_the_one_that_is_shown() -> None:
+    model = tiny_dlsgan()
+    serve(model, free_port())
+    first, *_ = Widget.events["new"](0.0)
+    second, *_ = Widget.events["new"](0.0)
+    moved = [value + 1 for value in (first[i] for i in leading(model))]
+    start, image = Widget.events["keep"](first, *moved)
+    np.testing.assert_array_equal(image, Widget.events["show"](first, *moved))
+    ends = [second[i] for i in leading(model)]
+    between = partial(Widget.events["between"], start, second)
+    np.testing.assert_array_equal(between(0.0, *ends), image)
+    np.testing.assert_array_equal(between(1.0, *ends), Widget.events["show"](second, *ends))
+    z = 0.75 * torch.tensor([start]) + 0.25 * torch.tensor([second])
+    expected = enlarged(picture(model.decode(z))).astype(int)
+    assert abs(between(0.25, *ends).astype(int) - expected).max() <= 1
+    with pytest.raises(PageError, match="keep an image as its start"):
+        Widget.events["between"](None, second, 0.5, *ends)
 
 
 @pytest.mark.usefixtures("gradio")

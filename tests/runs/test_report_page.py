@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_gans.runs.charts import MOST_POINTS
+from lightning_gans.runs.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH
 from lightning_gans.runs.report_files import report
 from lightning_gans.runs.report_page import FRAMES, MOST_PIXELS
 
@@ -172,6 +172,10 @@ def drawn(run: Path, name: str) -> list[tuple[float, float]]:
         return v0 + (place - p0) / (p1 - p0) * (v1 - v0)
 
     lines = [line["points"] for line in svg.all("polyline")]
+    for line in lines:
+        for x, y in (map(float, pair.split(",")) for pair in line.split()):
+            assert LEFT <= x <= WIDTH - RIGHT, "within the axes"
+            assert TOP <= y <= HEIGHT - BOTTOM, "within the axes"
     return [
         (value("x", float(x)), value("y", float(y)))
         for line in lines
