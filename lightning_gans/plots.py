@@ -38,6 +38,32 @@ def scatter(real: Tensor | None, fake: Tensor, category: Tensor | None = None) -
     axes.set_aspect("equal")
     if len(groups) <= 12:
         axes.legend(loc="upper left")
+    return pixels_of(figure)
+
+
+def spectrum(series: Mapping[str, Tensor]) -> Tensor:
+    """Plot the elements of each named vector in descending order: uint8 (3, height, width).
+
+    Values of 0 are below the logarithmic axis.
+    """
+    figure = Figure(figsize=(5, 3.5), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, values in series.items():
+        ordered = values.detach().cpu().double().sort(descending=True).values.numpy()
+        marker = "." if len(ordered) < 30 else ""
+        axes.plot(np.arange(1, len(ordered) + 1), ordered, marker=marker, label=f" {plain(name)}")
+    if any(bool((values > 0).any()) for values in series.values()):
+        axes.set_yscale("log")
+    axes.set_title("latent elements, in descending order", fontsize=10)
+    axes.set_xlabel("rank")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return pixels_of(figure)
+
+
+def pixels_of(figure: Figure) -> Tensor:
+    """A figure as a picture, uint8 (3, height, width)."""
     buffer = BytesIO()
     figure.savefig(buffer, format="rgba")
     width, height = (int(side * figure.dpi) for side in figure.get_size_inches())

@@ -245,8 +245,9 @@ def is_import_path(path: str) -> bool:
 
 
 def stock_loggers() -> list[str]:
-    """The import paths of Lightning's loggers that ``configs/logger`` names."""
+    """The import paths of Lightning's loggers, and the one that is built on one of them."""
     return [f"lightning.pytorch.loggers.{name}" for name in LOGGERS] + [
+        "lightning_gans.runs.wandb_logger.WandbLogger",
         "lightning.pytorch.loggers.tensorboard.TensorBoardLogger",
         "lightning.pytorch.loggers.wandb.WandbLogger",
     ]

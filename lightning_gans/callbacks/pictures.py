@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from lightning_gans.callbacks.compile import Compile
 from lightning_gans.callbacks.ema import EMA
 from lightning_gans.compat import callbacks_of
 from lightning_gans.metrics import to_uint8
-from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
+from lightning_gans.models import Clusters, Decodes, Edits, Encodes, Generates, Model, Reconstructs
 from lightning_gans.models.base.model import Batch
 from lightning_gans.plots import scatter
 from lightning_gans.priors import Categories
@@ -44,6 +45,12 @@ class Pictures(Callback):
       the largest scale, which are the most informative ones (thesis, Fig. 23-25). The code is that
       of the first validation image, or a sampled one if the model has no encoder.
 
+    - ``edits``: the first validation image with less and more of an attribute, from -2 to 2
+      standard deviations of its score, a row for each attribute, if the model edits and the data
+      name their attributes;
+    - ``categories``: validation images, each in the column of the category that the model finds for
+      it, in the order of the columns of ``samples``, if the model clusters images.
+
     Samples and traversals need a model that generates; classifiers have no pictures.
 
     Until the first evaluation after the start is due, they are also drawn after ``first``
@@ -53,7 +60,7 @@ class Pictures(Callback):
     Args:
         samples: number of samples, shown in rows of ``columns``.
         columns: images in a row of samples and of reconstructions.
-        dimensions: number of elements to traverse.
+        dimensions: number of elements to traverse, and of attributes to edit.
         steps: images in a traversal.
         first: iterations to the first pictures; None draws at evaluations only.
 
@@ -105,20 +112,9 @@ class Pictures(Callback):
             self.real = self.first_images(trainer, model)
         if self.real is None:
             return
-        training = [module for module in model.modules() if module.training]
-        with ExitStack() as stack:
-            for callback in callbacks_of(trainer):
-                if isinstance(callback, EMA):
-                    stack.enter_context(callback.averaged(model))
-                elif isinstance(callback, Compile):
-                    stack.enter_context(callback.plainly(model))
-            try:
-                model.eval()
-                for name, picture in self.draw(model, self.real).items():
-                    save(trainer, name, picture, model.iterations)
-            finally:
-                for module in training:
-                    module.training = True
+        with as_evaluated(trainer, model):
+            for name, picture in self.draw(model, self.real).items():
+                save(trainer, name, picture, model.iterations)
 
     def first_images(self, trainer: Trainer, model: Model) -> Tensor | None:
         """The first validation images, which a resumed run has not seen; None without any."""
@@ -131,13 +127,15 @@ class Pictures(Callback):
                 checked = model.on_before_batch_transfer(batch, 0)
                 moved = model.transfer_batch_to_device(checked, model.device, 0)
                 self.on_validation_batch_end(trainer, model, None, moved, index)
-                if self.real is not None and len(self.real) >= self.wanted(moved):
+                if self.real is not None and len(self.real) >= self.wanted(model, moved):
                     break
         return self.real
 
-    def wanted(self, batch: Batch) -> int:
+    def wanted(self, model: LightningModule, batch: Batch) -> int:
         """How many validation images, or points, pictures show."""
-        return self.samples if len(batch[0].shape) < 4 else 2 * self.columns
+        if len(batch[0].shape) < 4 or isinstance(model, Clusters):
+            return self.samples
+        return 2 * self.columns
 
     def on_validation_batch_end(
         self,
@@ -149,7 +147,7 @@ class Pictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the first validation images."""
-        wanted = self.wanted(batch)
+        wanted = self.wanted(pl_module, batch)
         if batch_idx == 0:
             self.real = batch[0][:wanted]
         elif self.real is not None and len(self.real) < wanted:
@@ -184,7 +182,21 @@ class Pictures(Callback):
         if self.dimensions:
             start = model.encode(real[:1])[0] if isinstance(model, Encodes) else z[0]
             pictures["traversals"] = grid(self.traverse(model, start), self.steps)
+        if isinstance(model, Edits) and (edited := self.edited(model, real[:1])) is not None:
+            pictures["edits"] = grid(edited, self.steps)
         return pictures
+
+    def edited(self, model: Edits, x: Tensor) -> Tensor | None:
+        """One image, (1, *image_shape), with less to more of an attribute; a row for each.
+
+        None if the attributes have no names, as their number is not known then.
+        """
+        # a label of two classes is one attribute
+        count = sum(1 if len(names) == 2 else len(names) for names in model.class_names or ())
+        line = torch.linspace(-2, 2, self.steps, device=x.device, dtype=x.dtype)
+        same = x.expand(self.steps, *x.shape[1:])
+        rows = [model.edit(same, index, line) for index in range(min(count, self.dimensions))]
+        return torch.cat(rows) if rows else None
 
     def draw_categories(
         self, model: Generates, categories: Categories, real: Tensor
@@ -210,7 +222,11 @@ class Pictures(Callback):
             chosen = categories.condition(used, len(used))
         rows = max(1, self.samples // self.columns)
         z = model.prior.sample(rows, random).repeat_interleave(len(chosen), 0)
-        return {"samples": grid(model.decode(z, chosen.repeat(rows, 1)), len(chosen))}
+        pictures = {"samples": grid(model.decode(z, chosen.repeat(rows, 1)), len(chosen))}
+        if isinstance(model, Clusters) and len(categories.classes) == 1:
+            found = in_columns(real, model.cluster(real), used, rows)
+            pictures["categories"] = grid(found, len(used))
+        return pictures
 
     def traverse(self, model: Decodes, z: Tensor) -> Tensor:
         """Images of z while one leading element moves from -2 to 2; a row for each element."""
@@ -236,6 +252,24 @@ class Pictures(Callback):
         self.on_validation_epoch_end(trainer, pl_module)
 
 
+@contextmanager
+def as_evaluated(trainer: Trainer, model: Model) -> Iterator[None]:
+    """The model as an evaluation has it: with averaged weights, not training, not compiled."""
+    training = [module for module in model.modules() if module.training]
+    with ExitStack() as stack:
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, EMA):
+                stack.enter_context(callback.averaged(model))
+            elif isinstance(callback, Compile):
+                stack.enter_context(callback.plainly(model))
+        try:
+            model.eval()
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
 def has_evaluated(trainer: Trainer, step: int) -> bool:
     """Whether an evaluation after the start is due after this iteration, or was before.
 
@@ -254,6 +288,26 @@ def paired(x: Tensor, model: Reconstructs, columns: int) -> Tensor:
     x = x[: len(x) // columns * columns]
     rows = torch.stack([x, model.reconstruct(x)]).view(2, -1, columns, *x.shape[1:])
     return rows.transpose(0, 1).flatten(0, 2)
+
+
+def in_columns(x: Tensor, category: Tensor, shown: Tensor, rows: int) -> Tensor:
+    """The first images of each category, from the top of its column; other cells are black.
+
+    Args:
+        x: images, (n, *image_shape).
+        category: of each, (n,).
+        shown: the categories that have a column, in order.
+        rows: the most images of a category.
+
+    Returns:
+        Row by row, (rows·columns, *image_shape), with as many rows as the fullest column.
+    """
+    columns = [x[category == one][:rows] for one in shown.tolist()]
+    height = max(1, *(len(column) for column in columns))
+    cells = x.new_full((height, len(columns), *x.shape[1:]), -1.0)
+    for index, column in enumerate(columns):
+        cells[: len(column), index] = column
+    return cells.flatten(0, 1)
 
 
 def grid(x: Tensor, columns: int) -> Tensor:

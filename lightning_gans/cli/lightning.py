@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
-from lightning_gans.callbacks import EMA, Checkpoint, Compile, Evaluation, Pictures
+from lightning_gans.callbacks import EMA, Checkpoint, Compile, Dashboard, Evaluation, Pictures
 from lightning_gans.callbacks.pace import Pace
 from lightning_gans.callbacks.predictions import Predictions
 from lightning_gans.callbacks.progress import Progress
@@ -80,21 +80,36 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.measures import number
+from lightning_gans.runs.measures import Point, number, points_of
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
 from lightning_gans.runs.report import table
 from lightning_gans.runs.report_files import report
+from lightning_gans.runs.settings import settings
+from lightning_gans.runs.wandb_logger import WandbLogger as BestWandbLogger
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.text import printable, printable_lines
 from lightning_gans.workflows.run_config import as_json, guarded, typed_strings, vetted_config
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and to wandb."""
+    """Writes the resolved config to the run's folder and to wandb.
 
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+    Args:
+        parser: of the command.
+        config: that it has parsed.
+        names: of the model and the data, as they are typed.
+    """
+
+    def __init__(
+        self,
+        parser: LightningArgumentParser,
+        config: Namespace,
+        names: Mapping[str, str],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(parser, config, save_to_log_dir=False, **kwargs)
+        self.names = names
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config; a resumed run overwrites it."""
@@ -114,10 +129,27 @@ class SaveConfig(SaveConfigCallback):
                 import wandb  # noqa: PLC0415  (takes a third of a second)
 
                 found = logger.experiment
-                found.config.update(yaml.safe_load(text), allow_val_change=True)
+                content = yaml.safe_load(text)
+                short = short_config(content, self.names)
+                found.config.update({**short, "config": content}, allow_val_change=True)
                 if isinstance(found, wandb.Run) and found.settings.mode != "disabled":
                     names = {"id": found.id, "project": found.project, "entity": found.entity}
                     wandb_run.write(run, **names)
+
+
+def short_config(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The options of a run by the names that are typed, to group and compare runs by in wandb.
+
+    Those that are not set, and those of the Trainer that have their default, are left out.
+    """
+    found = {
+        name: setting.value
+        for name, setting in settings(config).items()
+        if setting.value is not None
+        and not name.startswith("wandb.")
+        and not (name.startswith("trainer.") and setting.is_default)
+    }
+    return {**found, **names}
 
 
 def keep_damaged_config(run: Path) -> None:
@@ -177,6 +209,7 @@ class CLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
+            save_config_kwargs={"names": command.names},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_kwargs={**kwargs, **dict.fromkeys(self.subcommands(), kwargs)},
@@ -195,6 +228,7 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(Pictures, "pictures")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.add_lightning_class_args(Dashboard, "wandb")
         parser.add_argument(
             "--threads", type=Threads | None, default=None, help="as many as fit the machine"
         )
@@ -265,6 +299,13 @@ class CLI(LightningCLI):
         if str(config.trainer.precision).startswith("16"):
             # without this, Lightning would use another precision on a device without float16
             check_precision(config.trainer.precision)
+        if not any(map(is_wandb, logger_configs(config))):
+            for option in self.command.options:
+                if option.startswith("--wandb."):
+                    raise UsageError(
+                        f"{option.removeprefix('--')} is for wandb, to which this run does not "
+                        "log; add logger=wandb, or leave it out"
+                    )
         self.choose_folder(config)
 
     def choose_folder(self, config: Namespace) -> None:
@@ -341,14 +382,18 @@ class CLI(LightningCLI):
         """Check the checkpoint; let TensorBoard show no scalars that were written after it."""
         self.check_checkpoint()
         ckpt_path = self.config[self.command.subcommand].ckpt_path
-        if self.resumed_run(ckpt_path) and self.trainer.is_global_zero:
-            run = Path(self.trainer.default_root_dir)
+        run, resumed = Path(self.trainer.default_root_dir), self.resumed_run(ckpt_path)
+        if resumed and self.trainer.is_global_zero:
             # whoever resumes it, it is still the run that its job would resume after a requeue
             record = read_record(run)
             start(run, self.training if record is None else record.training)
-        for logger in self.trainer.loggers if self.resumed_at is not None else ():
+        if self.resumed_at is None:
+            return
+        for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                hide_from(logger, (self.resumed_at or 0) + 1)
+                hide_from(logger, self.resumed_at + 1)
+            elif isinstance(logger, BestWandbLogger) and resumed:
+                logger.has_logged(logged_until(run, self.resumed_at))
 
     def instantiate_classes(self) -> None:
         """Build model, data and callbacks; an error becomes one line.
@@ -402,15 +447,33 @@ class CLI(LightningCLI):
         callbacks = callbacks_of(trainer)
         callbacks[:0] = [JoinFirstProcess(ckpt_path), Pace()]
         loggers = [found for found in trainer.loggers if isinstance(found, WandbLogger)]
+        dashboard = next(found for found in callbacks if isinstance(found, Dashboard))
         for logger, project in zip(loggers, self.wandb_projects, strict=False):
             set_to = wandb_arguments(logger)
-            set_to |= wandb_run.arguments(resumed, {**set_to, "project": project})
+            typed = {**set_to, "project": project, **dashboard.labels}
+            usual = self.usual_labels(Path(trainer.default_root_dir))
+            set_to |= wandb_run.labels(resumed, typed, usual)
+            set_to |= wandb_run.arguments(resumed, typed)
         if self.command.subcommand == "predict":
             callbacks.append(Predictions())
         return trainer
 
+    def usual_labels(self, run: Path) -> dict[str, str]:
+        """What a run is called in wandb where nobody says it."""
+        family = "/".join(self.command.names[group] for group in ("model", "data"))
+        command = self.command.subcommand
+        job_type = "train" if command == "fit" else command
+        return {"name": f"{family}/{run.name}", "group": family, "job_type": job_type}
+
+    def conclude(self, trained: bool) -> None:
+        """Add to a dashboard what is known at the end."""
+        if not is_trial(self.trainer):
+            dashboard = next(c for c in callbacks_of(self.trainer) if isinstance(c, Dashboard))
+            dashboard.conclude(self.trainer, self.model, trained)
+
     def print_results(self) -> None:
         """Print what was measured, rounded as in a report."""
+        self.conclude(trained=False)
         if self.verbose and self.trainer.is_global_zero:
             metrics = {n: float(v) for n, v in self.trainer.callback_metrics.items() if n != "step"}
             print("\n".join(["| measure | value |", "|---|---:|"]))
@@ -426,6 +489,7 @@ class CLI(LightningCLI):
         evaluation.drop_later_results(trainer)
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
+        self.conclude(trained=True)
         if is_trial(trainer):
             rank_zero_info("trainer.fast_dev_run: everything ran, and nothing is kept")
         elif trainer.is_global_zero:
@@ -433,6 +497,15 @@ class CLI(LightningCLI):
             for line in how_to_continue(trainer, self.resumed_at):
                 print(line, file=sys.stderr)
             print(printable_lines("\n".join(what_next(trainer, self.model))), file=sys.stderr)
+
+
+def logged_until(run: Path, step: int) -> dict[str, list[Point]]:
+    """The curves of a run's ``metrics.csv`` up to an iteration; {} if it has none."""
+    found = {}
+    with contextlib.suppress(UserError, OSError):
+        for name, pairs in read_log(run / FILE).series.items():
+            found[name] = [p for p in points_of(zip(*pairs, strict=True)) if p.step <= step]
+    return found
 
 
 def how_to_continue(trainer: Trainer, resumed_at: int | None) -> Iterator[str]:
@@ -597,7 +670,7 @@ def run(command: Command) -> None:
         wandb = imported_wandb()
         if wandb is not None and wandb.run is not None:
             # Lightning leaves the run open, and the next one in this process would write to it
-            wandb.finish()
+            wandb.finish(exit_code=0 if ended else 1)
             # the next one reads the environment anew
             wandb.teardown()
         folder = os.environ.get(VARIABLE)

@@ -48,6 +48,7 @@ FIXED = {
     "evaluation": "lightning_gans.callbacks.Evaluation",
     "pictures": "lightning_gans.callbacks.Pictures",
     "checkpoint": "lightning_gans.callbacks.Checkpoint",
+    "wandb": "lightning_gans.callbacks.Dashboard",
     "trainer": "lightning.pytorch.Trainer",
 }
 SECTIONS = ("model", "data", *FIXED)

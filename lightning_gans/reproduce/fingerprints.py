@@ -36,7 +36,10 @@ NEUTRAL = (
 # what every training uses, whatever its config names
 ALWAYS = ("lightning_gans.callbacks.ema", "lightning_gans.callbacks.evaluation")
 # the parts of a merged config that decide where a run writes and what it shows
-_SHOWN = ("pictures", "ckpt_path", "verbose", "weights_only", "return_predictions", "threads")
+_SHOWN = (
+    *("pictures", "wandb", "ckpt_path", "verbose", "weights_only", "return_predictions"),
+    "threads",
+)
 _SHOWN_OF_TRAINER = (
     *("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
     *("log_every_n_steps", "profiler"),

@@ -28,6 +28,7 @@ CLASSES = {
     "evaluation": "lightning_gans.callbacks.Evaluation",
     "pictures": "lightning_gans.callbacks.Pictures",
     "checkpoint": "lightning_gans.callbacks.Checkpoint",
+    "wandb": "lightning_gans.callbacks.Dashboard",
 }
 # values that are not in a section, with their defaults
 TOP: Mapping[str, object] = {"seed_everything": 0, "threads": None}

@@ -21,21 +21,51 @@ from lightning_gans.safe_yaml import UnreadableConfig, read_mapping, subsection
 
 FILE = "wandb.json"
 PROJECT = "lightning_gans"
+# arguments of wandb.init by which people find a run, and the variables that wandb reads for them
+LABELS = {
+    "name": "WANDB_NAME",
+    "group": "WANDB_RUN_GROUP",
+    "job_type": "WANDB_JOB_TYPE",
+    "tags": "WANDB_TAGS",
+    "notes": "WANDB_NOTES",
+}
 # larger ones are not a run's
 _MAX_BYTES = 10_000
 # what wandb accepts, without what would lead out of the folder that is named after it
 _NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\#?%:]{1,128}")
 
 
-def arguments(resumed: Path | None, typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of ``wandb.init`` that say which run it is.
+def labels(
+    resumed: Path | None, typed: Mapping[str, Any], usual: Mapping[str, str]
+) -> dict[str, Any]:
+    """The arguments of ``wandb.init`` by which people find a run: its name, group, tags and so on.
 
-    What is typed in a logger's file comes first, then wandb's environment variables, then what the
-    resumed run recorded. In a sweep, wandb's agent decides.
+    What is typed comes first, then wandb's environment variables, which wandb reads itself where an
+    argument is None. Where there is neither, a new run gets what is usual; a resumed one keeps what
+    it has, which somebody may have changed in wandb.
 
     Args:
         resumed: the folder of a run that is resumed there.
-        typed: the arguments of the logger that are not None.
+        typed: options and arguments of the logger.
+        usual: by argument.
+    """
+    known = resumed is not None and bool(read(resumed))
+    found = {}
+    for key, variable in LABELS.items():
+        default = None if known or os.environ.get(variable) else usual.get(key)
+        found[key] = typed.get(key) or default
+    return found
+
+
+def arguments(resumed: Path | None, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of ``wandb.init`` that say which run it is.
+
+    What is typed comes first, then wandb's environment variables, then what the resumed run
+    recorded. In a sweep, wandb's agent decides.
+
+    Args:
+        resumed: the folder of a run that is resumed there.
+        typed: options and arguments of the logger that are not None.
     """
     resume = typed.get("resume")
     if resume in (None, "allow"):  # Lightning's default, which nobody typed

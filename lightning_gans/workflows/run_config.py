@@ -44,6 +44,7 @@ SECTIONS: dict[str, type | None] = {
     "evaluation": None,
     "pictures": None,
     "checkpoint": None,
+    "wandb": None,
 }
 VALUES = (
     *("seed_everything", "ckpt_path", "verbose", "weights_only", "return_predictions"),
@@ -109,6 +110,8 @@ def vetted_config(file: Path, typed: Iterable[str] = ()) -> dict[str, Any]:
     checker.check((config.get("evaluation") or {}).get("features"), FeatureExtractor)
     keep_foreign_measurements(config.get("evaluation") or {}, checker)
     (config.get("evaluation") or {}).pop("cache", None)
+    # only the user may have weights sent
+    (config.get("wandb") or {}).pop("checkpoints", None)
     trainer.pop("default_root_dir", None)
     for key in ("ckpt_path", "weights_only"):
         config.pop(key, None)

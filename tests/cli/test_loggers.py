@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import struct
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightning.pytorch.loggers import WandbLogger
-from wandb.proto import wandb_internal_pb2
 
 from lightning_gans.cli import main
 from lightning_gans.compat import wandb_arguments
 from lightning_gans.runs import wandb_run
 from lightning_gans.runs.layout import recency
 from tests.support.command_line import MLP, small
-from tests.support.figures import leave_out_figures
-
-BLOCK = 32768
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
-
-
-def pieces(content: bytes) -> Iterator[bytes]:
-    """The records of wandb's file: LevelDB's log format behind a header of 7 bytes."""
-    assert content[:4] in (b":W&B", b"")
-    position, record = 7, b""
-    while position + 7 <= len(content):
-        left = BLOCK - position % BLOCK
-        if left < 7:
-            position += left  # too little for a header: the rest of a block is padding
-            continue
-        length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
-        part = content[position + 7 : position + 7 + length]
-        if len(part) < length:
-            return  # still being written
-        position += 7 + length
-        if kind in (FULL, FIRST):
-            record = b""
-        record += part
-        if kind in (FULL, LAST):
-            yield record
-
-
-def records(run: Path) -> list[Any]:
-    """All records of the one offline run in a folder."""
-    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    return records_of(file)
-
-
-def records_of(file: Path) -> list[Any]:
-    """All records of a file of wandb.
-
-    wandb's service is a separate process and sometimes writes the file only after
-    ``wandb.finish()`` has returned: the file is complete when its last record is the run's exit.
-    """
-    deadline = time.monotonic() + 60
-    while True:
-        found = []
-        for piece in pieces(file.read_bytes()):
-            record = getattr(wandb_internal_pb2, "Record")()  # noqa: B009  (made at import)
-            record.ParseFromString(piece)
-            found.append(record)
-        if found and found[-1].WhichOneof("record_type") == "exit":
-            return found
-        assert time.monotonic() < deadline, f"{file} has no end after a minute"
-        time.sleep(0.1)
-
-
-def history(found: list[Any]) -> list[dict[str, Any]]:
-    rows = [record.history for record in found if record.WhichOneof("record_type") == "history"]
-    return [
-        {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row.item}
-        for row in rows
-    ]
+from tests.support.wandb_files import config_of, described, history, records, stay_offline
 
 
 def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_axis_and_pictures(
@@ -89,15 +27,11 @@ def test_lightning_19728_and_13382_an_offline_run_holds_config_scalars_on_one_ax
     (run,) = (tmp_path / "runs" / "dlsgan" / "folder").iterdir()
     found = records(run)
 
-    config = {
-        item.key or "/".join(item.nested_key): json.loads(item.value_json)
-        for record in found
-        for update in (record.run.config, record.config)
-        for item in update.update
-    }
-    assert config["model"]["init_args"]["latent_dim"] == 6
-    assert config["data"]["class_path"] == "lightning_gans.data.Folder"
-    assert config.keys().isdisjoint(config["model"]["init_args"])  # no duplicates
+    config = config_of(found)
+    whole = config["config"]
+    assert whole["model"]["init_args"]["latent_dim"] == 6
+    assert whole["data"]["class_path"] == "lightning_gans.data.Folder"
+    assert "latent_dim" not in config  # no duplicates at the root
 
     rows = history(found)
     losses = {
@@ -146,7 +80,13 @@ def test_tensorboard_gets_scalars_and_pictures(image_folder: Path, tmp_path: Pat
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("discriminator/r1")] == [1, 2, 3]
-    assert [event.step for event in events.Images("images/samples")] == [0, 3]
+    for name in ("samples", "reconstructions", "traversals", "spectrum"):
+        assert [event.step for event in events.Images(f"images/{name}")] == [0, 3]
+    for name in ("latent/v", "latent/s"):
+        histograms = [event.histogram_value for event in events.Histograms(name)]
+        assert [found.num for found in histograms] == [6, 6]
+    # s² adds up to the number of elements
+    assert histograms[-1].sum_squares == pytest.approx(6, rel=1e-4)
 
 
 WANDB = [*MLP, "model=gan", "logger=wandb", "trainer.max_steps=1", "trainer.limit_val_batches=2"]
@@ -155,20 +95,7 @@ WANDB = [*MLP, "model=gan", "logger=wandb", "trainer.max_steps=1", "trainer.limi
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine without an account, on which nothing else is set."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    leave_out_figures(monkeypatch)
-
-
-def described(run: Path) -> Any:
-    """What the newest run in a folder says of itself."""
-    file = max(
-        run.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns
-    )
-    return next(r.run for r in records_of(file) if r.WhichOneof("record_type") == "run")
+    stay_offline(monkeypatch, tmp_path)
 
 
 def runs_of(folder: str = "gaussians") -> list[Path]:

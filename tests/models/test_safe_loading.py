@@ -484,6 +484,7 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 WANDB = "lightning.pytorch.loggers.WandbLogger"
+OWN_WANDB = "lightning_gans.runs.wandb_logger.WandbLogger"
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "model": lambda c: c["model"].update(class_path="untrusted_module.Model"),
@@ -513,6 +514,9 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "wandb id": lambda c: c["trainer"].update(logger=[spec(WANDB, id="../../../x")]),
     "wandb upload": lambda c: c["trainer"].update(logger=[spec(WANDB, log_model="all")]),
+    "upload by this package": lambda c: c["trainer"].update(
+        logger=[spec(OWN_WANDB, log_model="all")]
+    ),
     "tensorboard path": lambda c: c["trainer"].update(
         logger=[spec(TENSORBOARD, save_dir="x", name="../../x")]
     ),
@@ -798,6 +802,7 @@ def test_the_loggers_of_this_project_need_no_trust(run: Path) -> None:
         spec("lightning_gans.runs.metrics_csv.MetricsCSV", save_dir="runs"),
         spec(TENSORBOARD, save_dir="runs", name="tensorboard", version=""),
         spec(WANDB, project="lightning_gans", id="a1b2"),
+        spec(OWN_WANDB, project="lightning_gans", id="a1b2"),
     ]
 
     def change(config: dict[str, Any]) -> None:
