@@ -21,7 +21,7 @@ from lightning_gans.metrics import (
     from_uint8,
     to_uint8,
 )
-from lightning_gans.models import CAGAN, DLSGAN, GAN
+from lightning_gans.models import AEDLSGAN, CAGAN, CGPGAN, DLSGAN, GAN
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.priors import DynamicScale
 from lightning_gans.rng import stream
@@ -170,6 +170,54 @@ def test_pictures_show_what_they_say(model: DLSGAN, images: Tensor) -> None:
             moved[0, element] = value
             line.append(model.decode(moved))
     torch.testing.assert_close(cells("traversals", 5), shown(torch.cat(line)))
+
+
+def cells_of(picture: Tensor, side: int) -> Tensor:
+    """The single images of a grid of grey images, in [-1, 1]."""
+    grey = from_uint8(picture[None, :1])
+    height, width = grey.shape[2:]
+    corners = [(y, x) for y in range(2, height, side + 2) for x in range(2, width, side + 2)]
+    return torch.stack([grey[0, 0, y : y + side, x : x + side] for y, x in corners])
+
+
+def test_edits_show_one_image_with_less_to_more_of_each_attribute(images: Tensor) -> None:
+    model = AEDLSGAN(
+        (1, 4, 4),
+        (2, 3),
+        latent_dim=6,
+        generator=partial(MLPGenerator, width=8, depth=1),
+        discriminator=partial(MLPDiscriminator, width=8, depth=1),
+    ).eval()
+    pictures = Pictures(samples=4, columns=2, dimensions=9, steps=3)
+    # their number is that of their names
+    assert "edits" not in pictures.draw(model, images[:4])
+    model.class_names = (("without", "with"), ("red", "green", "blue"))
+    found = cells_of(pictures.draw(model, images[:4])["edits"], 4)
+    expected = [model.edit(images[:1], k, s) for k in range(4) for s in (-2.0, 0.0, 2.0)]
+    torch.testing.assert_close(found, from_uint8(to_uint8(torch.cat(expected)))[:, 0])
+    assert len(cells_of(Pictures(dimensions=2, steps=3).draw(model, images)["edits"], 4)) == 6
+
+
+def test_categories_show_each_image_in_the_column_of_its_category(images: Tensor) -> None:
+    torch.manual_seed(0)
+    model = CGPGAN(
+        (1, 4, 4),
+        num_categories=5,
+        latent_dim=LATENT,
+        generator=partial(MLPGenerator, width=8, depth=1),
+        discriminator=partial(MLPDiscriminator, width=8, depth=1),
+    ).eval()
+    drawn = Pictures(samples=40, columns=5).draw(model, images)
+    category = model.cluster(images)
+    assert len(category.unique()) > 1
+    height = min(8, int(category.bincount().max()))
+    found = cells_of(drawn["categories"], 4).view(height, 5, 4, 4)
+    for one in range(5):
+        column = images[category == one][:height]
+        torch.testing.assert_close(
+            found[: len(column), one], from_uint8(to_uint8(column))[:, 0], msg=f"category {one}"
+        )
+        assert bool((found[len(column) :, one] == -1).all())
 
 
 def test_aiaccel_554_averages_take_batch_norms_statistics_and_no_other_buffer() -> None:

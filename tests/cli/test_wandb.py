@@ -239,7 +239,7 @@ def agents_words(sweep: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
     """The command that wandb's agent runs, by its own functions, without an environment."""
     macros = create_sweep_command_args({"args": {k: {"value": v} for k, v in chosen.items()}})
     macros |= {"env": [], "program": [sweep["program"]]}
-    words = []
+    words: list[str] = []
     for word in create_sweep_command(sweep["command"]):
         words += macros[word[2:-1]] if word.startswith("${") else [word]
     return words
