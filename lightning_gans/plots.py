@@ -178,9 +178,11 @@ def curve_panels(
     for index, (title, groups) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, index)
         for number, (name, runs) in enumerate(groups.items()):
-            style = {"color": f"C{number % 10}", "linestyle": STYLES[number // 10 % len(STYLES)]}
+            color, style = f"C{number % 10}", STYLES[number // 10 % len(STYLES)]
             for steps, values in runs:
-                (line,) = axes.plot(steps, values, marker=".", linewidth=1, **style)
+                (line,) = axes.plot(
+                    steps, values, marker=".", linewidth=1, color=color, linestyle=style
+                )
                 shown.setdefault(f" {plain(name)}", line)
         axes.set_title(plain(title), fontsize=9)
         axes.set_xlabel("iterations", fontsize=8)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
@@ -112,8 +110,8 @@ class MNISTStrokes(MNIST):
         super().__init__(root, download, None, batch_size, workers, padding=padding)
 
     def _read(self, part: str) -> TensorImages:
-        images = cast(Tensor, super()._read(part).images)
-        parts = [chunk.double() / 255 for chunk in images.split(BATCH)]
+        images = super()._read(part).images
+        parts = [chunk.double() / 255 for chunk in torch.split(images, BATCH)]
         found = [
             torch.cat([measure(chunk) > median for chunk in parts]).long()
             for measure, median in ((slant, SLANT), (thickness, THICKNESS))

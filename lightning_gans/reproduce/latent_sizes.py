@@ -135,7 +135,7 @@ def placements(
     """
     model = _gan(run)
     drawn = shell(model.prior, DRAWS, stream("norms", 0))
-    found = {}
+    found: dict[str, float] = {}
     for part in ("train", "validation"):
         x = _images(source, root, model.image_shape, images, part)
         length = norms(_codes(model, x, steps, lr, projected=False))
@@ -263,7 +263,7 @@ def reconstructions(
     if not file.is_file():
         made = _reconstruct(model, torch.cat(list(targets.values())), steps, lr)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(file, dict(zip(targets, made.split(images), strict=True)), {})
+        write_tensors(file, dict(zip(targets, torch.split(made, images), strict=True)), {})
     kept, _ = read_tensors(file)
     return {kind: (target, kept[kind]) for kind, target in targets.items()}
 
@@ -328,11 +328,11 @@ def _reconstruct(model: Model, x: Tensor, steps: int, lr: float) -> Tensor:
     """Reconstructions of images (n, *image_shape), in [-1, 1]."""
     with torch.no_grad():
         if isinstance(model, Reconstructs) and not isinstance(model, Generates):
-            return torch.cat([model.reconstruct(part) for part in x.split(BATCH)])
+            return torch.cat([model.reconstruct(part) for part in torch.split(x, BATCH)])
     z = _codes(model, x, steps, lr, projected=True)
     with torch.no_grad():
         scaled = Scaled(model.generator, model.prior.scale())
-        return torch.cat([scaled(part) for part in z.split(BATCH)]).clamp(-1, 1)
+        return torch.cat([scaled(part) for part in torch.split(z, BATCH)]).clamp(-1, 1)
 
 
 def _codes(model: Model, x: Tensor, steps: int, lr: float, projected: bool) -> Tensor:
@@ -425,10 +425,10 @@ def _trained_classifier(x: Tensor, y: Tensor, test: Tensor) -> Tensor:
         network = DigitBackbone((1, 32, 32), scores=DIGITS, code_dim=0)
     optimizer = torch.optim.Adam(network.parameters(), lr=CLASSIFIER_LR)
     for _ in range(EPOCHS):
-        for rows in torch.randperm(len(x), generator=random).split(CLASSIFIER_BATCH):
+        for rows in torch.split(torch.randperm(len(x), generator=random), CLASSIFIER_BATCH):
             optimizer.zero_grad()
-            cross_entropy(network(x[rows]).score, y[rows]).backward()
+            torch.autograd.backward(cross_entropy(network(x[rows]).score, y[rows]))
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        return torch.cat([network(part).score.argmax(1) for part in test.split(BATCH)])
+        return torch.cat([network(part).score.argmax(1) for part in torch.split(test, BATCH)])

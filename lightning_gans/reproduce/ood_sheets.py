@@ -127,7 +127,7 @@ def _model(run: Path) -> Model:
 def _reconstructed(model: Model, x: Tensor) -> Tensor:
     assert isinstance(model, Reconstructs)
     with torch.no_grad():
-        return torch.cat([model.reconstruct(part) for part in x.split(BATCH)])
+        return torch.cat([model.reconstruct(part) for part in torch.split(x, BATCH)])
 
 
 def _psnr(model: Model, x: Tensor) -> float:

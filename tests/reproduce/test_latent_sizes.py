@@ -62,7 +62,7 @@ def gan(**options: float) -> GAN:
         SHAPE,
         latent_dim=PIXELS,
         generator=lambda **_: Pixels(**options),  # type: ignore[arg-type]  # rows is whole
-        discriminator=lambda **_: Flat(),
+        discriminator=lambda **_: Flat(),  # type: ignore[arg-type]  # takes any arguments
     ).eval()
 
 
@@ -70,8 +70,8 @@ def autoencoder(rows: int = 32) -> Autoencoder:
     return Autoencoder(
         SHAPE,
         latent_dim=PIXELS,
-        generator=lambda **_: Pixels(rows),
-        discriminator=lambda **_: Flat(),
+        generator=lambda **_: Pixels(rows),  # type: ignore[arg-type]  # takes any arguments
+        discriminator=lambda **_: Flat(),  # type: ignore[arg-type]  # takes any arguments
     ).eval()
 
 
