@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,9 +120,12 @@ class Dashboard(Callback):
     ) -> None:
         """Tell wandb, which can send a message, of a non-finite loss and of a preemption."""
         told = alert_of(exception, trainer.global_step)
-        for logger in wandb_of(trainer) if told else ():
-            assert told is not None
-            title, text, level = told
+        wandb = sys.modules.get("wandb")
+        # to ask a logger for its run would start one
+        if told is None or wandb is None or wandb.run is None:
+            return
+        title, text, level = told
+        for logger in wandb_of(trainer):
             logger.experiment.alert(title=title, text=text, level=level)
             # wandb would give a run of a sweep to another agent, while its own job resumes it
             if isinstance(exception, Requeued) and not os.environ.get("WANDB_SWEEP_ID"):

@@ -473,12 +473,12 @@ class CLI(LightningCLI):
 
     def print_results(self) -> None:
         """Print what was measured, rounded as in a report."""
-        self.conclude(trained=False)
         if self.verbose and self.trainer.is_global_zero:
             metrics = {n: float(v) for n, v in self.trainer.callback_metrics.items() if n != "step"}
             print("\n".join(["| measure | value |", "|---|---:|"]))
             for name, value in sorted(metrics.items()):
                 print(f"| {printable(name)} | {number(value)} |")
+        self.conclude(trained=False)
 
     after_validate = after_test = print_results
 
@@ -489,7 +489,6 @@ class CLI(LightningCLI):
         evaluation.drop_later_results(trainer)
         if evaluation.measured_at != trainer.global_step:
             trainer.validate(self.model, self.datamodule, verbose=False, weights_only=True)
-        self.conclude(trained=True)
         if is_trial(trainer):
             rank_zero_info("trainer.fast_dev_run: everything ran, and nothing is kept")
         elif trainer.is_global_zero:
@@ -497,6 +496,8 @@ class CLI(LightningCLI):
             for line in how_to_continue(trainer, self.resumed_at):
                 print(line, file=sys.stderr)
             print(printable_lines("\n".join(what_next(trainer, self.model))), file=sys.stderr)
+        # last: it may wait for a network
+        self.conclude(trained=True)
 
 
 def logged_until(run: Path, step: int) -> dict[str, list[Point]]:

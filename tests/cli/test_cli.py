@@ -264,7 +264,7 @@ def test_the_help_of_fit_lists_every_option_that_lightning_parses(
         main(["model=dlsgan", "--print_config"])
     config = yaml.safe_load(capsys.readouterr().out)
     expected = {name for name in config if not isinstance(config[name], dict)}
-    for section in ("trainer", "ema", "evaluation", "pictures", "checkpoint", "compile"):
+    for section in ("trainer", "ema", "evaluation", "pictures", "checkpoint", "compile", "wandb"):
         expected |= {f"{section}.{name}" for name in config[section]}
     for section in ("model", "data"):
         expected |= {f"{section}.{name}" for name in config[section]["init_args"]}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
@@ -22,7 +23,9 @@ from lightning_gans.cli import main
 from lightning_gans.models import GAN
 from lightning_gans.models.base.alternating import AlternatingTurns
 from lightning_gans.runs import wandb_run
+from lightning_gans.runs.wandb_logger import WandbLogger
 from tests.support.command_line import MLP, ROOT, only, small
+from tests.support.training import points, trainer
 from tests.support.wandb_files import (
     config_of,
     described,
@@ -233,6 +236,15 @@ def test_a_requeued_job_is_an_alert_and_whoever_pressed_ctrl_c_gets_none() -> No
     assert alert_of(StoppedBySignal(signal.SIGINT), 7) is None
     assert alert_of(KeyboardInterrupt(), 7) is None
     assert alert_of(ValueError("wrong shape"), 7) is None
+
+
+def test_a_run_that_is_stopped_before_it_has_begun_starts_no_run_in_wandb_for_an_alert(
+    tmp_path: Path,
+) -> None:
+    runner = trainer(tmp_path, Dashboard(), logger=WandbLogger(save_dir=str(tmp_path)))
+    Dashboard().on_exception(runner, points(), StoppedBySignal(signal.SIGTERM))
+    assert wandb.run is None
+    assert not list(tmp_path.glob("wandb/*"))
 
 
 def agents_words(sweep: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
