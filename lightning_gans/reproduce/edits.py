@@ -15,6 +15,7 @@ from lightning_gans.errors import InputError
 from lightning_gans.metrics import to_uint8
 from lightning_gans.models import Edits, Model, Reconstructs
 from lightning_gans.models.base.load import load
+from lightning_gans.ood.batches import size
 from lightning_gans.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 
 # in the order of the labels of ``MNISTStrokes``
@@ -29,7 +30,7 @@ def strokes(
     Args:
         run: of a model that was trained on ``mnist_strokes`` and edits.
         root: the folder of MNIST.
-        images: how many are edited.
+        images: the greatest number that is edited.
         strength: of the edits, in the thesis's unit: the score divided by √latent_dim, set to
             -strength and to strength, whatever becomes of the other attribute.
 
@@ -68,7 +69,7 @@ def draw(
         root: the folder of data sets.
         attribute: which, in the order of the labels.
         data: mnist_strokes, or celeba.
-        rows: images.
+        rows: the greatest number of images.
         columns: edits of each image, whose scores divided by √latent_dim go from -1 to 1.
     """
     run = next(iter(runs.values()))[0]
@@ -99,13 +100,17 @@ def _model(run: Path) -> Model:
 def _digits(root: str, n: int) -> Tensor:
     data = MNISTStrokes(root)
     data.setup("validate")
-    return torch.stack([data.validation_set[i][0] for i in range(n)])
+    return torch.stack(
+        [data.validation_set[i][0] for i in range(min(n, size(data.validation_set)))]
+    )
 
 
 def _faces(root: str, n: int, model: Model) -> Tensor:
     data = CelebA(str(Path(root, "celeba")), resolution=model.image_shape[-1])
     data.setup("validate")
-    return torch.stack([data.validation_set[i][0] for i in range(n)])
+    return torch.stack(
+        [data.validation_set[i][0] for i in range(min(n, size(data.validation_set)))]
+    )
 
 
 def _ink(x: Tensor) -> Tensor:

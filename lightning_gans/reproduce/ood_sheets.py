@@ -15,6 +15,7 @@ from lightning_gans.errors import InputError
 from lightning_gans.metrics import PSNR, to_uint8
 from lightning_gans.models import Model, Reconstructs
 from lightning_gans.models.base.load import load
+from lightning_gans.ood.batches import size
 from lightning_gans.ood.corruptions import mix
 from lightning_gans.ood.datasets import MNISTOOD, CelebAOOD, OODData
 from lightning_gans.ranges import PositiveInt
@@ -49,7 +50,7 @@ def reconstruction(
         run: of a model that reconstructs.
         root: the folder of data sets.
         data: the ID images.
-        images: how many of each set.
+        images: the greatest number of each set.
 
     Returns:
         PSNR in dB: inside, of ID images; near and far, means over the sets of OOD images.
@@ -76,7 +77,7 @@ def draw_sets(
         path: the PNG file.
         root: the folder of data sets.
         data: the ID images.
-        rows: images of each set.
+        rows: the greatest number of images of each set.
     """
     sets = read_sets(root, data, rows)
     columns = [sets.inside, *sets.near.values(), *sets.far.values()]
@@ -105,15 +106,18 @@ def draw_reconstructions(
 
 
 def read_sets(root: str, data: Name, n: int) -> Sets:
-    """The first ID images and OOD images of each set, mixed as in ``ood table``."""
+    """The first n ID images and OOD images of each set, or fewer, mixed as in ``ood table``."""
     tested: OODData = MNISTOOD(root) if data == "mnist" else CelebAOOD(root)
     tested.prepare_data()
     tested.setup("test")
+    n = min(n, *(size(of) for of in (tested.validation_set, *tested.sets.values())))
     inside = read(tested.validation_set, range(n)).x
     far = {k: read(of, range(n)).x for k, of in tested.sets.items() if k not in OURS}
     short = [name for name, x in far.items() if len(x) < n or len(inside) < n]
     if short:
-        raise InputError(f"expected {n} images of each set; {short[0]} has fewer that can be read")
+        raise InputError(
+            f"of the first {n} images of {short[0]}, or of the ID images, some cannot be read"
+        )
     return Sets(inside, {k: mix(inside, x, tested.near) for k, x in far.items()}, far)
 
 
