@@ -18,7 +18,7 @@ from typing_extensions import override
 from lightning_gans.augmentation import NoAugmentation
 from lightning_gans.compat import callbacks_of
 from lightning_gans.data import DataModule
-from lightning_gans.models import AdversarialModule, Model
+from lightning_gans.models import AdversarialModule, Encodes, Model
 from lightning_gans.runs.measures import number
 from lightning_gans.status_line import StatusLine, duration
 
@@ -281,9 +281,14 @@ def advice(trainer: Trainer, model: LightningModule, data: object) -> Iterator[s
     begins = model.iterations == 0 and not isinstance(trainer.ckpt_path, (str, Path))
     count = len(data.train_set) if isinstance(data.train_set, Sized) else data.few
     if begins and count < data.few and isinstance(model.augmentation, NoAugmentation):
+        option = "model.augmentation"
+        helps = f"{option}=DiffAugment"
+        if isinstance(model, Encodes):
+            # with changed colours and cutouts, codes of real images are learnt badly (measured)
+            helps += f" {option}.color=0 {option}.cutout=0"
         yield (
             f"advice: {count:,} images are few, and a discriminator may learn them by heart; "
-            "model.augmentation=DiffAugment helps against it (docs/own_images.md, Small sets)"
+            f"{helps} helps against it (docs/own_images.md, Small sets)"
         )
     side, original = data.image_shape[-1], data.original_side
     if begins and original is not None and original < side:

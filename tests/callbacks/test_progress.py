@@ -20,8 +20,10 @@ from lightning_gans.augmentation import DiffAugment
 from lightning_gans.callbacks import progress
 from lightning_gans.callbacks.progress import Progress, Rate, advice, iterations_of
 from lightning_gans.data import Folder, Gaussians
+from lightning_gans.models import DLSGAN, GAN
 from tests.support.models import tiny_dlsgan
 from tests.support.pictures import draw
+from tests.support.rounds import SHAPE, TinyDiscriminator, TinyGenerator
 from tests.support.terminal import Terminal
 from tests.support.training import data, points, trainer
 
@@ -309,6 +311,18 @@ def test_small_images_of_ones_own_are_not_enlarged_in_silence(
     lines = "".join(f"{line}\n" for line in advice(model.trainer, model, images))
     assert ("enlarged" in lines) is (said is not None)
     assert said is None or said in lines
+
+
+def test_the_augmentation_that_is_advised_is_the_one_that_helps_a_model(tmp_path: Path) -> None:
+    images = Folder(str(draw(tmp_path / "images", 40, 4)), 4, channels=1, batch_size=8, cache=0.0)
+    images.setup()
+    said = {}
+    for model in (tiny_dlsgan(), GAN(SHAPE, 3, TinyGenerator, TinyDiscriminator)):
+        model.trainer = trainer(tmp_path, Progress(), max_steps=1, enable_progress_bar=True)
+        (said[type(model)],) = advice(model.trainer, model, images)
+    assert "; model.augmentation=DiffAugment helps against it (docs/own_images.md" in said[GAN]
+    shifts = "DiffAugment model.augmentation.color=0 model.augmentation.cutout=0 helps"
+    assert shifts in said[DLSGAN], "with the whole policy, reconstructions become worse"
 
 
 def test_few_images_of_ones_own_are_advised_once_to_be_augmented(
