@@ -29,6 +29,7 @@ from lightning_gans.data import (
     Folder,
     Gaussians,
     MNIST5k,
+    MNISTStrokes,
 )
 from lightning_gans.data.sampling import EpochShuffle
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed, whole_batch
@@ -587,6 +588,7 @@ SHAPES = {
     "mnist_ood": (MNISTOOD, (1, 32, 32), 32),
     "gaussians": (Gaussians, (2,), 32),
     "folder": (Folder, (3, 64, 64), 32),
+    "mnist_strokes": (MNISTStrokes, (1, 32, 32), 32),
     "ffhq": (Folder, (3, 256, 256), 8),
     "afhq": (Folder, (3, 256, 256), 8),
     "celeba": (CelebA, (3, 256, 256), 8),
