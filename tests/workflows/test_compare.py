@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,31 @@ def test_runs_that_differ_only_by_their_seeds_are_one_group(tmp_path: Path) -> N
     assert "| fid/digits ↓ | **85 ± 18** | 90 (step 20) | 99 (step 20) |\n" in text
     assert "| seed_everything | 0, 1, 2 | 0 | 0 |\n" in text
     assert "| model | DLSGAN | GAN | DLSGAN |\n" in text
+
+
+def test_a_group_with_a_value_that_is_not_finite_wins_nothing(tmp_path: Path) -> None:
+    run_of(tmp_path / "a", r1=0.5, fids=("nan", "nan", "nan"), psnr="nan")
+    run_of(tmp_path / "b", r1=0.25, fids=("90", "80", "70"), psnr="12")
+    run_of(tmp_path / "c", r1=0.125, fids=("90", "60", "inf"), psnr="11")
+    found = compare(["a", "b", "c"], out="made").content
+    assert found is not None
+    fid, psnr = found.measures["fid/digits"], found.measures["psnr/real"]
+    assert (fid.best_last, fid.best_best) == ("b", "c")
+    assert (psnr.best_last, psnr.best_best) == ("b", "b")
+    json.loads(Path("made/compare.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_the_time_of_each_run_is_that_from_its_start_to_its_last_file(tmp_path: Path) -> None:
+    for name, seconds in (("a", 90), ("b", 7200)):
+        run = run_of(tmp_path / name)
+        began = 1_700_000_000.0
+        record = {"started": began, "name": name, "host": "vm", "pid": 1, "training": {}}
+        (run / "run.json").write_text(json.dumps(record))
+        for path in (run / "metrics.csv", *(run / "images").iterdir()):
+            os.utime(path, (began + seconds, began + seconds))
+    compare(["a", "b"], out="made")
+    content = json.loads(Path("made/compare.json").read_text())
+    assert [run["seconds"] for run in content["runs"]] == [90, 7200]
 
 
 def test_runs_of_unknown_settings_are_not_one_group(tmp_path: Path) -> None:

@@ -249,6 +249,12 @@ def test_a_folder_has_a_strip_for_each_readable_image(
     assert written == named | {"edits.csv", "config.yaml"}
     first, last = (read_tensors(Path("all", rows[i]["latents"]))[0]["code"] for i in (0, 4))
     assert torch.equal(first, last)
+    words = ["edit", str(run), f"images={photos}", "steps=2", "format=gif", "out=gifs"]
+    assert status_of(words) == 3
+    with Path("gifs/edits.csv").open(encoding="utf-8") as file:
+        results = [row["result"] for row in csv.DictReader(file)]
+    assert results[:1] + results[3:] == ["0000_00.gif", "", "0004_00.gif"]
+    assert {name for name in results if name} == {path.name for path in Path("gifs").glob("*.gif")}
 
 
 def test_files_of_any_name_have_strips(run: Path, photos: Path) -> None:
