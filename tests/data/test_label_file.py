@@ -68,6 +68,7 @@ WITH_CLASSES = "file,class\na.png,star\nb.png,disc\nsub/c.png,star\nd.png,red cr
         WITH_CLASSES.replace(",", "\t"),
         WITH_CLASSES.replace("\n", "\r\n"),
         WITH_CLASSES.encode("utf-8-sig"),
+        WITH_CLASSES.removeprefix("file,class\n").encode("utf-8-sig"),
         WITH_CLASSES.encode("utf-16"),
         WITH_CLASSES.replace("sub/", "sub\\"),
         WITH_CLASSES.replace("sub/", ""),
@@ -162,6 +163,7 @@ def test_accents_are_compared_as_they_look(root: Path) -> None:
         (ATTRIBUTES.replace("smile", "hat"), "two columns 'hat'"),
         (ATTRIBUTES.replace("smile", ""), "leaves column 3 unnamed"),
         (CELEBA.replace("4", "5", 1), "first line says 5 images, and it has 4 rows"),
+        (CELEBA.replace("4", "3", 1), "first line says 3 images, and it has 4 rows"),
         (CELEBA.replace("a.png  1", "a.png"), "line 3: expected 3 cells"),
     ],
 )
