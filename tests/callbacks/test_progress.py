@@ -313,7 +313,9 @@ def test_small_images_of_ones_own_are_not_enlarged_in_silence(
     assert said is None or said in lines
 
 
-def test_the_augmentation_that_is_advised_is_the_one_that_helps_a_model(tmp_path: Path) -> None:
+def test_the_augmentation_that_is_advised_is_the_one_that_helps_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = Folder(str(draw(tmp_path / "images", 40, 4)), 4, channels=1, batch_size=8, cache=0.0)
     images.setup()
     said = {}
@@ -323,6 +325,12 @@ def test_the_augmentation_that_is_advised_is_the_one_that_helps_a_model(tmp_path
     assert "; model.augmentation=DiffAugment helps against it (docs/own_images.md" in said[GAN]
     shifts = "DiffAugment model.augmentation.color=0 model.augmentation.cutout=0 helps"
     assert shifts in said[DLSGAN], "with the whole policy, reconstructions become worse"
+    monkeypatch.setattr(progress, "FEW_TO_ENCODERS", 36)
+    told = {}
+    for model in (tiny_dlsgan(), GAN(SHAPE, 3, TinyGenerator, TinyDiscriminator)):
+        model.trainer = trainer(tmp_path, Progress(), max_steps=1, enable_progress_bar=True)
+        told[type(model)] = [*advice(model.trainer, model, images)]
+    assert told == {DLSGAN: [], GAN: [said[GAN]]}, "more images do as well without it"
 
 
 def test_few_images_of_ones_own_are_advised_once_to_be_augmented(
