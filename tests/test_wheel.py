@@ -102,6 +102,8 @@ def test_the_package_is_the_wheels(installed: Installed) -> None:
     found = file.parent / "configs"
     assert {path.relative_to(found) for path in found.rglob("*.yaml")} == names
     assert (file.parent / "py.typed").is_file()
+    page = {path.name for path in (file.parent / "runs" / "page").iterdir()}
+    assert page == {"report.html", "report.css", "report.js"}
 
 
 def test_images_are_inverted(installed: Installed, run: str) -> None:
