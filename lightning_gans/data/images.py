@@ -11,7 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NoReturn, TypeVar
@@ -40,6 +40,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 MAX_PIXELS = 178_956_970
 """The most pixels of an image, which is Pillow's own limit."""
+# how many unreadable images a line names
+NAMED = 5
 LARGE = 40_000_000
 """Of images with more pixels than this, one at a time is decoded on a machine."""
 # a large JPEG is decoded at a fraction that leaves so many times the pixels that are needed
@@ -281,6 +283,18 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     # Pillow names the opened file, which has no name of its own
     text = re.sub(r" <_io\.\w+ [^>]*>", "", reason(error))
     return text.removeprefix(f"{printable(path)} is ")
+
+
+def unreadable(reasons: Mapping[str, str]) -> str:
+    """A line on the images that could not be read, the first of them by name with the reason.
+
+    >>> unreadable({"a.png": "it is empty"})
+    '1 image could not be read: a.png (it is empty)'
+    """
+    first = [f"{name} ({why})" for name, why in list(reasons.items())[:NAMED]]
+    more = f" and {len(reasons) - NAMED:,} more" if len(reasons) > NAMED else ""
+    images = f"{len(reasons):,} image{'s' if len(reasons) > 1 else ''}"
+    return printable(f"{images} could not be read: {', '.join(first)}{more}")
 
 
 class ImageFiles(Dataset[Batch]):

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_gans import __version__
+from lightning_gans.data.images import unreadable
 from lightning_gans.errors import InputError, UsageError, UserError
 from lightning_gans.models import Edits, EditUnit, Reconstructs
 from lightning_gans.paths import typed_path
@@ -36,7 +37,7 @@ from lightning_gans.workflows.input_images import (
     load_reconstructing,
     typed_file,
 )
-from lightning_gans.workflows.invert import SOME_UNREADABLE, unreadable
+from lightning_gans.workflows.invert import SOME_UNREADABLE, by_name
 from lightning_gans.workflows.memory import enough_memory
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.picture_table import draw_table, signed, text_width
@@ -182,12 +183,12 @@ def edit(
             draw(path, base, rows, values.tolist(), format, fps)
             keep(path, code.cpu(), rows, values, {**notes, "file": escape(given.names[index])})
         if len(reasons) == len(given.names):
-            raise InputError(unreadable(reasons, [Path(name) for name in given.names]))
+            raise InputError(unreadable(by_name(reasons, given.names)))
         write_list(folder / TABLE, given, reasons, "gif" if format == "gif" else "png")
     text = f"{moves.summary}\n{len(codes):,} {'image' if len(codes) == 1 else 'images'} edited"
     text += f", with latents: {folder}"
     if reasons:
-        text += f"\n{unreadable(reasons, [Path(name) for name in given.names])}"
+        text += f"\n{unreadable(by_name(reasons, given.names))}"
     named = {given.names[index]: why for index, why in reasons.items()}
     status = SOME_UNREADABLE if reasons else 0
     return Edited(folder, text, status, torch.cat(codes), named)

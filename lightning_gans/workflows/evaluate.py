@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans import __version__
 from lightning_gans.data import DataModule
+from lightning_gans.data.images import unreadable
 from lightning_gans.data.reading import read
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, UsageError, UserError
@@ -59,8 +60,6 @@ from lightning_gans.workflows.run_data import run_data
 RESULT, REPORT = "metrics.json", "evaluation.md"
 # the exit status if some images could not be read
 SOME_UNREADABLE = 3
-# how many unreadable images are named
-NAMED = 5
 # how many latents are drawn from one random stream: an image does not depend on batch_size
 BLOCK = 250
 # the measures for which less is better; of the others, more is
@@ -642,13 +641,6 @@ def table(measures: Mapping[str, Measure]) -> str:
         spread = "-" if measure.sd is None else f"{measure.sd:.2g}"
         lines.append(f"| {name} {arrow} | {measure.value:.4g} | {spread} |")
     return "\n".join(lines)
-
-
-def unreadable(reasons: Mapping[str, str]) -> str:
-    """A line on the images that could not be read."""
-    first = [f"{name} ({why})" for name, why in list(reasons.items())[:NAMED]]
-    more = f" and {len(reasons) - NAMED:,} more" if len(reasons) > NAMED else ""
-    return printable(f"{len(reasons):,} images could not be read: {', '.join(first)}{more}")
 
 
 def log(line: str) -> None:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans import __version__
 from lightning_gans.data import DataModule, Folder
+from lightning_gans.data.images import unreadable
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, Stopped, UsageError, UserError, reason
 from lightning_gans.inversion import (
@@ -63,8 +64,6 @@ from lightning_gans.workflows.seeds import parse_category
 RESULT, NAMES = "recovery.safetensors", "images.txt"
 # the exit status if some images could not be read
 SOME_UNREADABLE = 3
-# how many images the summary names
-NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -296,7 +295,7 @@ def report_parts(
         encoder = model if isinstance(model, Reconstructs) else None
         text = report(parts.results, recovery, found.x, model.prior, labels, classify, encoder)
     if found.reasons:
-        text += f"\n{unreadable(found.reasons, files)}"
+        text += f"\n{unreadable(by_name(found.reasons, files))}"
     if len(found.reasons) == len(images.items):
         raise InputError(text.strip())
     if found.diverged:
@@ -308,14 +307,9 @@ def report_parts(
     return Inversion(parts.results, text, status, recovery=recovery)
 
 
-def unreadable(reasons: Mapping[int, str], files: Sequence[Path]) -> str:
-    """A line on the images that could not be read."""
-    first = [
-        f"{files[i] if files else f'image {i}'} ({why})"
-        for i, why in sorted(reasons.items())[:NAMED]
-    ]
-    more = f" and {len(reasons) - NAMED:,} more" if len(reasons) > NAMED else ""
-    return printable(f"{len(reasons):,} images could not be read: {', '.join(first)}{more}")
+def by_name(reasons: Mapping[int, str], names: Sequence[object]) -> dict[str, str]:
+    """The reasons by the names of images, or by their positions if they have none."""
+    return {str(names[i]) if names else f"image {i}": why for i, why in sorted(reasons.items())}
 
 
 def all_images(source: DataModule, root: Path | None) -> Dataset[Batch]:

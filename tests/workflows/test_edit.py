@@ -232,7 +232,7 @@ def test_a_folder_has_a_strip_for_each_readable_image(
     assert status_of(["edit", str(run), f"images={photos}", "steps=2", "out=all"]) == 3
     said = capsys.readouterr().out
     assert "4 images edited, with latents: all" in said
-    assert "1 images could not be read: no.png (cannot identify image file" in said
+    assert "1 image could not be read: no.png (cannot identify image file" in said
     with Path("all/edits.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["00.png", "01.png", "02.png", "no.png", "sub/00.png"]

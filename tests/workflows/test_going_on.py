@@ -565,7 +565,7 @@ def test_a_picture_that_vanishes_is_left_out_of_an_inversion_and_taken_up_when_i
     monkeypatch.setattr(Descent, "run", after(1, spoil, descend))
     status, text, _ = run([*INVERT, "out=x"], capsys)
     assert status == 3
-    assert "1 images could not be read: scans/10.png (No such file or directory)" in text
+    assert "1 image could not be read: scans/10.png (No such file or directory)" in text
     found = Recovery.load("x/recovery.safetensors")
     assert found.indices.tolist() == [i for i in range(20) if i != 10]
     names = Path("x/images.txt").read_text(encoding="utf-8").splitlines()
