@@ -209,7 +209,7 @@ def test_categories_show_each_image_in_the_column_of_its_category(images: Tensor
     ).eval()
     drawn = Pictures(samples=40, columns=5).draw(model, images)
     category = model.cluster(images)
-    assert len(category.unique()) > 1
+    assert len(set(category.tolist())) > 1
     height = min(8, int(category.bincount().max()))
     found = cells_of(drawn["categories"], 4).view(height, 5, 4, 4)
     for one in range(5):
