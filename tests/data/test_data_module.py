@@ -127,13 +127,14 @@ def test_names_for_results() -> None:
     assert {cls.name for cls in CLASSES if cls.name} == {
         "fashion_mnist",
         "mnist_ood",
+        "mnist_strokes",
         "celeba_ood",
     }
 
 
 def test_padding_and_kind_of_examples() -> None:
     assert {cls.__name__ for cls in CLASSES if cls.padding} == {
-        *("MNIST", "FashionMNIST", "KMNIST", "MNIST5k", "MNISTOOD")
+        *("MNIST", "FashionMNIST", "KMNIST", "MNIST5k", "MNISTOOD", "MNISTStrokes")
     }
     assert [cls.__name__ for cls in CLASSES if not make(cls).has_images] == ["Gaussians"]
 
