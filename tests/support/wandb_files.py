@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from wandb.proto import wandb_internal_pb2
 
 from tests.support.figures import leave_out_figures
@@ -119,4 +120,6 @@ def stay_offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HOME", str(folder / "home"))
+    # wandb reads the environment once: what an earlier test left is forgotten
+    wandb.teardown()
     leave_out_figures(monkeypatch)
