@@ -323,6 +323,7 @@ def test_another_file_of_a_run_is_no_checkpoint(
     )
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_job_without_srun_have_folders_of_their_own_and_resume_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -365,7 +365,14 @@ class Send(Callback):
         self.send()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_every_other_command_with_its_status_and_one_line(
     number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -265,7 +265,14 @@ def worsened(images: Tensor, kind: str, amount: float) -> Tensor:
     return x.round().clamp(0, 255).to(torch.uint8)
 
 
-@pytest.mark.parametrize("kind", ["noise", "blur", "colour", "mixture"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "noise",
+        "mixture",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("blur", "colour")),
+    ],
+)
 def test_fid_of_random_features_grows_the_worse_the_images_are(kind: str) -> None:
     real, fake = discs(1000, 0), discs(1000, 1)
     values = [distance(real, worsened(fake, kind, amount)) for amount in (0, 1, 2, 4)]

@@ -44,6 +44,7 @@ class Interrupt:
         monkeypatch.setattr(DLSGAN, "training_step", stopping)
 
 
+@pytest.mark.slow
 def test_an_item_that_was_stopped_ends_as_if_it_had_not_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,6 +108,7 @@ def test_an_item_that_was_stopped_ends_as_if_it_had_not_been(
     )
 
 
+@pytest.mark.slow
 def test_values_of_other_code_or_settings_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     short = TINY.replace("iterations: 8", "iterations: 2")
     name = write_item(short)
