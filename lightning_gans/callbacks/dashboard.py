@@ -20,7 +20,6 @@ from lightning_gans.callbacks.checkpoint import Requeued
 from lightning_gans.callbacks.pictures import Pictures, as_evaluated
 from lightning_gans.callbacks.signals import StoppedBySignal
 from lightning_gans.compat import callbacks_of
-from lightning_gans.inversion.goodness import LEAST, goodness_of_fit
 from lightning_gans.metrics import PSNR, to_uint8
 from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
 from lightning_gans.models.base.alternating import NonFiniteLoss
@@ -294,6 +293,9 @@ FIT = [
 
 def fitted(images: Mapping[str, Tensor], model: Model) -> Iterator[list[Any]]:
     """For each kind of images, the tests whether their codes could be draws of the prior."""
+    # of scipy.stats, which takes half a second
+    from lightning_gans.inversion.goodness import LEAST, goodness_of_fit  # noqa: PLC0415
+
     assert isinstance(model, Encodes)
     assert isinstance(model, Decodes)
     for kind, x in images.items():

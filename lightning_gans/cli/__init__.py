@@ -72,6 +72,8 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     Raises:
         UsageError: if the first argument is neither a command nor an option.
     """
+    if argv and argv[0] in train.COMMANDS:  # without reading the source of all others
+        return argv[0], list(argv[1:])
     known = [*train.COMMANDS, *workflow.workflows()]
     for count in (2, 1):
         name = " ".join(argv[:count])
