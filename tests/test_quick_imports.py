@@ -19,7 +19,7 @@ with quick_imports():
     assert "torchmetrics" in sys.modules and "scipy.signal" not in sys.modules
     import lightning_gans.cli.lightning
 assert gc.isenabled()
-for late in ("scipy.signal", "wandb", "pandas", "gradio"):
+for late in ("scipy.signal", "scipy.stats", "wandb", "pandas", "gradio"):
     assert late not in sys.modules, late
 import scipy.signal
 assert scipy.signal.windows.hann(3).max() == 1
