@@ -8,7 +8,7 @@
 # that a new part is added in one file
 from lightning_gans.inversion import constraints, reconstruction, regularizers, starts
 from lightning_gans.inversion.constraints import *  # noqa: F403
-from lightning_gans.inversion.descent import AllRestartsDiverged, recover
+from lightning_gans.inversion.descent import AllRestartsDiverged, DescentStep, recover
 from lightning_gans.inversion.goodness import GoodnessOfFit, goodness_of_fit
 from lightning_gans.inversion.interpolation import great_circle, linear, slerp
 from lightning_gans.inversion.networks import Scaled
@@ -19,6 +19,7 @@ from lightning_gans.inversion.starts import *  # noqa: F403
 
 __all__ = [
     "AllRestartsDiverged",
+    "DescentStep",
     "GoodnessOfFit",
     "Recovery",
     "Scaled",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,24 @@ class AllRestartsDiverged(UserError, FloatingPointError):
         )
 
 
+class DescentStep(NamedTuple):
+    """Where the descent of a batch of images stands.
+
+    Attributes:
+        made: how many steps are made.
+        steps: how many there are at most.
+        codes: (n, L), the code of each image that would be its result now.
+        losses: (n,), the total losses of these; infinite where all restarts have diverged.
+        reconstruction: (n,), their reconstruction losses alone.
+    """
+
+    made: int
+    steps: int
+    codes: Tensor
+    losses: Tensor
+    reconstruction: Tensor
+
+
 @checked
 @torch.inference_mode(False)  # a descent needs gradients, also where the caller wants none
 def recover(
@@ -79,6 +97,7 @@ def recover(
     seed: Seed = 0,
     first: NonNegativeInt = 0,
     progress: bool = False,
+    on_step: Callable[[DescentStep], bool] | None = None,
 ) -> Recovery:
     """Find the latent code of each image: the one from which the generator makes it.
 
@@ -127,6 +146,8 @@ def recover(
         first: position of ``x[0]`` in a larger set that is recovered in parts. Parts that begin
             at the batch boundaries of the whole give the results of the whole.
         progress: show a line with the steps made, and the time left.
+        on_step: called with the state of each batch, first before its first step (after it, under
+            a constraint) and then after each; if it returns true, the batch ends there.
 
     Returns:
         The best code of each image, in the order of ``x``.
@@ -179,6 +200,7 @@ def recover(
                 first + begin,
                 stream(f"recovery/{first + begin}", seed, device=prior.device),
                 told,
+                on_step,
             )
             found = part.diverged < restarts
             diverged += part.indices[~found].tolist()
@@ -238,6 +260,7 @@ class Descent:
         first: int,
         random: torch.Generator,
         told: Steps,
+        on_step: Callable[[DescentStep], bool] | None = None,
     ) -> Recovery:
         """Recover one batch of images x (n, *shape), all restarts at once."""
         begun = time.perf_counter()
@@ -264,8 +287,12 @@ class Descent:
                 with torch.set_grad_enabled(not last):
                     total, reconstruction = self._losses(z, targets, each, random)
                     objective = total.sum()  # each code only enters its own loss
-                best.update(z, total, reconstruction, eligible=unconstrained or step > 0)
-                if last:
+                eligible = unconstrained or step > 0
+                best.update(z, total, reconstruction, eligible)
+                stops = (
+                    eligible and on_step is not None and on_step(best.state(step, self.steps, n))
+                )
+                if last or stops:
                     break
                 (z.grad,) = torch.autograd.grad(objective, z)
                 best.exclude(~z.grad.isfinite().all(1))
@@ -279,8 +306,7 @@ class Descent:
                     z.data.copy_(typicality.project(z))
                 told.made()
 
-            chosen = best.total.view(n, r).argmin(1)
-            rows = torch.arange(n, device=z.device) * r + chosen
+            chosen, rows = best.chosen(n)
             codes, total, reconstruction = (
                 values[rows] for values in (best.codes, best.total, best.reconstruction)
             )
@@ -399,6 +425,19 @@ class BestSoFar:
         """Mark rows (n,) as diverged; they can no longer be the best."""
         self.diverged = self.diverged | rows
         self.total = self.total.masked_fill(self.diverged, torch.inf)
+
+    def chosen(self, n: int) -> tuple[Tensor, Tensor]:
+        """The best restart of each of n images, (n,), and its row among all codes, (n,)."""
+        losses = self.total.view(n, -1)
+        found = losses.argmin(1)
+        return found, torch.arange(n, device=found.device) * losses.shape[1] + found
+
+    def state(self, made: int, steps: int, n: int) -> DescentStep:
+        """Of n images, after some of the steps."""
+        _, rows = self.chosen(n)
+        return DescentStep(
+            made, steps, self.codes[rows], self.total[rows], self.reconstruction[rows]
+        )
 
     def on_plateau(self, patience: int | None) -> bool:
         """Whether no code has improved in the last ``patience`` steps."""

@@ -31,7 +31,7 @@ from lightning_gans.networks import (
 from lightning_gans.optimizers import AdamW
 from lightning_gans.priors import DynamicScale, PriorFactory
 from lightning_gans.ranges import NonNegativeFloat, PositiveInt, Width
-from lightning_gans.validation import clip
+from lightning_gans.validation import check_shape
 
 
 class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscriminator):
@@ -146,34 +146,54 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
         self.prior.update(torch.cat([seen, fake.code]))
 
     @capability
-    def edit(
+    def edit_latents(
         self,
-        x: Tensor,
+        z: Tensor,
         attribute: int,
         strength: float | Tensor,
         keep_others: bool = True,
         unit: EditUnit = "std",
     ) -> Tensor:
-        """Images with more or less of an attribute, (n, *image_shape) to the same.
+        """Latents moved along an attribute, (n, latent_dim) to the same.
 
-        The scaled code of x is moved to where the classifier's score of the attribute is
-        ``strength``. The thesis's edit has the unit "sqrt_dim", and does not keep other attributes.
+        The scaled latent moves to where the classifier's score of the attribute is ``strength``.
+        The thesis's edit has the unit "sqrt_dim", and does not keep other attributes.
 
         Args:
-            x: images, (n, *image_shape), in [-1, 1].
+            z: (n, latent_dim).
             attribute: which of the classifier's scores: one for a label of two classes, one for
                 each class of other labels, in the order of the labels.
             strength: positive to have the attribute, negative not to; -1 to 1 in the thesis. One
                 number, or (n,).
-            keep_others: whether all other scores stay where they are. If not, the code moves along
-                the attribute's own weights, the shortest way, which is the published move.
+            keep_others: whether all other scores stay where they are. If not, the latent moves
+                along the attribute's own weights, the shortest way, which is the published move.
             unit: of the strength: "std" for standard deviations of the score under the prior,
                 "sqrt_dim" for √latent_dim, which these are on average.
 
         Raises:
-            ValueError: if there is no such attribute or unit, or x has another shape or range.
+            ValueError: if there is no such attribute or unit, or z has another shape.
         """
-        s = self.prior.scale()
-        code = self.encode(x) * s
-        moved = self.attributes.move(code, s, attribute, strength, keep_others, unit)
-        return clip(self.generator(moved))
+        y, s = self._scaled(z)
+        moved = self.attributes.move(y, s, attribute, strength, keep_others, unit)
+        # an element without scale, which the generator does not see, stays where it is
+        return z + ((moved - y) / s).where(s > 0, 0.0)
+
+    @capability
+    def attribute_strengths(self, z: Tensor, unit: EditUnit = "std") -> Tensor:
+        """The classifier's scores of latents, (n, latent_dim) to (n, attributes).
+
+        Args:
+            z: (n, latent_dim).
+            unit: of the strengths, as in :meth:`edit_latents`.
+
+        Raises:
+            ValueError: if there is no such unit, or z has another shape.
+        """
+        y, s = self._scaled(z)
+        return self.attributes.scores(y) / self.attributes.units(s, unit)
+
+    def _scaled(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents as the generator sees them, and their scale."""
+        z, s = self._input(z, "latents"), self.prior.scale()
+        check_shape(z, (self.prior.dim,), "latents")
+        return z * s, s

@@ -371,7 +371,7 @@ class AttributeMoves(Moves):
                 "as an AEDLSGAN does; leave it out to edit elements"
             )
         self.model, self.values, self.keep_others, self.unit = model, values, keep_others, unit
-        names = attribute_names(model)
+        names = model.attribute_names
         if names:
             self.attribute = index_of("attribute", str(attribute).strip(), len(names), names)
         elif is_number(str(attribute)):
@@ -393,19 +393,6 @@ class AttributeMoves(Moves):
             self.unit,
         )
         return [Row(self.name, self.name, images.cpu(), None)]
-
-
-def attribute_names(model: Edits) -> list[str]:
-    """The names of the attributes of a model, in the order of their scores; none if it has none.
-
-    A label of two classes is one attribute, called like its second class; each class of other
-    labels is one.
-    """
-    return [
-        name
-        for label in model.class_names or ()
-        for name in (label[1:] if len(label) == 2 else label)
-    ]
 
 
 def draw(

@@ -181,6 +181,7 @@ def invert(
             condition=condition,
             first=first,
             progress=progress,
+            on_step=None,  # not an option of the command line
             **options,
         )
 

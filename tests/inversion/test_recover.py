@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from lightning_gans.inversion import (
     L2,
     AllRestartsDiverged,
     BoundaryResampling,
+    DescentStep,
     FeatureDistance,
     FromEncoder,
     FromZeros,
@@ -313,6 +315,54 @@ def test_a_plateau_ends_the_descent_early() -> None:
     full = recover(Plain(), targets(2), normal(), steps=50, restarts=1, lr=0.05, loss=L2())
     assert full.trace.isfinite().all()
     assert full.trace.shape == (2, 51)
+
+
+def test_somebody_who_watches_a_descent_sees_what_it_would_return_after_each_step() -> None:
+    seen: list[DescentStep] = []
+    x, steps = targets(3), 12
+
+    def watch(step: DescentStep) -> bool:
+        seen.append(step)
+        return False
+
+    options: dict[str, Any] = {"restarts": 2, "lr": 0.1, "seed": 4}
+    penalty = ZScoreSquare()
+    found = recover(
+        Plain(), x, normal(), penalty, 0.3, steps=steps, codes_at_once=4, on_step=watch, **options
+    )
+    assert [step.made for step in seen] == [*range(steps + 1)] * 2, "of two batches of images"
+    assert {step.steps for step in seen} == {steps}
+    assert [len(step.codes) for step in seen] == [2] * (steps + 1) + [1] * (steps + 1)
+    for made in (1, 5, steps):
+        shorter = recover(
+            Plain(), x[:2], normal(), penalty, 0.3, steps=made, codes_at_once=4, **options
+        )
+        torch.testing.assert_close(seen[made].codes, shorter.codes)
+        torch.testing.assert_close(seen[made].losses, shorter.losses)
+        torch.testing.assert_close(seen[made].reconstruction, shorter.reconstruction)
+    assert (seen[0].losses > seen[steps].losses).all()
+    torch.testing.assert_close(seen[-1].codes, found.codes[2:])
+    unseen = recover(Plain(), x, normal(), penalty, 0.3, steps=steps, codes_at_once=4, **options)
+    assert torch.equal(unseen.codes, found.codes)
+
+
+def test_a_descent_that_is_stopped_returns_the_best_codes_up_to_there() -> None:
+    options: dict[str, Any] = {"restarts": 3, "lr": 0.1, "seed": 4}
+    stopped = recover(
+        Plain(), targets(), normal(), steps=50, on_step=lambda step: step.made == 7, **options
+    )
+    shorter = recover(Plain(), targets(), normal(), steps=7, **options)
+    for name in ("codes", "images", "losses", "reconstruction", "restart", "diverged"):
+        torch.testing.assert_close(getattr(stopped, name), getattr(shorter, name))
+    assert stopped.trace.isfinite().sum(1).tolist() == [8] * 5
+
+
+def test_a_descent_under_a_constraint_cannot_be_stopped_before_a_code_has_met_it() -> None:
+    x, far = targets(3), FromEncoder(lambda y: 9 + torch.zeros(3, LATENT).double())
+    options: dict[str, Any] = {"constraint": TypicalBall(), "start": far, "restarts": 1, "lr": 1e-3}
+    found = recover(Plain(), x, normal(), on_step=lambda step: True, **options)
+    assert found.losses.isfinite().all()
+    assert found.codes.square().sum(1).max() <= LATENT + 3 * math.sqrt(2 * LATENT) + 1e-9
 
 
 def test_the_generator_is_left_as_it_was() -> None:

@@ -238,6 +238,32 @@ def test_a_standard_deviation_is_that_of_the_score_under_the_prior() -> None:
         torch.testing.assert_close(reached, deviation, rtol=0.02, atol=0)
 
 
+@pytest.mark.parametrize("unit", ["std", "sqrt_dim"])
+def test_an_edit_of_the_strength_that_a_latent_has_changes_nothing(unit: EditUnit) -> None:
+    model, z = editable((2, 3), [0.5, -1.0, 0.2, 0.0]), torch.randn(5, DIM).double()
+    strengths = model.attribute_strengths(z, unit)
+    assert strengths.shape == (5, 4)
+    for k in range(4):
+        torch.testing.assert_close(model.edit_latents(z, k, strengths[:, k], True, unit), z)
+        moved = model.edit_latents(z, k, 0.7, True, unit)
+        others = [i for i in range(4) if i != k]
+        found = model.attribute_strengths(moved, unit)
+        torch.testing.assert_close(found[:, k], torch.full((5,), 0.7).double())
+        torch.testing.assert_close(found[:, others], strengths[:, others])
+    # the score is a standard normal one under the prior, without a bias
+    drawn = editable((2, 3)).attribute_strengths(torch.randn(20_000, DIM).double())
+    assert drawn.std(0).sub(1).abs().max() < 0.03
+
+
+def test_an_edit_leaves_elements_without_scale_where_they_are() -> None:
+    model, z = editable((2,)), torch.randn(3, DIM).double()
+    assert isinstance(model.prior, DynamicScale)
+    model.prior.v[0] = 0
+    moved = model.edit_latents(z, 0, 1.0)
+    assert moved.isfinite().all()
+    assert torch.equal(moved[:, 0], z[:, 0])
+
+
 def test_an_edit_takes_one_strength_for_each_image() -> None:
     model, x = editable((2, 2)), torch.rand(3, DIM).double()
     strengths = torch.tensor([-1.0, 0.0, 0.5])

@@ -14,7 +14,6 @@ import lightning_gans
 from lightning_gans.cli import main
 from lightning_gans.models import AEDLSGAN, CAGAN
 from lightning_gans.runs.tensor_files import read_tensors
-from lightning_gans.workflows.edit import attribute_names
 from lightning_gans.workflows.info import class_names_in, info
 from tests.support.command_line import only, small
 from tests.support.pictures import draw
@@ -92,7 +91,7 @@ def test_attributes_in_a_csv_train_an_aedlsgan_that_edits_by_their_names(
     monkeypatch.chdir(tmp_path)
     model = lightning_gans.load(attributes)
     assert isinstance(model, AEDLSGAN)
-    assert attribute_names(model) == ["hat", "Big Smile"]
+    assert model.attribute_names == ["hat", "Big Smile"]
     image = place / "loose" / "07.png"
     words = ["edit", f"ckpt={attributes}", f"image={image}", "attribute=big smile", "steps=3"]
     main([*words, "out=strip"])

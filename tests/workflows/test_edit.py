@@ -22,7 +22,6 @@ from lightning_gans.runs.tensor_files import read_tensors
 from lightning_gans.workflows.edit import (
     AttributeMoves,
     ElementMoves,
-    attribute_names,
     edit,
     parse_elements,
     shares,
@@ -196,7 +195,7 @@ def test_an_attribute_is_called_by_its_name(attributes: Path) -> None:
     with pytest.raises(UsageError, match="from 0 to 1, or one of hat, smile, got beard"):
         AttributeMoves(model, "beard", strengths, True, "std")
     model.class_names = (("red", "green", "blue"), ("no", "yes"))
-    assert attribute_names(model) == ["red", "green", "blue", "yes"]
+    assert model.attribute_names == ["red", "green", "blue", "yes"]
 
 
 def test_a_gif_goes_there_and_back(run: Path, photos: Path) -> None:

@@ -258,8 +258,20 @@ EditUnit: TypeAlias = Literal["std", "sqrt_dim"]
 class Edits(Reconstructs, ABC):
     """Changes attributes of images."""
 
+    @property
+    def attribute_names(self) -> list[str]:
+        """The names of the attributes, in the order of their scores; none if they have no names.
+
+        A label of two classes is one attribute, called like its second class; each class of other
+        labels is one.
+        """
+        return [
+            name
+            for label in self.class_names or ()
+            for name in (label[1:] if len(label) == 2 else label)
+        ]
+
     @capability
-    @abstractmethod
     def edit(
         self,
         x: Tensor,
@@ -280,6 +292,39 @@ class Edits(Reconstructs, ABC):
 
         Raises:
             ValueError: if there is no such attribute or unit, or x has another shape or range.
+        """
+        return self.decode(
+            self.edit_latents(self.encode(x), attribute, strength, keep_others, unit)
+        )
+
+    @capability
+    @abstractmethod
+    def edit_latents(
+        self,
+        z: Tensor,
+        attribute: int,
+        strength: float | Tensor,
+        keep_others: bool = True,
+        unit: EditUnit = "std",
+    ) -> Tensor:
+        """Latents of images with more or less of an attribute, (n, latent_dim) to the same.
+
+        Arguments and errors are those of :meth:`edit`, with latents instead of images.
+        """
+
+    @capability
+    @abstractmethod
+    def attribute_strengths(self, z: Tensor, unit: EditUnit = "std") -> Tensor:
+        """How strong the attributes of latents are, (n, latent_dim) to (n, attributes).
+
+        An edit of this strength changes nothing.
+
+        Args:
+            z: (n, latent_dim).
+            unit: of the strengths, as in :meth:`edit`.
+
+        Raises:
+            ValueError: if there is no such unit, or z has another shape.
         """
 
 

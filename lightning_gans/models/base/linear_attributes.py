@@ -72,6 +72,23 @@ class LinearAttributes(nn.Module):
         ]
         return harden(torch.cat(parts, 1), self.classes)
 
+    def units(self, scale: Tensor, unit: EditUnit) -> Tensor:
+        """What a strength of 1 is in each score, (scores,).
+
+        Args:
+            scale: of the latent's elements, (latent_dim,).
+            unit: "std" for ‖scale∘w‖, the deviation of the score; "sqrt_dim" for √latent_dim.
+
+        Raises:
+            ValueError: if there is no such unit.
+        """
+        if unit not in get_args(EditUnit):
+            raise InputError(f"expected a unit of {' or '.join(get_args(EditUnit))}, got {unit!r}")
+        if unit == "sqrt_dim":
+            return torch.full_like(self.weight[0], math.sqrt(len(self.weight)))
+        deviations: Tensor = (scale[:, None] * self.weight).norm(dim=0)
+        return deviations
+
     def move(
         self,
         y: Tensor,
@@ -85,7 +102,7 @@ class LinearAttributes(nn.Module):
 
         Args:
             y: (n, latent_dim).
-            scale: of the latent's elements, (latent_dim,); a score's deviation is ‖scale∘w‖.
+            scale: of the latent's elements, (latent_dim,).
             attribute: the score to change.
             strength: one number, or (n,).
             keep_others: whether the other scores keep their values.
@@ -97,8 +114,7 @@ class LinearAttributes(nn.Module):
         Raises:
             ValueError: if there is no such attribute, strength or unit.
         """
-        if unit not in get_args(EditUnit):
-            raise InputError(f"expected a unit of {' or '.join(get_args(EditUnit))}, got {unit!r}")
+        units = self.units(scale, unit)
         whole = isinstance(attribute, SupportsIndex) and not isinstance(attribute, bool)
         if not whole or not 0 <= attribute < self.weight.shape[1]:
             raise InputError(
@@ -116,8 +132,7 @@ class LinearAttributes(nn.Module):
                 f"expected one strength or {len(y)} of them, got shape "
                 f"{tuple(torch.as_tensor(strength).shape)}"
             )
-        one = (scale * w).norm() if unit == "std" else math.sqrt(len(w))
-        target = torch.as_tensor(strength, dtype=y.dtype, device=y.device) * one
+        target = torch.as_tensor(strength, dtype=y.dtype, device=y.device) * units[attribute]
         direction = w
         if keep_others:
             rest = torch.cat([self.weight[:, :attribute], self.weight[:, attribute + 1 :]], 1)
