@@ -387,6 +387,16 @@ def wandb_arguments(logger: WandbLogger) -> dict[str, Any]:
     return found
 
 
+def wandb_specification(view: Any) -> str:
+    """What wandb-workspaces would send of a workspace or a report, as JSON.
+
+    Without its private method a view could not be written to a file: the package's own classes
+    save one in wandb or not at all.
+    """
+    text: str = view._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=1)
+    return text
+
+
 def option_names(parser: jsonargparse.ArgumentParser) -> list[str]:
     """The dotted names of all options of a parser; needed for "did you mean" suggestions."""
     return [action.dest for action in parser._actions]

@@ -32,7 +32,7 @@ ROOMS = (
 FUNCTIONS = ["inversion.recover"]
 COMMANDS = [
     *("app", "invert", "ood_score", "ood_table", "generate", "edit", "interpolate", "evaluate"),
-    *("export", "info", "report", "compare", "reproduce_run"),
+    *("export", "info", "report", "compare", "reproduce_run", "wandb_view"),
 ]
 # these are built by the package itself, from numbers that it has counted
 INTERNAL = {

@@ -69,6 +69,8 @@ def main(
 def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     """The command that the first arguments name, and the remaining arguments.
 
+    A command of two words is also known with a hyphen between them.
+
     Raises:
         UsageError: if the first argument is neither a command nor an option.
     """
@@ -77,6 +79,8 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     known = [*train.COMMANDS, *workflow.workflows()]
     for count in (2, 1):
         name = " ".join(argv[:count])
+        if count == 1 and name not in known:
+            name = name.replace("-", " ")
         if name in known:
             return name, list(argv[count:])
     first = argv[0] if argv else ""
