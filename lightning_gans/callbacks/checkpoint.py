@@ -29,7 +29,14 @@ from lightning_gans.models.base.alternating import NonFiniteLoss
 from lightning_gans.ranges import PositiveFloat, PositiveInt, checked
 from lightning_gans.runs.atomic import Unwritable, remove_leftovers
 from lightning_gans.runs.checkpoint_io import CheckpointFiles
-from lightning_gans.runs.claim import FolderInUse, Training, hold, release, write_record
+from lightning_gans.runs.claim import (
+    FolderInUse,
+    Training,
+    add_to_record,
+    hold,
+    release,
+    write_record,
+)
 from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
 from lightning_gans.runs.metrics_csv import SAMPLES
 from lightning_gans.runs.scheduler import requeue
@@ -189,6 +196,12 @@ class Checkpoint(stock.Checkpoint):
             self.best = None
         if trainer.is_global_zero:
             remove_leftovers(run)
+            device = trainer.strategy.root_device
+            if device.type == "cuda":
+                # not when the record is written: processes may be forked after that, and CUDA
+                # does not survive it
+                several = f"{trainer.world_size} x " if trainer.world_size > 1 else ""
+                add_to_record(run, GPU=several + torch.cuda.get_device_name(device))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there is something to save; signals wait until an iteration ends."""

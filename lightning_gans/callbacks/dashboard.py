@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from lightning_gans.compat import callbacks_of
 from lightning_gans.metrics import PSNR, to_uint8
 from lightning_gans.models import Decodes, Encodes, Generates, Model, Reconstructs
 from lightning_gans.models.base.alternating import NonFiniteLoss
-from lightning_gans.models.base.capabilities import AVERAGES_AND_V, ScoresOOD
+from lightning_gans.models.base.capabilities import ScoresOOD
 from lightning_gans.plots import spectrum
 from lightning_gans.priors import DynamicScale, Traced
 from lightning_gans.ranges import checked
@@ -238,8 +237,12 @@ def tables_of(trainer: Trainer, model: Model) -> dict[str, tuple[list[str], Rows
             images["sample"] = model.generate(len(real), random)
         noise = torch.rand(count, *model.image_shape, generator=random, device=model.device)
         images["noise"] = 2 * noise - 1
+        images = {kind: x.clamp(-1, 1) for kind, x in images.items()}
+        codes = {kind: model.encode(x) for kind, x in images.items()}
         shown = [
-            row for kind, x in images.items() for row in scored(kind, x[:count].clamp(-1, 1), model)
+            row
+            for kind, x in images.items()
+            for row in scored(kind, x[:count], codes[kind][:count], model)
         ]
         columns = ["images", "image"]
         if isinstance(model, Reconstructs):
@@ -248,7 +251,7 @@ def tables_of(trainer: Trainer, model: Model) -> dict[str, tuple[list[str], Rows
             columns.append("ood score")
         tables = {"ood": (columns, shown)} if len(columns) > 2 else {}
         if isinstance(model, Decodes):
-            fits = list(fitted(images, model))
+            fits = list(fitted(codes, model))
             if fits:
                 tables["goodness_of_fit"] = (FIT, fits)
     return tables
@@ -261,19 +264,26 @@ def scores_ood(model: Model) -> bool:
     )
 
 
-def scored(kind: str, x: Tensor, model: Model) -> Iterator[list[Any]]:
-    """A row for each image of x, (n, *image_shape): reconstruction and score, where it has them."""
+def scored(kind: str, x: Tensor, codes: Tensor, model: Model) -> Iterator[list[Any]]:
+    """A row for each image: reconstruction and score, where the model has them.
+
+    Args:
+        kind: what the images are.
+        x: images, (n, *image_shape), in [-1, 1].
+        codes: of the images, (n, latent_dim).
+        model: that encoded them.
+    """
     import wandb  # noqa: PLC0415  (takes a third of a second)
 
     parts: list[Sequence[Any]] = [[wandb.Image(as_image(image)) for image in to_uint8(x).cpu()]]
     if isinstance(model, Reconstructs):
-        made = model.reconstruct(x)
+        made = model.decode(codes)
         parts.append([wandb.Image(as_image(image)) for image in to_uint8(made).cpu()])
         parts.append([psnr(*pair) for pair in zip(x, made, strict=True)])
-    if isinstance(model, ScoresOOD) and scores_ood(model):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", AVERAGES_AND_V)
-            parts.append(model.ood_score(x).tolist())
+    if scores_ood(model):
+        assert isinstance(model.prior, Traced)
+        # what ood_score(x) is
+        parts.append(model.prior.negative_log_likelihood(codes).tolist())
     for row in zip(*parts, strict=True):
         yield [kind, *row]
 
@@ -291,15 +301,12 @@ FIT = [
 ]
 
 
-def fitted(images: Mapping[str, Tensor], model: Model) -> Iterator[list[Any]]:
+def fitted(encoded: Mapping[str, Tensor], model: Decodes) -> Iterator[list[Any]]:
     """For each kind of images, the tests whether their codes could be draws of the prior."""
     # of scipy.stats, which takes half a second
     from lightning_gans.inversion.goodness import LEAST, goodness_of_fit  # noqa: PLC0415
 
-    assert isinstance(model, Encodes)
-    assert isinstance(model, Decodes)
-    for kind, x in images.items():
-        codes = model.encode(x.clamp(-1, 1))
+    for kind, codes in encoded.items():
         if codes.numel() < LEAST or not bool(codes.isfinite().all()):
             continue
         found = goodness_of_fit(codes, model.prior)

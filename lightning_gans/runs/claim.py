@@ -16,7 +16,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,6 +256,17 @@ def write_record(run: Path, training: Training, after: float = 0.0) -> None:
     moment = max(time.time(), after + 0.001)
     record = Record(moment, run.resolve().name, _host(), os.getpid(), training, environment())
     write_text(run / RECORD, json.dumps(asdict(record), indent=1) + "\n")
+
+
+def add_to_record(run: Path, **environment: str) -> None:
+    """Add what is known only once the training has begun, such as its GPU, to a run's record.
+
+    A folder without a record gets none.
+    """
+    record = read_record(run)
+    if record is not None:
+        known = replace(record, environment={**record.environment, **environment})
+        write_text(run / RECORD, json.dumps(asdict(known), indent=1) + "\n")
 
 
 def read_record(run: Path) -> Record | None:

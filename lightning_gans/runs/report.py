@@ -137,6 +137,11 @@ def collect(run: Path, log: Log | None = None) -> Report:
     found = [found[-1] for kind in KINDS if (found := checkpoints(run, kind))]
     progress = progress_of(run, config, log)
     intact = newest(run)
+    problems += [
+        f"{path.relative_to(run).as_posix()} is damaged: {harm}"
+        for path in found
+        if path != intact and (harm := damage(path)) is not None
+    ]
     return Report(
         run=run,
         model=_name(every, "model"),

@@ -130,7 +130,7 @@ def page(found: Report, log: Log, compared: Sequence[tuple[Report, Log]] = ()) -
     runs = [(found, log), *compared]
     names = labels([report.run for report, _ in runs]) if compared else [found.run.name]
     drawn, groups = charts_of(runs, names)
-    spectrum, spectrum_text = spectrum_of(found)
+    spectrum, spectrum_text = spectrum_of(found, problems)
     measures = [(m, described(m.name)[1]) for m in found.measures if m.name != SAMPLES]
     told = {
         "title": title(found),
@@ -356,31 +356,44 @@ def charts_of(
     return drawn, list(groups.items())
 
 
-def spectrum_of(found: Report) -> tuple[Chart | None, str]:
+def spectrum_of(found: Report, problems: list[str]) -> tuple[Chart | None, str]:
     """The elements of v by rank, and a line on them; None if the model has no v.
 
-    v is that of the newest checkpoint.
+    Args:
+        found: what is known of the run; v is that of its newest intact checkpoint.
+        problems: a line on a checkpoint whose v cannot be read is added.
     """
     checkpoint = found.intact or next(reversed(found.checkpoints), None)
-    v = None if checkpoint is None else read_v(checkpoint)
+    try:
+        v = None if checkpoint is None else read_v(checkpoint)
+    # a damaged checkpoint can raise anything
+    except Exception as error:
+        name = "" if checkpoint is None else checkpoint.name
+        problems.append(f"the spectrum of v is left out, {name} cannot be read: {reason(error)}")
+        return None, ""
     if v is None:
         return None, ""
     return chart("v", {"v": (range(1, len(v) + 1), v)}, "element by rank"), spectrum_words(v)
 
 
 def read_v(checkpoint: Path) -> list[float] | None:
-    """The second moments v of a checkpoint, the largest first; None if it has none."""
-    try:
-        # nothing but tensors and plain data is read, and only the parts that are used
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        v = content["state_dict"]["prior.v"]
-        if v.ndim != 1 or not 1 < len(v) <= LONGEST_LATENT:
-            return None
-        values: list[float] = v.double().sort(descending=True).values.tolist()
-    # a damaged checkpoint can raise anything
-    except Exception:
+    """The second moments v of a checkpoint, the largest first; None if its model has none.
+
+    Raises:
+        UserError: if v is not one of a latent.
+        Exception: of any kind if the file is damaged.
+    """
+    # nothing but tensors and plain data is read, and only the parts that are used
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    v = content["state_dict"].get("prior.v")
+    if v is None:
         return None
-    return values if all(map(math.isfinite, values)) else None
+    if v.ndim != 1 or not 1 < len(v) <= LONGEST_LATENT:
+        raise UserError(f"v has the shape {tuple(v.shape)}")
+    values: list[float] = v.double().sort(descending=True).values.tolist()
+    if not all(map(math.isfinite, values)):
+        raise UserError("v has non-finite values")
+    return values
 
 
 def spectrum_words(v: Sequence[float]) -> str:

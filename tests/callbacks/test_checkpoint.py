@@ -6,7 +6,8 @@ import os
 import signal
 import warnings
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gans.callbacks import EMA, Checkpoint
 from lightning_gans.models import NonFiniteLoss
-from lightning_gans.runs.claim import FolderInUse
+from lightning_gans.runs.claim import FolderInUse, read_record, release
 from tests.support.training import data, points, trainer
 
 
@@ -150,3 +151,22 @@ def test_a_checkpoint_from_another_kind_of_device_goes_on(tmp_path: Path) -> Non
     with pytest.warns(UserWarning, match=r"1 process\(es\) on cpu, after 1 on cuda"):
         runner.fit(model, data(), ckpt_path=path)
     assert runner.global_step == 7
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, "Fast 1"), (4, "4 x Fast 1")])
+def test_the_record_of_a_run_names_its_gpu(
+    count: int, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = SimpleNamespace(
+        default_root_dir=str(tmp_path),
+        is_global_zero=True,
+        world_size=count,
+        strategy=SimpleNamespace(root_device=torch.device("cuda", 1)),
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Fast {device.index}")
+    Checkpoint().on_fit_start(cast(Trainer, runner), points())
+    record = read_record(tmp_path)
+    assert record is not None
+    assert record.environment["GPU"] == shown
+    assert record.environment["torch"]
+    release(tmp_path)

@@ -12,15 +12,17 @@ import pytest
 import torch
 import wandb
 import yaml
+from lightning.pytorch import Trainer
 from PIL import Image
+from torch import Tensor
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from lightning_gans.callbacks import Dashboard
+from lightning_gans.callbacks import Dashboard, dashboard
 from lightning_gans.callbacks.checkpoint import Requeued
 from lightning_gans.callbacks.dashboard import alert_of
 from lightning_gans.callbacks.signals import StoppedBySignal
 from lightning_gans.cli import main
-from lightning_gans.models import GAN
+from lightning_gans.models import DLSGAN, GAN, Model
 from lightning_gans.models.base.alternating import AlternatingTurns
 from lightning_gans.runs import wandb_run
 from lightning_gans.runs.wandb_logger import WandbLogger
@@ -156,7 +158,24 @@ def check_tables(run: Path, rows: list[dict[str, Any]]) -> None:
     assert all(0 <= fit["Kolmogorov-Smirnov p"] <= 1 for fit in fits.values())
 
 
-def test_a_run_shows_its_best_values_latents_tables_and_checkpoints(image_folder: Path) -> None:
+def test_a_run_shows_its_best_values_latents_tables_and_checkpoints(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+
+    def counted(trainer: Trainer, model: Model) -> Any:
+        encoding = DLSGAN.encoding
+
+        def counting(self: DLSGAN, x: Tensor) -> Any:
+            encoded.append(len(x))
+            return encoding(self, x)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(DLSGAN, "encoding", counting)
+            return tables_of(trainer, model)
+
+    tables_of = dashboard.tables_of
+    monkeypatch.setattr("lightning_gans.callbacks.dashboard.tables_of", counted)
     main([*small(image_folder), "logger=wandb", "wandb.checkpoints=true", "optimizer.lr=0.003"])
     run = only(Path("runs/dlsgan/folder"))
     found = newest(run)
@@ -165,6 +184,8 @@ def test_a_run_shows_its_best_values_latents_tables_and_checkpoints(image_folder
     check_best(rows, summary_of(found))
     check_latents(run, rows)
     check_tables(run, rows)
+    # validation images, samples and noise, once
+    assert encoded == [24, 24, 16]
     (artifact,) = [a for a in of_kind(found, "artifact") if a.type == "model"]
     assert {"last", "step-3"} <= set(artifact.aliases)
     (stored,) = artifact.manifest.contents

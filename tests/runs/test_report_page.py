@@ -356,7 +356,29 @@ def test_the_spectrum_is_v_of_the_newest_checkpoint(tmp_path: Path) -> None:
     for damaged in ([math.nan, 1.0], [[1.0, 2.0]], [1.0]):
         torch.save({"state_dict": {"prior.v": torch.tensor(damaged)}}, run / "other")
         (run / "other").replace(run / "checkpoints" / "last-step=200.ckpt")
-        assert "v" not in {chart["name"] for chart in page(run).data["charts"]}
+        found = page(run)
+        assert "v" not in {chart["name"] for chart in found.data["charts"]}
+        assert (
+            "Problem: the spectrum of v is left out, last-step=200.ckpt cannot be read: v has "
+        ) in found.text
+
+
+def test_a_checkpoint_that_is_damaged_is_named_and_why_there_is_no_spectrum(
+    tmp_path: Path,
+) -> None:
+    run = a_run(tmp_path / "run", v=[0.5, 1.0])
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="is damaged"):
+        found = page(run)
+    assert "spectrum" not in {a.get("id") for _, a in found.elements}
+    assert f"Problem: checkpoints/{checkpoint.name} is damaged: " in found.text
+    assert f"the spectrum of v is left out, {checkpoint.name} cannot be read: " in found.text
+    # one of a model that has no v has none, and that is no problem
+    torch.save({"state_dict": {"weight": torch.ones(1)}}, checkpoint)
+    found = page(run)
+    assert "spectrum" not in {a.get("id") for _, a in found.elements}
+    assert "Problem" not in found.text
 
 
 def test_compared_runs_stand_beside_the_run_with_the_best_of_each_measure(tmp_path: Path) -> None:
