@@ -1,4 +1,4 @@
-"""The page: draw samples, reconstruct an image of your own, and edit elements of its latent.
+"""The page: draw samples, reconstruct an image of your own, and move its latent.
 
 Nothing of a visitor is kept here: the page of each browser holds its own latent.
 """
@@ -7,232 +7,32 @@ from __future__ import annotations
 
 import errno
 import importlib
-import inspect
-import math
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+from lightning_gans.app.answers import Answers, Frame, Session, Settings, attribute_choices
+from lightning_gans.app.attributes import Attributes
+from lightning_gans.app.descent import Descent
+from lightning_gans.app.elements import Elements
+from lightning_gans.app.explored import Explored, Judge, Models
+from lightning_gans.app.images import enlarged, picture, prepare, psnr
+from lightning_gans.app.latents import category_choices, decoded, draw, encode
+from lightning_gans.app.look import HEAD, NEWS, WITHOUT, known
+from lightning_gans.app.path import Path
+from lightning_gans.app.samples import Samples
+from lightning_gans.app.widgets import still
+from lightning_gans.data.images import SUFFIXES
+from lightning_gans.errors import UserError
+from lightning_gans.models import Edits, Encodes, Generates, Reconstructs
 
-from lightning_gans.callbacks.pictures import grid
-from lightning_gans.data.images import LARGE, SUFFIXES, Crop, declared_size, why_unreadable
-from lightning_gans.errors import InputError, UserError
-from lightning_gans.inversion import linear
-from lightning_gans.metrics import PSNR, to_uint8
-from lightning_gans.models import Decodes, Generates, Model, Reconstructs
-from lightning_gans.ood.folder_images import PreparedImages
-from lightning_gans.text import printable
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-Latent: TypeAlias = list[float]
-"""The latent of one browser's page, as plain numbers."""
-
-Draws: TypeAlias = Callable[[int, float | None, tuple[int, ...]], Tensor]
-"""The samples of a seed, with the bound of their truncation and their category."""
-
-# how many elements of the latent have a slider
-SLIDERS = 5
-# the share of draws that have an element beyond the ends of its slider
-BEYOND = 1e-6
-# an upload with more pixels than this is not decoded
-MOST_PIXELS = LARGE
-# images are enlarged by a whole factor to about this side, in pixels
-SIDE = 320
-# samples in a row of the grid, and the bound of the truncation that means none
-COLUMNS, WHOLE = 6, 4.0
-# while a slider moves, by pointer or by keys, the image of its last position is drawn
-LIVE: Mapping[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}
-# images on the path between two, without its first
-STEPS = 100
 HOST = "127.0.0.1"
+TITLE = "lightning_gans explorer"
 # seconds until what the page of a browser held is forgotten
 FORGOTTEN = 3600
 # how many browsers' pages are held
 BROWSERS = 100
-
-
-class Preparation(NamedTuple):
-    """How the images that a model was trained on were prepared.
-
-    Attributes:
-        crop: the part of an image that was kept.
-        padding: black pixels that were added on each side.
-    """
-
-    crop: Crop = "center"
-    padding: int = 0
-
-
-class Verdict(NamedTuple):
-    """How usual an image is among held-out ones.
-
-    Attributes:
-        pvalue: the share of held-out images that are at least as anomalous, with this one.
-        score: by which that is judged.
-        held_out: how many held-out images there are.
-    """
-
-    pvalue: float
-    score: str
-    held_out: int
-
-
-Judge: TypeAlias = Callable[[Tensor], Verdict]
-
-
-class Position(NamedTuple):
-    """A slider: where it stands, and its ends."""
-
-    value: float
-    low: float
-    high: float
-
-
-def picture(x: Tensor) -> Pixels:
-    """The first image of a batch in [-1, 1] as an array, uint8 (height, width, 3)."""
-    channels_last = to_uint8(x)[0].expand(3, -1, -1).permute(1, 2, 0)
-    return channels_last.cpu().numpy()
-
-
-def enlarged(pixels: Pixels) -> Pixels:
-    """An image as it is shown: by a whole factor larger, so that its pixels stay what they are."""
-    factor = max(1, SIDE // max(pixels.shape[:2]))
-    return pixels.repeat(factor, 0).repeat(factor, 1)
-
-
-def ends(position: Position) -> tuple[float, float]:
-    """The ends of a slider as they are shown, with two digits.
-
-    >>> ends(Position(0.0, -5.1993, 5.1993))
-    (-5.2, 5.2)
-    """
-    return math.floor(100 * position.low) / 100, math.ceil(100 * position.high) / 100
-
-
-def prepare(path: str, image_shape: tuple[int, ...], preparation: Preparation) -> Tensor:
-    """An image file as a batch of one, as the images that the model was trained on.
-
-    Args:
-        path: of the file.
-        image_shape: of the model, (channels, side, side).
-        preparation: of its data.
-
-    Raises:
-        InputError: if the file cannot be decoded, or has more than ``MOST_PIXELS`` pixels.
-    """
-    try:
-        width, height = declared_size(path)
-    # decoders raise almost anything for damaged files
-    except Exception as error:
-        raise InputError(f"this image cannot be read: {why_unreadable(path, error)}") from error
-    if width * height > MOST_PIXELS:
-        raise InputError(
-            f"this image has {width:,} x {height:,} pixels; give one of at most "
-            f"{MOST_PIXELS / 1e6:g} megapixels"
-        )
-    channels: Literal[1, 3] = 1 if image_shape[0] == 1 else 3
-    images = PreparedImages([path], image_shape[1], channels, *preparation)
-    try:
-        return images[0][0][None]
-    except InputError as error:
-        why = getattr(error, "why", None) or str(error)
-        raise InputError(f"this image cannot be read: {why}") from error
-
-
-def draw(model: Decodes) -> Latent:
-    """A latent to show first: drawn, or zero if none can be."""
-    z = model.prior.sample(1)
-    found: Latent = (z if isinstance(model, Generates) else torch.zeros_like(z))[0].tolist()
-    return found
-
-
-def encode(model: Reconstructs, x: Tensor) -> Latent:
-    """The latent of an image, (1, *image_shape)."""
-    found: Latent = model.encode(x.to(model.prior.device))[0].tolist()
-    return found
-
-
-def quality(x: Tensor, made: Tensor, judge: Judge | None) -> str:
-    """How close a reconstruction is to its image, and how usual the image is, in words.
-
-    Args:
-        x: the image, (1, *image_shape).
-        made: its reconstruction.
-        judge: says how usual the image is; None if nothing is known of held-out images.
-    """
-    psnr = PSNR()
-    psnr.update(x, made.cpu())
-    text = f"PSNR of the reconstruction: {float(psnr.compute()):.1f} dB (higher is closer). "
-    if judge is None:
-        return text + "No OOD p-value: there are no scores of held-out images."
-    found = judge(x)
-    return text + (
-        f"OOD p-value: {found.pvalue:.2g}, the share of {found.held_out:,} held-out images with a "
-        f"{found.score} score at least as high. Below 0.05 the image is unlike them."
-    )
-
-
-def leading(model: Decodes, count: int = SLIDERS) -> list[int]:
-    """The elements of the latent with the largest scale, the largest first."""
-    found: list[int] = model.prior.scale().argsort(descending=True, stable=True)[:count].tolist()
-    return found
-
-
-def positions(model: Decodes, latent: Latent) -> list[Position]:
-    """The sliders of the leading elements.
-
-    They reach as far as draws of the prior do, and farther if an element of this latent does: an
-    encoder may put an image where no draw is.
-    """
-    lows, highs = reach(model)
-    return [
-        Position(latent[i], min(lows[i], latent[i]), max(highs[i], latent[i]))
-        for i in leading(model)
-    ]
-
-
-def reach(model: Decodes) -> tuple[Latent, Latent]:
-    """The ends of each element: all but a share ``BEYOND`` of draws are between all of them."""
-    prior = model.prior
-    tail = BEYOND / (2 * min(SLIDERS, prior.dim))
-    like = prior.sample(1).double()
-    with torch.no_grad():
-        ends = [prior.icdf(torch.full_like(like, u)) for u in (tail, 1 - tail)]
-    # no slider reaches to the ends of a Cauchy distribution
-    low, high = (end.clamp(-1000, 1000).expand_as(like)[0].tolist() for end in ends)
-    return low, high
-
-
-def edited(
-    model: Decodes, latent: Latent, values: tuple[float, ...], category: tuple[int, ...] = ()
-) -> Pixels:
-    """The image of a latent with its leading elements set to values.
-
-    Args:
-        model: which decodes.
-        latent: not changed.
-        values: of the elements, the one with the largest scale first.
-        category: of a class-conditional model, one for each label.
-
-    Raises:
-        InputError: if a value is not finite, or a category out of range.
-    """
-    return picture(decoded(model, latent, values, category))
-
-
-def decoded(
-    model: Decodes, latent: Latent, values: tuple[float, ...], category: tuple[int, ...]
-) -> Tensor:
-    """As :func:`edited`, the image itself, (1, *image_shape)."""
-    z = torch.tensor([latent], device=model.prior.device)
-    z[:, leading(model, len(values))] = torch.tensor(values, dtype=z.dtype, device=z.device)
-    c = None if model.categories is None else model.categories.condition(category, 1)
-    return model.decode(z, c)
+# labels with a choice, where there are several models
+LABELS = 12
 
 
 def check_port(port: int) -> None:
@@ -253,24 +53,15 @@ def check_port(port: int) -> None:
             raise UserError(f"port={port} is {why}; choose another, such as {port + 1}") from error
 
 
-def serve(
-    model: Model,
-    port: int = 7860,
-    preparation: Preparation | None = None,
-    draws: Draws | None = None,
-    judge: Judge | None = None,
-) -> None:
+def serve(models: Models, port: int = 7860) -> None:
     """Serve the page to this machine alone, until interrupted.
 
     Args:
-        model: a trained one.
+        models: of images; the first one is loaded now, the others when they are chosen.
         port: of the page's address.
-        preparation: of the images that it was trained on; by default the largest centred square.
-        draws: the samples of a seed; without, the page has no grid of them.
-        judge: says how usual an image is.
 
     Raises:
-        UserError: if gradio is missing, the model generates no images, or the port is in use.
+        UserError: if gradio is missing, the first model cannot be loaded, or the port is in use.
     """
     try:
         gradio: Any = importlib.import_module("gradio")
@@ -278,13 +69,10 @@ def serve(
         raise UserError(
             "the page needs gradio; install it with pip install 'lightning_gans[app]'"
         ) from error
-    if not isinstance(model, Decodes):
-        raise UserError(f"expected a model that generates images, got a {type(model).__name__}")
-    if len(model.image_shape) != 3:
-        raise UserError(f"expected a model of images, got one of points {model.image_shape}")
     check_port(port)
+    page = make_page(gradio, models)
     print(f"the page is at http://{HOST}:{port}; Ctrl-C ends it", flush=True)
-    make_page(gradio, model, preparation or Preparation(), draws, judge).launch(
+    page.launch(
         server_name=HOST,
         server_port=port,
         share=False,  # whatever the environment says
@@ -292,229 +80,184 @@ def serve(
         show_error=True,
         state_session_capacity=BROWSERS,
         max_file_size="50mb",
+        **known(page.launch, {"head": HEAD, **WITHOUT}),
     )
 
 
-class Answers:
-    """What the page answers to a visitor; it keeps nothing of them.
+class Page(Answers):
+    """What the page answers as a whole: which model, and which image.
 
     Args:
         gradio: the package, which is an optional dependency.
-        model: of images.
-        preparation: of the images that it was trained on.
-        draws: the samples of a seed; None if there are none.
-        judge: says how usual an image is; None if nothing is known of held-out images.
+        models: of images.
+        labels: how many labels can be chosen.
     """
 
-    def __init__(
-        self,
-        gradio: Any,
-        model: Decodes,
-        preparation: Preparation,
-        draws: Draws | None,
-        judge: Judge | None,
-    ) -> None:
-        self.gradio, self.model, self.preparation = gradio, model, preparation
-        self.draws, self.judge = draws, judge
-        self.count = min(SLIDERS, model.prior.dim)
+    def __init__(self, gradio: Any, models: Models, labels: int) -> None:
+        super().__init__(gradio, models, labels)
+        self.descent = Descent(self)
 
-    @contextmanager
-    def errors_in_the_page(self) -> Iterator[None]:
-        """Show an error that a visitor can fix in the page."""
-        try:
-            yield
-        except UserError as error:
-            raise self.gradio.Error(str(error), print_exception=False) from error
+    def choose(self, name: str, session: Session | None) -> list[Any]:
+        """A sample of another model, and the page with what that model can do."""
+        with self.errors_in_the_page():
+            self.descent.abandon(session)
+            explored, g = self.models.get(name), self.gradio
+            model, choices = explored.model, category_choices(explored.model)
+            new = self.begin(name, draw(model))
+            settings = Settings(0, (), (0,) * len(choices))
+            shown = self.shown(new, model, settings, named=True)
+            # more labels than the page has choices keep their first classes
+            choices = (choices + [[]] * self.labels)[: self.labels]
+            dropdowns = [
+                g.Dropdown(choices=c, value=0 if c else None, visible=bool(c)) for c in choices
+            ]
+            attributes, edits = attribute_choices(model), isinstance(model, Edits)
+            attribute = g.Dropdown(
+                choices=attributes, value=0 if attributes else None, visible=edits
+            )
+            start = g.Radio(
+                visible=isinstance(model, Encodes),
+                value="encoder" if isinstance(model, Encodes) else "prior",
+            )
+            emptied = [g.Image(value=None) for _ in range(4)]
+            return [
+                *shown,
+                attribute,
+                *dropdowns,
+                g.Checkbox(visible=edits),
+                "" if edits else "This model edits no attributes.",
+                g.File(value=None, visible=explored.takes_images),
+                g.Button(visible=isinstance(model, Generates)),
+                start,
+                0,
+                "",
+                "",
+                *emptied,
+            ]
 
-    def category(self, settings: tuple[float, ...]) -> tuple[int, ...]:
-        """The class of each label, which follow the sliders."""
-        return tuple(int(value) for value in settings[self.count :])
-
-    def shown(self, latent: Latent, settings: tuple[float, ...]) -> list[Any]:
-        """The new latent of the page, its sliders and its image."""
-        found = positions(self.model, latent)
-        sliders = [
-            self.gradio.Slider(value=p.value, minimum=ends(p)[0], maximum=ends(p)[1], step=step(p))
-            for p in found
-        ]
-        values = tuple(p.value for p in found)
-        image = edited(self.model, latent, values, self.category(settings))
-        return [latent, *sliders, enlarged(image)]
-
-    def new(self, *settings: float) -> list[Any]:
+    def new(self, session: Session | None, *typed: Any) -> list[Any]:
         """Another sample."""
         with self.errors_in_the_page():
-            return [*self.shown(draw(self.model), settings), None, ""]
+            self.descent.abandon(session)
+            session, model = self.model_of(session)
+            latent = draw(model)
+            new = session._replace(latent=latent, origin=latent)
+            return [*self.shown(new, model, self.settings(model, typed)), None, ""]
 
-    def reset(self, latent: Latent | None, *settings: float) -> list[Any]:
-        """The latent as it was before its elements were moved."""
+    def upload(self, path: str | None, session: Session | None, *typed: Any) -> list[Any]:
+        """An image as the model sees it; its reconstruction, how close it is, and how usual."""
         with self.errors_in_the_page():
-            return self.shown(latent or draw(self.model), settings)
-
-    def upload(self, path: str | None, latent: Latent | None, *settings: float) -> list[Any]:
-        """The reconstruction of an image, how close it is, and how usual the image is."""
-        model = self.model
-        with self.errors_in_the_page():
-            if path is None or not isinstance(model, Reconstructs):
-                return [*self.shown(latent or draw(model), settings), None, ""]
-            x = prepare(path, model.image_shape, self.preparation)
+            self.descent.abandon(session)
+            session, explored = self.of(session)
+            model, settings = explored.model, self.settings(explored.model, typed)
+            if path is None:
+                return [*self.shown(session, model, settings), None, ""]
+            x = prepare(path, model.image_shape, explored.preparation)
+            if not isinstance(model, Reconstructs):
+                text = "This model has no encoder; the tab “descent” finds the image's latent."
+                return [*self.shown(session, model, settings), enlarged(picture(x)), text]
             code = encode(model, x)
-            made = decoded(model, code, (), self.category(settings))
-            text = quality(x, made, self.judge)
-            return [*self.shown(code, settings), enlarged(picture(x)), text]
-
-    def show(self, latent: Latent | None, *settings: float) -> Pixels:
-        """The image of the latent with its elements moved."""
-        with self.errors_in_the_page():
-            values, category = settings[: self.count], self.category(settings)
-            return enlarged(edited(self.model, latent or draw(self.model), values, category))
-
-    def keep(self, latent: Latent | None, *settings: float) -> tuple[Latent, Pixels]:
-        """The latent with its elements moved, as the start of a path, and its image."""
-        with self.errors_in_the_page():
-            kept = self.moved(latent or draw(self.model), settings)
-            return kept, enlarged(edited(self.model, kept, (), self.category(settings)))
-
-    def between(
-        self, start: Latent | None, latent: Latent | None, share: float, *settings: float
-    ) -> Pixels:
-        """An image on the straight path from the kept latent to the one with its elements moved."""
-        with self.errors_in_the_page():
-            if start is None or latent is None:
-                raise InputError("a path has no start yet; keep an image as its start")
-            end = self.moved(latent, settings)
-            path = linear(torch.tensor(start), torch.tensor(end), STEPS + 1)
-            z: Latent = path[round(share * STEPS)].tolist()
-            return enlarged(edited(self.model, z, (), self.category(settings)))
-
-    def moved(self, latent: Latent, settings: tuple[float, ...]) -> Latent:
-        """A latent with its leading elements set to the values of the sliders."""
-        found = list(latent)
-        for i, value in zip(leading(self.model, self.count), settings, strict=False):
-            found[i] = float(value)
-        return found
-
-    def sheet(self, seed: float | None, truncation: float, *settings: float) -> Pixels:
-        """The samples of a seed."""
-        with self.errors_in_the_page():
-            assert self.draws is not None
-            bound = None if truncation >= WHOLE else truncation
-            x = self.draws(int(seed or 0), bound, self.category(settings))
-            return grid(x, COLUMNS).permute(1, 2, 0).numpy()
+            made = decoded(model, code, settings.category)
+            text = (
+                f"PSNR of the encoder's reconstruction: {psnr(x, made):.1f} dB (higher is closer). "
+            )
+            text += usual(explored.judge, x)
+            new = session._replace(latent=code, origin=code)
+            return [*self.shown(new, model, settings), enlarged(picture(x)), text]
 
 
-def make_page(
-    gradio: Any,
-    model: Decodes,
-    preparation: Preparation,
-    draws: Draws | None = None,
-    judge: Judge | None = None,
-) -> Any:
-    """Lay out the page; arguments as those of :class:`Answers`."""
-    answers = Answers(gradio, model, preparation, draws, judge)
-    _, height, width = model.image_shape
-    reconstructs = isinstance(model, Reconstructs) and height == width
-    drawn = positions(model, draw(model))
+def usual(judge: Judge | None, x: Any) -> str:
+    """How usual an image x, (1, *image_shape), is among held-out ones, in words.
+
+    Args:
+        judge: None if nothing is known of held-out images.
+        x: the image.
+    """
+    if judge is None:
+        return "No OOD p-value: there are no scores of held-out images."
+    found = judge(x)
+    return (
+        f"OOD p-value: {found.pvalue:.2g}, the share of {found.held_out:,} held-out images with a "
+        f"{found.score} score at least as high. Below 0.05 the image is unlike them."
+    )
+
+
+def make_page(gradio: Any, models: Models) -> Any:
+    """Lay out the page, which gets its first image, and what fits the model, when it is opened.
+
+    Raises:
+        UserError: if the first model cannot be loaded.
+    """
+    first: Explored = models.get(models.names[0])
+    labels = len(category_choices(first.model))
+    # a tab that is not selected cannot be hidden later, so of several models all tabs are shown
+    several, edits = len(models.names) > 1, isinstance(first.model, Edits)
+    labels = max(labels, LABELS) if several else labels
+    answers = Page(gradio, models, labels)
+    elements, attributes = Elements(answers), Attributes(answers)
+    path, samples = Path(answers), Samples(answers)
     # nothing is sent anywhere, and uploaded files are deleted
     with gradio.Blocks(
-        title="lightning_gans", analytics_enabled=False, delete_cache=(FORGOTTEN, FORGOTTEN)
+        title=TITLE,
+        analytics_enabled=False,
+        delete_cache=(FORGOTTEN, FORGOTTEN),
+        **known(gradio.Blocks, {"head": HEAD}),  # until version 5; launch takes it since
     ) as page:
-        latent = gradio.State(None, time_to_live=FORGOTTEN)
+        session = gradio.State(None, time_to_live=FORGOTTEN)
+        gradio.Markdown(f"# {TITLE}")
+        choice = gradio.Dropdown(
+            choices=models.names,
+            value=models.names[0],
+            label="model",
+            visible=several,
+        )
         with gradio.Row():
             with gradio.Column():
                 # a file: gradio would decode an image itself, without bounds
                 image = gradio.File(
-                    label="an image to reconstruct",
-                    type="filepath",
-                    file_types=list(SUFFIXES),
-                    visible=reconstructs,
+                    label="an image of your own", type="filepath", file_types=list(SUFFIXES)
                 )
-                seen = still(gradio, "as the model sees it", visible=reconstructs)
-                sample = gradio.Button("draw a sample", visible=isinstance(model, Generates))
-                # the numbers that edit elements= takes
-                sliders = [
-                    gradio.Slider(*ends(p), p.value, step=step(p), label=f"element {i}")
-                    for i, p in zip(leading(model), drawn, strict=True)
-                ]
-                restore = gradio.Button("reset the elements")
+                sample = gradio.Button("draw a sample")
                 categories = [
-                    gradio.Dropdown(choices=choices, value=0, label=f"category of label {i + 1}")
-                    for i, choices in enumerate(category_choices(model))
+                    gradio.Dropdown(choices=[], label=f"category of label {i + 1}", visible=False)
+                    for i in range(labels)
                 ]
-            with gradio.Column():
-                result = still(gradio, "the model's image")
-                text = gradio.Markdown("", visible=reconstructs)
-        settings = sliders + categories
-        everything = [latent, *sliders, result]
-        told = [*everything, seen, text]
-        add_path(gradio, answers, [latent, *settings])
-        if draws is not None:
-            add_sheet(gradio, answers, settings)
-        image.upload(answers.upload, [image, latent, *settings], told)
-        sample.click(answers.new, settings, told)
-        restore.click(answers.reset, [latent, *settings], everything)
-        for slider in sliders:
-            slider.input(answers.show, [latent, *settings], result, **LIVE)
-        for dropdown in categories:
-            dropdown.input(answers.show, [latent, *settings], result)
-        page.load(answers.new, settings, told)
+            seen = still(gradio, "as the model sees it")
+            result = still(gradio, "the model's image")
+        text = gradio.Markdown("", elem_classes=[NEWS])
+        with gradio.Tabs():
+            with gradio.Tab("elements"):
+                sliders = elements.sliders(gradio)
+                elements_end = gradio.Column()
+            with gradio.Tab("attributes", visible=several or edits) as edit:
+                attribute, strength, keep_others, none = attributes.lay_out(gradio)
+            frame = Frame(session, sliders, strength, result, attribute, categories)
+            with elements_end:
+                elements.lay_out(gradio, frame)
+            attributes.connect(edit, keep_others, frame)
+            with gradio.Tab("descent", visible=several or first.takes_images):
+                start, by_descent, outcome = answers.descent.lay_out(gradio, image, frame)
+            with gradio.Tab("path"):
+                share, between = path.lay_out(gradio, frame)
+            with gradio.Tab("samples", visible=several or first.draws is not None):
+                (sheet,) = samples.lay_out(gradio, frame)
+        told = [*frame.shown, seen, text]
+        opened = [
+            *frame.shown,
+            attribute,
+            *categories,
+            keep_others,
+            none,
+            image,
+            sample,
+            start,
+            share,
+            text,
+            outcome,
+            *[seen, by_descent, between, sheet],
+        ]
+        choice.input(answers.choose, [choice, session], opened)
+        image.upload(answers.upload, [image, session, *frame.settings], told)
+        sample.click(answers.new, [session, *frame.settings], told)
+        page.load(answers.choose, [choice, session], opened)
     return page
-
-
-def still(gradio: Any, label: str, visible: bool = True) -> Any:
-    """An image to look at and download, without gradio's button that sends it to a website."""
-    is_named = "buttons" in inspect.signature(gradio.Image).parameters
-    options: dict[str, object] = (
-        {"buttons": ["download", "fullscreen"]} if is_named else {"show_share_button": False}
-    )
-    return gradio.Image(label=label, format="png", interactive=False, visible=visible, **options)
-
-
-def add_path(gradio: Any, answers: Answers, page: list[Any]) -> None:
-    """Lay out the path from one image to another.
-
-    Args:
-        gradio: the package.
-        answers: to the visitor.
-        page: the latent of the page and its settings.
-    """
-    start = gradio.State(None, time_to_live=FORGOTTEN)
-    with gradio.Row():
-        with gradio.Column():
-            keep = gradio.Button("keep the model's image as the start of a path")
-            share = gradio.Slider(0, 1, 0, step=1 / STEPS, label="from the start to the image now")
-        path = still(gradio, "on the path")
-    keep.click(answers.keep, page, [start, path])
-    share.input(answers.between, [start, page[0], share, *page[1:]], path, **LIVE)
-
-
-def add_sheet(gradio: Any, answers: Answers, settings: list[Any]) -> None:
-    """Lay out the samples of a seed."""
-    with gradio.Row():
-        with gradio.Column():
-            seed = gradio.Number(0, label="seed", precision=0, minimum=0)
-            truncation = gradio.Slider(
-                0.1,
-                WHOLE,
-                WHOLE,
-                step=0.1,
-                label=f"truncation, in standard deviations ({WHOLE:g}: none)",
-            )
-            many = gradio.Button("draw the samples of this seed")
-        samples = still(gradio, "samples")
-    many.click(answers.sheet, [seed, truncation, *settings], samples)
-
-
-def category_choices(model: Decodes) -> list[list[tuple[str, int]]]:
-    """For each label of a class-conditional model, its classes by name, or by number."""
-    if model.categories is None:
-        return []
-    classes, names = model.categories.classes, model.class_names or ()
-    if tuple(map(len, names)) != classes:
-        names = tuple(tuple(map(str, range(k))) for k in classes)
-    return [[(printable(name), i) for i, name in enumerate(label)] for label in names]
-
-
-def step(position: Position) -> float:
-    """The step of a slider: a thousandth of its length."""
-    return max((position.high - position.low) / 1000, 1e-6)

@@ -1,9 +1,9 @@
-"""A page to explore a trained model."""
+"""A page to explore trained models."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from lightning_gans.app.page import Draws, Judge, Preparation, Verdict, check_port, serve
-from lightning_gans.errors import InputError, UserError, reason
+from lightning_gans.app.explored import Draws, Explored, Judge, Models, Verdict, check_images
+from lightning_gans.app.images import Preparation
+from lightning_gans.app.page import check_port, serve
+from lightning_gans.errors import InputError, UsageError, UserError, reason
 from lightning_gans.models import Generates, Model, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.calibration import calibrated
@@ -22,6 +24,8 @@ from lightning_gans.ranges import Range, checked, fits, shown
 from lightning_gans.runs.checkpoints import find
 from lightning_gans.runs.exported import read_config
 from lightning_gans.runs.folder import EXPORTED_WEIGHTS
+from lightning_gans.runs.layout import find_checkpoint
+from lightning_gans.runs.report import labels
 from lightning_gans.workflows.ood_score import choose_scores, held_out_scores, log
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
@@ -36,28 +40,62 @@ BATCH = 250
 
 
 @checked
-def app(ckpt: str, port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
-    """Open a page to draw samples, reconstruct an image and edit elements of its latent.
+def app(runs: Sequence[str], port: Annotated[int, Range(1, 65_535)] = 7860) -> Outcome:
+    """Open a page to draw samples, reconstruct an image and move its latent.
 
     lightning-gans app runs/dlsgan/mnist5k/TIME
+    lightning-gans app runs/dlsgan/photos/TIME runs/cagan/photos/TIME
 
     An image of your own is shown beside its reconstruction, with its PSNR and with the p-value that
-    ood score gives it. The samples of a seed are those of generate.
+    ood score gives it, or its latent is found by descent, as invert finds it. The samples of a seed
+    are those of generate. Of several models one is chosen in the page, and loaded then.
 
     The page needs gradio: pip install 'lightning_gans[app]'. Only this machine can open it.
 
     Args:
-        ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
-            run.
+        runs: folders of runs, or checkpoints; on the command line also last or best, of the newest
+            run. Also ckpt.
         port: of the page's address, http://127.0.0.1:PORT.
 
     Raises:
-        UserError: if gradio is missing, the model generates no images, or the port is in use.
+        UsageError: if no run is named, or one twice.
+        UserError: if gradio is missing, the first model generates no images, or the port is in use.
     """
     check_port(port)  # loading takes seconds
+    ckpts = named_runs(runs)
+    serve(Models({name: partial(explored, ckpt) for name, ckpt in ckpts.items()}), port)
+    return Outcome(find(Path(next(iter(ckpts.values())))).parent, "")
+
+
+def named_runs(typed: Sequence[str]) -> dict[str, str]:
+    """What was typed, by the part of each path in which it differs from the others.
+
+    Raises:
+        UsageError: if nothing was typed, or one checkpoint twice.
+        CheckpointMissing: if there is no checkpoint somewhere.
+    """
+    if not typed:
+        raise UsageError("no run is named; give a run's folder")
+    # the command line has replaced the first of these
+    ckpts = [
+        str(find_checkpoint(ckpt, {}, "runs")) if ckpt in ("last", "best") else ckpt
+        for ckpt in typed
+    ]
+    files = [find(Path(ckpt)).resolve() for ckpt in ckpts]
+    for index, file in enumerate(files):
+        if file in files[:index]:
+            raise UsageError(f"runs={ckpts[index]} is named twice: {file}; leave one of them out")
+    return dict(zip(labels([Path(ckpt) for ckpt in ckpts]), ckpts, strict=True))
+
+
+def explored(ckpt: str) -> Explored:
+    """A trained model, and what a page shows of its data.
+
+    Raises:
+        UserError: if it makes no images, or cannot be loaded.
+    """
     model = load(ckpt)
-    serve(model, port, preparation(ckpt), draws_of(model), judge_of(model, ckpt))
-    return Outcome(find(Path(ckpt)).parent, "")
+    return Explored(check_images(model), preparation(ckpt), draws_of(model), judge_of(model, ckpt))
 
 
 def draws_of(model: Model) -> Draws | None:

@@ -9,11 +9,9 @@ import math
 import shutil
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,23 +19,20 @@ import torch
 from PIL import Image
 from torch import Tensor, distributions
 
-from lightning_gans.app import page
-from lightning_gans.app.page import (
-    WHOLE,
-    Preparation,
-    Verdict,
+from lightning_gans.app import images
+from lightning_gans.app.explored import Explored, Models, Verdict, check_images
+from lightning_gans.app.images import Preparation, enlarged, picture, prepare
+from lightning_gans.app.latents import (
     category_choices,
     draw,
     edited,
     encode,
-    enlarged,
     leading,
-    picture,
     positions,
-    prepare,
     reach,
-    serve,
 )
+from lightning_gans.app.page import serve
+from lightning_gans.app.samples import WHOLE
 from lightning_gans.cli import main
 from lightning_gans.data import Folder
 from lightning_gans.data.images import LARGE, ImageFiles
@@ -47,6 +42,17 @@ from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.ood.folder_images import prepared
 from lightning_gans.priors import DynamicScale, Independent, Normal, Uniform
 from lightning_gans.runs.exported import write_config
+from tests.support.gradio_stub import (
+    PageError,
+    Widget,
+    free_port,
+    image_of,
+    open_page,
+    positions_of,
+    put_in_place,
+    typed,
+    visit,
+)
 from tests.support.models import tiny_dlsgan
 from tests.support.rounds import LATENT, SHAPE, TinyDiscriminator, TinyGenerator
 from tests.support.saved_models import save
@@ -94,7 +100,7 @@ def test_an_upload_of_many_pixels_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("1", (13_300, 13_300)).save(tmp_path / "a.png")
-    monkeypatch.setattr(page, "PreparedImages", None)
+    monkeypatch.setattr(images, "PreparedImages", None)
     with pytest.raises(InputError, match=r"13,300 x 13,300 pixels; give one of at most 40 mega"):
         prepare(str(tmp_path / "a.png"), (3, 8, 8), Preparation())
     assert LARGE == 40_000_000
@@ -205,71 +211,15 @@ def test_an_image_that_is_coded_beyond_all_draws_is_not_clipped() -> None:
     assert found[1].low == pytest.approx(-5.2, abs=0.2)
 
 
-class Widget:
-    """Stands in for all of gradio: accepts any call, keeps what its page was launched with."""
-
-    launched: ClassVar[dict[str, object]] = {}
-    events: ClassVar[dict[str, Callable[..., Any]]] = {}
-
-    def __init__(self, *args: object, **options: object) -> None:
-        self.options = options
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        pass
-
-    def event(self, function: Callable[..., object], *args: object, **options: object) -> Self:
-        Widget.events[function.__name__] = function
-        return self
-
-    upload = click = release = input = load = then = event
-
-    def launch(self, **options: object) -> None:
-        Widget.launched = options
-
-
-class PageError(Exception):
-    """Stands in for an error that gradio shows in the page."""
-
-    def __init__(self, message: str, print_exception: bool = True) -> None:
-        super().__init__(message)
-
-
 @pytest.fixture
 def gradio(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("gradio")
-    for name in (
-        "Blocks",
-        "Row",
-        "Column",
-        "File",
-        "Image",
-        "Button",
-        "Slider",
-        "Dropdown",
-        "State",
-        "Markdown",
-        "Number",
-    ):
-        setattr(module, name, Widget)
-    module.Error = PageError  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gradio", module)
-    Widget.events.clear()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    put_in_place(monkeypatch)
 
 
 @pytest.mark.usefixtures("gradio")
 def test_the_page_is_served_to_this_machine_alone() -> None:
     port = free_port()
-    serve(tiny_dlsgan(), port)
+    serve(Models({"a": lambda: Explored(tiny_dlsgan())}), port)
     assert Widget.launched["server_name"] == "127.0.0.1"
     assert Widget.launched["server_port"] == port
     assert Widget.launched["share"] is False
@@ -278,21 +228,25 @@ def test_the_page_is_served_to_this_machine_alone() -> None:
 @pytest.mark.usefixtures("gradio")
 def test_an_upload_of_one_browser_is_not_seen_by_another(tmp_path: Path) -> None:
     model = tiny_dlsgan()
-    serve(model, free_port())
-    a, *_, picture_of_a, nothing, text = Widget.events["new"](0.0)
-    assert (nothing, text) == (None, ""), "what was said of an upload is not of a sample"
+    first = open_page(model)
+    (a, picture_of_a), second = (first[0], image_of(first)), visit()
     before = copy.deepcopy(a)
-    b, *_, picture_of_b, seen, _ = Widget.events["upload"](saved(tmp_path), None)
+    shown = Widget.events["upload"](saved(tmp_path), second[0], *typed(positions_of(second)))
+    b, seen = shown[0], shown[-2]
+    assert a.visitor != b.visitor
     x = prepare(saved(tmp_path), model.image_shape, Preparation())
-    assert b == encode(model, x)
+    assert b.latent == encode(model, x)
     np.testing.assert_array_equal(seen, enlarged(picture(x)))
     assert a == before
-    values = [a[i] for i in leading(model)]
-    np.testing.assert_array_equal(Widget.events["show"](a, *values), picture_of_a)
     np.testing.assert_array_equal(
-        Widget.events["show"](b, *(b[i] for i in leading(model))), picture_of_b
+        Widget.events["show"](a, *typed([a.latent[i] for i in leading(model)])), picture_of_a
     )
-    assert (picture_of_a != picture_of_b).any()
+    np.testing.assert_array_equal(
+        Widget.events["show"](b, *typed([b.latent[i] for i in leading(model)])), image_of(shown)
+    )
+    assert (picture_of_a != image_of(shown)).any()
+    # what was said of the upload is not of a sample
+    assert Widget.events["new"](b, *typed(positions_of(shown)))[-2:] == [None, ""]
 
 
 @pytest.mark.usefixtures("gradio")
@@ -300,54 +254,69 @@ def test_an_upload_is_told_its_psnr_and_how_usual_it_is(tmp_path: Path) -> None:
     model = tiny_dlsgan()
     x = prepare(saved(tmp_path), model.image_shape, Preparation())
     made = model.reconstruct(x).clamp(-1, 1)
-    psnr = 10 * math.log10(4 / float((x - made).square().mean()))
+    expected = 10 * math.log10(4 / float((x - made).square().mean()))
     asked = []
 
     def judge(image: Tensor) -> Verdict:
         asked.append(image)
         return Verdict(0.125, "nll", 1999)
 
-    serve(model, free_port(), judge=judge)
-    text = Widget.events["upload"](saved(tmp_path), None)[-1]
-    assert f"{psnr:.1f} dB" in text
+    session, *_ = open_page(model, judge=judge)
+    text = Widget.events["upload"](saved(tmp_path), session, *typed([]))[-1]
+    assert f"{expected:.1f} dB" in text
     assert "OOD p-value: 0.12, the share of 1,999 held-out images with a nll score" in text
     assert torch.equal(asked[0], x)
-    serve(model, free_port())
-    assert "No OOD p-value" in Widget.events["upload"](saved(tmp_path), None)[-1]
+    session, *_ = open_page(model)
+    text = Widget.events["upload"](saved(tmp_path), session, *typed([]))[-1]
+    assert "No OOD p-value" in text
+
+
+@pytest.mark.usefixtures("gradio")
+def test_an_upload_for_a_model_without_encoder_is_shown_as_the_model_sees_it(
+    tmp_path: Path,
+) -> None:
+    model = model_with(Normal)
+    shown = open_page(model)
+    after = Widget.events["upload"](saved(tmp_path), shown[0], *typed(positions_of(shown)))
+    assert after[0] == shown[0]
+    x = prepare(saved(tmp_path), model.image_shape, Preparation())
+    np.testing.assert_array_equal(after[-2], enlarged(picture(x)))
+    assert "no encoder" in after[-1]
 
 
 @pytest.mark.usefixtures("gradio")
 def test_reset_takes_the_elements_back_to_the_latent_of_the_page() -> None:
     model = tiny_dlsgan()
-    serve(model, free_port())
-    latent, *sliders, image, _, _ = Widget.events["new"](0.0)
-    values = [latent[i] for i in leading(model)]
-    moved = Widget.events["show"](latent, *[value + 1 for value in values])
-    assert (moved != image).any()
-    again, *sliders, same = Widget.events["reset"](latent, *[value + 1 for value in values])
-    assert again == latent
-    assert [slider.options["value"] for slider in sliders] == values
-    np.testing.assert_array_equal(same, image)
+    shown = open_page(model)
+    session, values = shown[0], positions_of(shown)
+    assert values == pytest.approx([session.latent[i] for i in leading(model)], abs=1e-3)
+    further = typed([value + 1 for value in values])
+    moved = Widget.events["show"](session, *further)
+    assert (moved != image_of(shown)).any()
+    again = Widget.events["reset"](session, *further)
+    assert again[0] == session
+    assert positions_of(again) == values
+    np.testing.assert_array_equal(image_of(again), image_of(shown))
 
 
 @pytest.mark.usefixtures("gradio")
 def test_a_path_leads_from_the_image_that_was_kept_to_the_one_that_is_shown() -> None:
     model = tiny_dlsgan()
-    serve(model, free_port())
-    first, *_ = Widget.events["new"](0.0)
-    second, *_ = Widget.events["new"](0.0)
-    moved = [value + 1 for value in (first[i] for i in leading(model))]
-    start, image = Widget.events["keep"](first, *moved)
-    np.testing.assert_array_equal(image, Widget.events["show"](first, *moved))
-    ends = [second[i] for i in leading(model)]
-    between = partial(Widget.events["between"], start, second)
+    first = open_page(model)[0]
+    moved = [value + 1 for value in (first.latent[i] for i in leading(model))]
+    kept, image = Widget.events["keep"](first, *typed(moved))
+    np.testing.assert_array_equal(image, Widget.events["show"](first, *typed(moved)))
+    second = Widget.events["new"](kept, *typed(moved))[0]
+    assert second.latent != kept.latent
+    ends = typed([second.latent[i] for i in leading(model)])
+    between = partial(Widget.events["between"], second)
     np.testing.assert_array_equal(between(0.0, *ends), image)
     np.testing.assert_array_equal(between(1.0, *ends), Widget.events["show"](second, *ends))
-    z = 0.75 * torch.tensor([start]) + 0.25 * torch.tensor([second])
+    z = 0.75 * torch.tensor([kept.start]) + 0.25 * torch.tensor([second.latent])
     expected = enlarged(picture(model.decode(z))).astype(int)
     assert abs(between(0.25, *ends).astype(int) - expected).max() <= 1
     with pytest.raises(PageError, match="keep an image as its start"):
-        Widget.events["between"](None, second, 0.5, *ends)
+        Widget.events["between"](first, 0.5, *ends)
 
 
 @pytest.mark.usefixtures("gradio")
@@ -356,8 +325,8 @@ def test_the_grid_of_a_seed_has_the_samples_that_generate_draws(tmp_path: Path) 
 
     model = model_with(Normal)
     run = save(model, tmp_path / "run")
-    serve(model, free_port(), draws=draws_of(model))
-    sheet = Widget.events["sheet"]
+    session, *_ = open_page(model, draws=draws_of(model))
+    sheet = partial(Widget.events["sheet"], session)
     cases: list[tuple[float, list[str]]] = [(WHOLE, []), (0.5, ["truncation=0.5"])]
     for truncation, words in cases:
         out = tmp_path / f"out{truncation}"
@@ -366,11 +335,18 @@ def test_the_grid_of_a_seed_has_the_samples_that_generate_draws(tmp_path: Path) 
         )
         # which has white between the images, where the page has black
         expected = np.array(Image.open(out / "samples.png").convert("RGB"))
-        found = sheet(3, truncation, *[0.0] * 4)
+        found = sheet(3, truncation, *typed([]))
         assert found.shape == expected.shape
         inside = expected < 255
         np.testing.assert_array_equal(found[inside], expected[inside])
-    assert (sheet(3, WHOLE) != sheet(4, WHOLE)).any()
+    assert (sheet(3, WHOLE, *typed([])) != sheet(4, WHOLE, *typed([]))).any()
+
+
+@pytest.mark.usefixtures("gradio")
+def test_a_page_that_was_left_for_hours_says_that_it_is_forgotten() -> None:
+    open_page(tiny_dlsgan())
+    with pytest.raises(PageError, match="reload"):
+        Widget.events["show"](None, *typed([]))
 
 
 def test_an_image_is_judged_as_ood_score_judges_it(tmp_path: Path) -> None:
@@ -409,12 +385,12 @@ def test_an_image_is_judged_as_ood_score_judges_it(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("gradio")
 def test_what_is_wrong_with_an_upload_is_shown_in_the_page(tmp_path: Path) -> None:
-    serve(tiny_dlsgan(), free_port())
+    session, *_ = open_page(tiny_dlsgan())
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(PageError, match="this image cannot be read"):
-        Widget.events["upload"](str(tmp_path / "a.png"), None)
+        Widget.events["upload"](str(tmp_path / "a.png"), session, *typed([]))
     with pytest.raises(PageError, match="finite"):
-        Widget.events["show"]([0.0] * LATENT, *[float("nan")] * LATENT)
+        Widget.events["show"](session, *typed([float("nan")] * LATENT))
 
 
 @pytest.mark.usefixtures("gradio")
@@ -425,7 +401,7 @@ def test_a_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         port = other.getsockname()[1]
         words = f"port={port} is in use by another program; choose another, such as {port + 1}"
         with pytest.raises(UserError, match=words):
-            serve(tiny_dlsgan(), port)
+            serve(Models({"a": lambda: Explored(tiny_dlsgan())}), port)
         with pytest.raises(SystemExit) as caught:
             main(["app", "nowhere", f"port={port}"])
         assert caught.value.code == 1
@@ -452,18 +428,17 @@ def test_a_model_knows_how_its_images_were_prepared(tmp_path: Path) -> None:
         assert preparation(checkpoint) == Preparation()
 
 
-@pytest.mark.usefixtures("gradio")
 def test_models_without_images_have_no_page() -> None:
     with pytest.raises(UserError, match="expected a model that generates images, got a Classifier"):
-        serve(Classifier((1, 16, 16), (3,)))
+        check_images(Classifier((1, 16, 16), (3,)))
     with pytest.raises(UserError, match=r"expected a model of images, got one of points \(2,\)"):
-        serve(GAN((2,), latent_dim=2))
+        check_images(GAN((2,), latent_dim=2))
 
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"pip install 'lightning_gans\[app\]'"):
-        serve(tiny_dlsgan())
+        serve(Models({"a": lambda: Explored(tiny_dlsgan())}))
 
 
 def test_a_missing_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 import lightning_gans
-from lightning_gans.app.page import draw
+from lightning_gans.app.latents import draw
 from lightning_gans.callbacks import Checkpoint, Evaluation, Pictures
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR
