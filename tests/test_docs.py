@@ -155,8 +155,8 @@ def leaves(entry: Entry) -> list[str]:
 
 def test_the_navigation_has_every_page_once() -> None:
     nav = leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
-    pages = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
-    assert sorted(nav) == pages
+    pages = [page for ending in ("md", "ipynb") for page in DOCS.rglob(f"*.{ending}")]
+    assert sorted(nav) == sorted(str(page.relative_to(DOCS)) for page in pages)
 
 
 @pytest.mark.parametrize(
