@@ -48,7 +48,7 @@ class Attributes:
 
     def lay_out(self, gradio: Any) -> tuple[Any, Any, Any, Any]:
         """Lay out the choice of an attribute, the slider of its strength, a box, and a note."""
-        none = gradio.Markdown("")
+        none = gradio.Markdown("This model edits no attributes.", visible=False)
         attribute = gradio.Dropdown(choices=[], label="attribute")
         strength = gradio.Slider(
             -STRENGTH,

@@ -121,14 +121,19 @@ def ends(position: Position) -> tuple[float, float]:
 
 
 def step(position: Position) -> float:
-    """The step of a slider: a thousandth of its length."""
-    return max((position.high - position.low) / 1000, 1e-6)
+    """The step of a slider: a power of ten, at most a thousandth of its length.
+
+    >>> step(Position(0.0, -5.2, 5.2)), step(Position(0.0, -0.25, 0.25))
+    (0.01, 0.0001)
+    """
+    thousandth = (position.high - position.low) / 1000
+    return float(f"1e{math.floor(math.log10(max(thousandth, 1e-6)))}")
 
 
 def rounded(value: float, step: float) -> float:
     """A value with the digits that a slider's step can move, and one more.
 
-    >>> rounded(-1.6231544, 0.0104), rounded(1234.56789, 20.0)
+    >>> rounded(-1.6231544, 0.01), rounded(1234.56789, 10.0)
     (-1.623, 1235.0)
     """
     return round(value, max(0, 1 - math.floor(math.log10(step))))

@@ -5,10 +5,6 @@ Each rule has the name of the rule of axe-core that finds the fault in gradio 6.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
-
 # the texts whose news are read out
 NEWS = "news"
 
@@ -44,13 +40,3 @@ new MutationObserver(nameWidgets).observe(document, { childList: true, subtree: 
 """.replace("NEWS", NEWS)
 
 HEAD = f"<style>{STYLE}</style>\n<script>{SCRIPT}</script>"
-
-# what this page does not need of gradio: its footer leads to an interface for programs, and to a
-# history of runs, which would keep images of visitors
-WITHOUT: Mapping[str, Any] = {"footer_links": [], "run_history": False, "show_api": False}
-
-
-def known(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some options that a function has in this version of gradio."""
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in options.items() if name in names}

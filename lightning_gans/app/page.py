@@ -17,7 +17,7 @@ from lightning_gans.app.elements import Elements
 from lightning_gans.app.explored import Explored, Judge, Models
 from lightning_gans.app.images import enlarged, picture, prepare, psnr
 from lightning_gans.app.latents import category_choices, decoded, draw, encode
-from lightning_gans.app.look import HEAD, NEWS, WITHOUT, known
+from lightning_gans.app.look import HEAD, NEWS
 from lightning_gans.app.path import Path
 from lightning_gans.app.samples import Samples
 from lightning_gans.app.widgets import still
@@ -27,6 +27,8 @@ from lightning_gans.models import Edits, Encodes, Generates, Reconstructs
 
 HOST = "127.0.0.1"
 TITLE = "lightning_gans explorer"
+# the oldest gradio: earlier ones load parts of the page from other hosts
+OLDEST = (6, 31)
 # seconds until what the page of a browser held is forgotten
 FORGOTTEN = 3600
 # how many browsers' pages are held
@@ -53,6 +55,25 @@ def check_port(port: int) -> None:
             raise UserError(f"port={port} is {why}; choose another, such as {port + 1}") from error
 
 
+def import_gradio() -> Any:
+    """The package gradio, in a version that the page was tried with.
+
+    Raises:
+        UserError: if it is missing, cannot be imported, or is older.
+    """
+    advice = "install it with pip install --upgrade 'lightning_gans[app]'"
+    try:
+        gradio: Any = importlib.import_module("gradio")
+    except ImportError as error:
+        raise UserError(f"the page needs gradio ({error}); {advice}") from error
+    if tuple(map(int, gradio.__version__.split(".")[:2])) < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise UserError(
+            f"the page needs gradio {needed} or newer, and {gradio.__version__} is here; {advice}"
+        )
+    return gradio
+
+
 def serve(models: Models, port: int = 7860) -> None:
     """Serve the page to this machine alone, until interrupted.
 
@@ -63,12 +84,7 @@ def serve(models: Models, port: int = 7860) -> None:
     Raises:
         UserError: if gradio is missing, the first model cannot be loaded, or the port is in use.
     """
-    try:
-        gradio: Any = importlib.import_module("gradio")
-    except ImportError as error:
-        raise UserError(
-            "the page needs gradio; install it with pip install 'lightning_gans[app]'"
-        ) from error
+    gradio = import_gradio()
     check_port(port)
     page = make_page(gradio, models)
     print(f"the page is at http://{HOST}:{port}; Ctrl-C ends it", flush=True)
@@ -80,7 +96,10 @@ def serve(models: Models, port: int = 7860) -> None:
         show_error=True,
         state_session_capacity=BROWSERS,
         max_file_size="50mb",
-        **known(page.launch, {"head": HEAD, **WITHOUT}),
+        head=HEAD,
+        # the footer leads to an interface for programs, and the history would keep images
+        footer_links=[],
+        run_history=False,
     )
 
 
@@ -125,7 +144,7 @@ class Page(Answers):
                 attribute,
                 *dropdowns,
                 g.Checkbox(visible=edits),
-                "" if edits else "This model edits no attributes.",
+                g.Markdown(visible=not edits),
                 g.File(value=None, visible=explored.takes_images),
                 g.Button(visible=isinstance(model, Generates)),
                 start,
@@ -201,7 +220,6 @@ def make_page(gradio: Any, models: Models) -> Any:
         title=TITLE,
         analytics_enabled=False,
         delete_cache=(FORGOTTEN, FORGOTTEN),
-        **known(gradio.Blocks, {"head": HEAD}),  # until version 5; launch takes it since
     ) as page:
         session = gradio.State(None, time_to_live=FORGOTTEN)
         gradio.Markdown(f"# {TITLE}")

@@ -1,8 +1,7 @@
-"""Widgets of gradio as the page uses them, in all of its versions."""
+"""Widgets of gradio as the page uses them."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,10 @@ LIVE: Mapping[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidd
 
 def still(gradio: Any, label: str, visible: bool = True) -> Any:
     """An image to look at and download, without gradio's button that sends it to a website."""
-    is_named = "buttons" in inspect.signature(gradio.Image).parameters
-    options: dict[str, object] = (
-        {"buttons": ["download", "fullscreen"]} if is_named else {"show_share_button": False}
+    return gradio.Image(
+        label=label,
+        format="png",
+        interactive=False,
+        visible=visible,
+        buttons=["download", "fullscreen"],
     )
-    return gradio.Image(label=label, format="png", interactive=False, visible=visible, **options)

@@ -437,7 +437,14 @@ def test_models_without_images_have_no_page() -> None:
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(UserError, match=r"pip install 'lightning_gans\[app\]'"):
+    with pytest.raises(UserError, match=r"pip install --upgrade 'lightning_gans\[app\]'"):
+        serve(Models({"a": lambda: Explored(tiny_dlsgan())}))
+
+
+@pytest.mark.usefixtures("gradio")
+def test_an_old_gradio_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["gradio"], "__version__", "6.9.1", raising=False)
+    with pytest.raises(UserError, match=r"needs gradio 6\.31 or newer, and 6\.9\.1 is here"):
         serve(Models({"a": lambda: Explored(tiny_dlsgan())}))
 
 
