@@ -6,8 +6,10 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-from scripts.notebooks import markdown, read
+# mkdocs finds what lies beside a hook
+from notebooks import markdown, read
 
 ENDING = ".ipynb"
 
@@ -19,12 +21,6 @@ class Notebook(File):
         """So that it can be in the navigation, and links to it lead to the page."""
         return True
 
-    @property
-    def content_string(self) -> str:
-        """The Markdown of the page."""
-        assert self.abs_src_path is not None
-        return markdown(read(Path(self.abs_src_path)))
-
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Let notebooks be pages."""
@@ -32,3 +28,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.remove(file)
         files.append(Notebook(file.src_uri, file.src_dir, file.dest_dir, file.use_directory_urls))
     return files
+
+
+def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
+    """The Markdown of a notebook; None for other pages, which mkdocs reads itself."""
+    file = page.file.abs_src_path
+    return markdown(read(Path(file))) if file and file.endswith(ENDING) else None

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from PIL import Image
 
 from lightning_gans.cli import main
-from scripts.notebooks import FOLDER as NOTEBOOKS
-from scripts.notebooks import execute, markdown, notebooks, outputs, read, source
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from notebooks import FOLDER as NOTEBOOKS
+from notebooks import execute, markdown, notebooks, outputs, read, source
 
 
 @pytest.fixture(scope="module")
