@@ -167,6 +167,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).is_file(), f"{page.name} links to {target}"
 
 
+def test_the_pictures_of_the_gallery_are_small_and_each_is_shown() -> None:
+    pictures = list((DOCS / "images" / "gallery").iterdir())
+    assert sum(picture.stat().st_size for picture in pictures) < 600_000
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    assert {f"images/gallery/{picture.name}" for picture in pictures} <= {
+        *re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    }
+
+
 def terms(source: str) -> set[str]:
     """The terms that a model's turns minimise, as they are logged."""
     found: set[str] = set()

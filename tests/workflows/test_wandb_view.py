@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lightning_gans.cli import main
+from lightning_gans.cli import main, split_command
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.runs.measures import WORDS
 from lightning_gans.workflows.wandb_view import best_of_summary, wandb_view
@@ -173,6 +173,13 @@ def test_a_folder_that_has_a_view_is_not_written_over(packages: tuple[Any, Any])
     with pytest.raises(UsageError, match="out=views already has a specification"):
         wandb_view("other", out="views")
     assert contents(Path("views")) == before
+
+
+def test_a_command_of_two_words_may_be_typed_with_a_hyphen() -> None:
+    assert split_command(["wandb-view", "faces"], "train") == ("wandb view", ["faces"])
+    assert split_command(["ood-score", "a=1"], "train") == ("ood score", ["a=1"])
+    with pytest.raises(UsageError, match=r"no command 'wandb-vew' \(did you mean 'wandb view'"):
+        split_command(["wandb-vew"], "train")
 
 
 @pytest.mark.parametrize("project", ["", "/", "team/", "a/b/c", "../faces", "a?b"])
