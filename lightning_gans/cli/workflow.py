@@ -384,13 +384,21 @@ def usage(command: str, known: Signature, groups: Groups) -> str:
 
 def presets(parameters: Mapping[str, Parameter], groups: Groups) -> list[str]:
     """The groups whose files set options of a command."""
-    found = []
-    for group in groups.all():
-        keys: set[str] = set()
-        for name in groups.names(group):
-            # help does not depend on a file that is broken
-            with suppress(UsageError):
-                keys.update(read_mapping(groups.find(group, name)))
-        if group not in parameters and keys and keys <= parameters.keys():
-            found.append(group)
-    return found
+    others = [group for group in groups.all() if group not in parameters]
+    return [group for group in others if sets_nothing_else(group, parameters, groups)]
+
+
+def sets_nothing_else(group: str, parameters: Mapping[str, Parameter], groups: Groups) -> bool:
+    """Whether the files of a group set options of a command, and no other.
+
+    The first file that does ends the search: reading all takes longer than the rest of the help.
+    """
+    sets = False
+    for name in groups.names(group):
+        # help does not depend on a file that is broken
+        with suppress(UsageError):
+            keys = read_mapping(groups.find(group, name)).keys()
+            if keys - parameters.keys():
+                return False
+            sets = sets or bool(keys)
+    return sets

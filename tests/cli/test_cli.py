@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ import yaml
 from PIL import Image
 
 import lightning_gans
-from lightning_gans.cli import main
+from lightning_gans.cli import CONFIGS, main, workflow
+from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import COMMANDS
 from lightning_gans.cli.workflow import workflows
 from lightning_gans.models import DLSGAN, GAN
+from lightning_gans.safe_yaml import read_mapping
 from tests.support.command_line import BRIEF, MLP, ROOT, only, rows, small
 
 
@@ -304,6 +307,23 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
     found = re.findall(r"^([a-z ]+);(\d+)$", done.stdout, re.MULTILINE)
     assert [name for name, _ in found] == commands
     assert [name for name, status in found if status != "0"] == []
+
+
+def test_help_does_not_read_every_config(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are hundreds, which take seconds."""
+    files: list[Path] = []
+
+    def counted(file: Path, aliases: bool = False) -> dict[str, Any]:
+        files.append(file)
+        return read_mapping(file, aliases)
+
+    monkeypatch.setattr(workflow, "read_mapping", counted)
+    main(["invert", "--help"])
+    assert Groups([CONFIGS]).listing("inversion") in " ".join(capsys.readouterr().out.split())
+    presets = len(list((CONFIGS / "inversion").iterdir()))
+    assert len(files) <= presets + len(list(CONFIGS.iterdir()))
 
 
 def test_sigterm_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
