@@ -70,6 +70,8 @@ _EVALUATES_BY_CLOCK = "_val_check_time_interval"
 _WRITER_ARGUMENTS = "_kwargs"
 # without it the message on a worker that died could not tell how
 _WORKERS = "_workers"
+# without it an error of the data would be followed by a wait of ten seconds
+_END_WORKERS = "_shutdown_workers"
 # without it a worker that died between two epochs would be a page of text
 _KEPT = "_iterator"
 # without it training would wait forever for a batch for which there is no shared memory
@@ -143,7 +145,9 @@ def _verify() -> None:
             "install a version that pyproject.toml allows"
         )
     loader = inspect.getsource(_MultiProcessingDataLoaderIter)
-    if not hasattr(queues.Queue, _UNSENT) or f"self.{_WORKERS}" not in loader:
+    if not hasattr(queues.Queue, _UNSENT) or not all(
+        name in loader for name in (f"self.{_WORKERS}", f"def {_END_WORKERS}(self)")
+    ):
         raise ImportError(
             "this version of Python or torch loads data in processes in a way that lightning_gans "
             "does not support; install a version that pyproject.toml allows"
@@ -350,6 +354,20 @@ def ended_workers(batches: object) -> list[int]:
     """
     workers = getattr(batches, _WORKERS, [])
     return [worker.exitcode for worker in workers if worker.exitcode is not None]
+
+
+def end_workers(loader: object, batches: object) -> None:
+    """End the workers of a loader's iterator now; the loader's next one has others.
+
+    Otherwise the iterator's destructor does. After an error that is the garbage collector's work,
+    since the error's traceback and the iterator refer to each other; by then the queues that tell
+    workers to end may be gone, and it waits ten seconds.
+    """
+    if kept_batches(loader) is batches:
+        setattr(loader, _KEPT, None)
+    end = getattr(batches, _END_WORKERS, None)
+    if end is not None:
+        end()
 
 
 def kept_batches(loader: object) -> object:

@@ -21,7 +21,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, dataloader
 from typing_extensions import override
 
-from lightning_gans.compat import ended_workers, kept_batches, on_unsent_batch
+from lightning_gans.compat import end_workers, ended_workers, kept_batches, on_unsent_batch
 from lightning_gans.data.tensors import Batch
 from lightning_gans.errors import InputError, UserError
 
@@ -61,7 +61,7 @@ class Loader(DataLoader[Batch]):
             self.worker_init_fn = partial(start_worker, then=self.worker_init_fn)
             self.prepared = True
         try:
-            return _Batches(super().__iter__())
+            return _Batches(super().__iter__(), self)
         # workers that live on begin the next epoch, unless they have died since the last one
         except Exception as error:
             raise readable(error, kept_batches(self)) from error
@@ -70,8 +70,9 @@ class Loader(DataLoader[Batch]):
 class _Batches(Iterator[Batch]):
     """The batches of an iterator of torch's."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, batches: Iterator[Batch], loader: Loader) -> None:
         self.batches = batches
+        self.loader = loader
         self.since: float | None = None  # when the batch was asked for that is waited for
         # so that the thread ends at once: thousands would be left of an epoch of milliseconds
         self.ended = threading.Event()
@@ -91,7 +92,9 @@ class _Batches(Iterator[Batch]):
             raise
         # a dataset can raise anything
         except Exception as error:
-            raise readable(error, self.batches) from error
+            told = readable(error, self.batches)
+            end_workers(self.loader, self.batches)
+            raise told from error
         finally:
             self.since = None
 

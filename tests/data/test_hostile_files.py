@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -387,9 +388,16 @@ def test_a_file_that_vanishes_during_training_is_named_in_one_line(
     data.prepare_data()
     data.setup()
     (tmp_path / "a.png").unlink()
+    loader = data.val_dataloader()
+    before = multiprocessing.active_children()
     with pytest.raises(UnreadableImage) as caught:
-        next(iter(data.val_dataloader()))
+        next(iter(loader))
     assert str(caught.value) == f"{tmp_path}/a.png cannot be read: No such file or directory"
+    # none waits for the garbage collector
+    assert multiprocessing.active_children() == before
+    write(tmp_path / "a.png")
+    (images, _), *_ = loader
+    assert images.shape == (1, 3, 6, 6)
 
 
 # --- odd, but legal

@@ -84,15 +84,21 @@ def test_a_run_whose_data_hang_is_stopped_saved_and_resumed(
 ) -> None:
     monkeypatch.setattr(signals, "PATIENCE", 0.2)
     monkeypatch.setattr(loader, "GRACE", 0.1)
+    # how long torch waits for a worker that hangs
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
     whole, again = points(), points(seed=9)
     trainer(tmp_path / "whole", EMA(), Checkpoint(), max_steps=12).fit(whole, Data())
     first = next(k for k, b in enumerate(order()) if 40 in b)
-    timer = threading.Timer(4 if workers else 2, os.kill, (os.getpid(), number))
-    timer.start()
+    main = os.getpid()
+
+    def hang_and_signal() -> None:
+        threading.Timer(0.5, os.kill, (main, number)).start()
+        hang()
+
     start = time.monotonic()
     with pytest.raises(StoppedBySignal) as stop:
         trainer(tmp_path / "cut", EMA(), Checkpoint(), max_steps=12).fit(
-            points(), Data(hang, workers)
+            points(), Data(hang_and_signal, workers)
         )
     assert stop.value.code == 128 + number
     assert time.monotonic() - start < 15
