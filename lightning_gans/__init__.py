@@ -18,12 +18,23 @@ __all__ = ["__version__", "from_pretrained", "load", "push_to_hub"]
 __version__ = "0.2.0"
 
 
-def _rooms() -> set[str]:
-    """The names of the modules and folders of the package."""
-    from pathlib import Path  # noqa: PLC0415  (see above)
+_rooms_found: set[str] = set()
 
-    found = {path.stem for path in Path(__file__).parent.iterdir() if path.suffix in ("", ".py")}
-    return {name for name in found if not name.startswith("_") and name.isidentifier()}
+
+def _rooms() -> set[str]:
+    """The names of the modules and folders of the package.
+
+    Sought once: jsonargparse asks the package for each name that it prints or reads, a thousand
+    times in a short training.
+    """
+    if not _rooms_found:
+        from pathlib import Path  # noqa: PLC0415  (see above)
+
+        for path in Path(__file__).parent.iterdir():
+            name = path.stem
+            if path.suffix in ("", ".py") and not name.startswith("_") and name.isidentifier():
+                _rooms_found.add(name)
+    return _rooms_found
 
 
 def __getattr__(name: str) -> object:

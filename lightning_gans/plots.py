@@ -85,8 +85,12 @@ def curves(series: dict[str, tuple[list[float], list[float]]], path: Path) -> No
     for index, (name, (steps, values)) in enumerate(series.items(), start=1):
         axes = figure.add_subplot(rows, columns, index)
         axes.plot(steps, values, marker="." if len(steps) < 30 else "", linewidth=1)
-        axes.set_title(name, fontsize=9)
+        # in places of their own, which need not be sought among the numbers, and few numbers: half
+        # the time of a figure of many panels
+        axes.set_title(name, fontsize=9, y=1.0)
         axes.set_xlabel("iterations", fontsize=8)
+        axes.xaxis.set_label_coords(0.5, -0.17)
+        axes.locator_params(nbins=4)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     figure.savefig(path, format="png")

@@ -121,7 +121,12 @@ class SaveConfig(SaveConfigCallback):
             if is_wandb(logger):  # whoever repeats the run starts another one in wandb
                 logger.init_args.id = logger.init_args.version = None
         # nulls are written: an omitted key would mean the default when the file is read
-        text = self.parser.dump(config, skip_link_targets=True, skip_unset=False)
+        text = self.parser.dump(
+            config,
+            skip_link_targets=True,
+            skip_unset=False,
+            skip_validation=True,  # it is that of a run that was built from it
+        )
         keep_damaged_config(run)
         write_text(run / CONFIG, text)
         for logger in trainer.loggers:

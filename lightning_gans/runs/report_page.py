@@ -13,13 +13,14 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
 from lightning_gans import __version__
@@ -164,11 +165,16 @@ def page(found: Report, log: Log, compared: Sequence[tuple[Report, Log]] = ()) -
     return render({**told, "sections": sections(told), "style": style, "script": script})
 
 
-def render(told: Mapping[str, Any]) -> str:
-    """The page with its contents, all of which is escaped but our own style and script."""
-    made = Environment(
+@cache
+def template() -> Template:
+    """The page without its contents."""
+    return Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string((PARTS / "report.html").read_text(encoding="utf-8"))
+
+
+def render(told: Mapping[str, Any]) -> str:
+    """The page with its contents, all of which is escaped but our own style and script."""
     size = {
         "width": charts.WIDTH,
         "height": charts.HEIGHT,
@@ -177,7 +183,9 @@ def render(told: Mapping[str, Any]) -> str:
         "top": charts.TOP,
         "bottom": charts.BOTTOM,
     }
-    return made.render(told, size=size, better=BETTER, number=number, hash=source_hash).lstrip()
+    return (
+        template().render(told, size=size, better=BETTER, number=number, hash=source_hash).lstrip()
+    )
 
 
 def source_hash(text: str) -> str:
