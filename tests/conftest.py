@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from lightning_gans.trust import trusting  # noqa: E402
+from tests.support.figures import Figures  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -36,7 +37,21 @@ settings.register_profile(
 )
 settings.load_profile("few")
 
+FIGURES = Figures()
 VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LIGHTNING_GANS_RUN", "LIGHTNING_GANS_CKPT")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_figures() -> Iterator[None]:
+    """Half of a short training's time would be the figure of its curves."""
+    with FIGURES.left_out():
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let tests that look at figures have them, and the fixtures that they are first to use."""
+    FIGURES.drawn = item.get_closest_marker("figures") is not None
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from lightning_gans.cli import CONFIGS
-from tests.support.figures import leave_out_figures
 from tests.support.reference_curves import FILE, RUNS, curve
 
 
@@ -19,7 +18,6 @@ def test_every_config_has_a_curve() -> None:
 def test_the_first_iterations_are_those_of_version_0_1_0(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_out_figures(monkeypatch)
     expected = json.loads(FILE.read_text())[name]
     terms = curve(name)
     assert expected.keys() <= terms.keys()

@@ -11,7 +11,6 @@ from lightning_gans.cli import main
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import Command, parse_command
 from lightning_gans.scaling import penalty_weight
-from tests.support.figures import leave_out_figures
 
 FOLDER = ["model=dlsgan", "data=folder"]
 SKIP = [
@@ -138,7 +137,6 @@ def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
 def test_the_config_of_a_run_holds_the_settings_that_fit(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_out_figures(monkeypatch)
     words = ["data=folder", f"data.root={image_folder}", "evaluation.features=null"]
     main(["model=pvdgan", *words, "trainer.max_steps=1", "trainer.limit_val_batches=0"])
     (file,) = tmp_path.glob("runs/*/*/*/config.yaml")

@@ -22,16 +22,10 @@ from lightning_gans.errors import UserError
 from lightning_gans.runs.claim import FolderInUse, hold, read_record, release
 from lightning_gans.runs.damaged import salvage_rows
 from tests.support.command_line import MLP, only, rows
-from tests.support.figures import leave_out_figures
 from tests.support.processes import several
 from tests.support.run_folders import another_process
 
 GAN = ["model=gan", *MLP, "trainer.limit_val_batches=2"]
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_out_figures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -215,6 +215,7 @@ def picture(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.mark.figures
 def test_a_surface_is_drawn_with_a_to_the_right_and_b_upwards(tmp_path: Path) -> None:
     values = torch.full((5, 5), 0.5)
     values[4, 1], values[0, 3] = 0.0, 1.0  # (a, b) = (2, -1) and (-2, 1)
@@ -229,6 +230,7 @@ def test_a_surface_is_drawn_with_a_to_the_right_and_b_upwards(tmp_path: Path) ->
         figures.surface(values[:3], 2.0, tmp_path / "surface.png")
 
 
+@pytest.mark.figures
 def test_norms_are_drawn_beside_those_of_draws(tmp_path: Path) -> None:
     prior = Normal(64)
     codes = torch.cat([prior.sample(30, stream("codes", 1)), torch.full((10, 64), 3.0)])

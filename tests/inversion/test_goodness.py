@@ -314,6 +314,7 @@ def test_quantile_pairs(prior: Prior) -> None:
     assert len(found) == 120
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("prior", [PRIORS[0], PRIORS[2], apart()], ids=["normal", "half", "apart"])
 def test_the_figure(prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []

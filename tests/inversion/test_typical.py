@@ -60,17 +60,17 @@ def test_companions_are_genuine_and_so_are_their_distances(prior: Prior) -> None
 
 @pytest.mark.parametrize("prior", PRIORS, ids=name)
 def test_all_elements_together_are_a_genuine_sample(prior: Prior) -> None:
-    z = 1.15 * prior.sample(64, stream("codes", 0))
+    z = 1.15 * prior.sample(32, stream("codes", 0))
     assert goodness_of_fit(z, prior).verdict == "rejected"
     pools = []
-    for i in range(30):
-        typicality = Typicality(prior, 64, stream(f"held {i}", 0))
+    for i in range(20):
+        typicality = Typicality(prior, 32, stream(f"held {i}", 0))
         moved = typicality.project(z)
         pools.append(moved.flatten().sort().values)
         # each code's order is kept, up to elements that meet
         kept = moved.gather(1, typicality.companions.project(z).argsort(1))
         assert (kept.diff(dim=1) >= 0).all()
-    pvalues = [goodness_of_fit(pool.view(64, L), prior).pvalue for pool in pools]
+    pvalues = [goodness_of_fit(pool.view(32, L), prior).pvalue for pool in pools]
     assert stats.kstest(pvalues, "uniform").pvalue > 1e-3
     assert not torch.equal(pools[0], pools[1])
 

@@ -374,6 +374,7 @@ def test_it_is_noticed_if_scores_depend_on_the_batch() -> None:
 # The sheet
 
 
+@pytest.mark.figures
 def test_a_sheet_shows_images_in_order(tmp_path: Path) -> None:
     levels = torch.tensor([-1.0, 0.0, 1.0, -0.5, 0.5])
     images = levels.view(5, 1, 1, 1).expand(5, 1, 8, 8)
@@ -391,6 +392,7 @@ def test_a_sheet_shows_images_in_order(tmp_path: Path) -> None:
     assert columns.max() < width
 
 
+@pytest.mark.figures
 def test_a_sheet_shows_colours(tmp_path: Path) -> None:
     image = torch.tensor([1.0, -1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     contact_sheet(image, [""], [False], tmp_path / "x.png")

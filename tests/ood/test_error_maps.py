@@ -35,6 +35,7 @@ def test_a_map_is_highest_where_the_reconstruction_differs() -> None:
     assert torch.allclose(maps[1], torch.full((64, 64), 0.1, dtype=torch.float64))
 
 
+@pytest.mark.figures
 def test_the_map_on_the_sheet_is_bright_at_the_error(tmp_path: Path) -> None:
     x = torch.zeros(1, 1, 32, 32)
     drawn = []
@@ -105,6 +106,7 @@ def test_the_most_anomalous_images_are_drawn_with_their_own_names_and_reconstruc
         assert label.split()[1:] == [f"{score:.4g}", "p", f"{1 / (1 + score):.2g}"]
 
 
+@pytest.mark.figures
 def test_rows_of_the_sheet_have_image_reconstruction_and_map_on_one_scale(tmp_path: Path) -> None:
     x = torch.full((2, 1, 32, 32), -1.0)
     y = torch.stack([torch.full((1, 32, 32), 1.0), torch.full((1, 32, 32), -0.8)])

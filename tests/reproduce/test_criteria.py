@@ -46,6 +46,7 @@ def test_elements_are_drawn_again_as_often_as_the_criterion_says(
     assert probabilities("c", criterion, parameters, 60)["c.off"] > 0.3
 
 
+@pytest.mark.figures
 def test_curves_are_drawn_where_the_probability_is() -> None:
     path = Path("curve.png")
     draw({}, path, "logistic", ((30.0, 2.0),))

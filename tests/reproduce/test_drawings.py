@@ -42,6 +42,7 @@ def test_curves_are_of_the_evaluations_of_all_runs(
         curves.draw({"dlsgan": [one, two]}, tmp_path / "a.png", ("psnr.fake",))
 
 
+@pytest.mark.figures
 def test_panels_of_curves_are_one_picture(tmp_path: Path) -> None:
     run = [([1.0, 2.0], [3.0, 1.0])]
     plots.curve_panels({"a": {"x_": run, "_y": run}, "$b": {"x_": run}}, tmp_path / "a.png", 1)

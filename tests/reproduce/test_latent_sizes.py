@@ -202,6 +202,7 @@ def test_reconstructions_of_other_digits_are_not_kept(
     assert digits(part, root, images=6) == {"kept": 0}
 
 
+@pytest.mark.figures
 def test_pictures_have_a_column_of_images_and_one_for_each_run(
     root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

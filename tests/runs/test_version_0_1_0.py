@@ -18,7 +18,6 @@ from lightning_gans.inversion import Scaled, recover
 from lightning_gans.models import Model
 from lightning_gans.networks.convolution import Conv2d
 from tests.support.bits import arithmetic, sha256, sha256_of_all
-from tests.support.figures import leave_out_figures
 
 FIXTURE = CONFIGS.parent / "tests" / "fixtures" / "v0_1_0"
 EXPECTED: dict[str, Any] = json.loads((FIXTURE / "expected.json").read_text())
@@ -93,7 +92,6 @@ def test_a_run_resumes_from_its_folder(
     name: str, same_bits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its config.yaml names modules that have moved and options that were removed."""
-    leave_out_figures(monkeypatch)
     run = tmp_path / "runs" / name / "data" / "fixture"
     shutil.copytree(FIXTURE / name, run)
     shutil.copytree(FIXTURE / "gan", tmp_path / "gan")  # the generator that encoder's config names

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,25 @@ import pytest
 from matplotlib.figure import Figure
 
 
-def leave_out_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let matplotlib write empty files; figures that become images in memory are still drawn."""
-    save: Callable[..., None] = Figure.savefig
+class Figures:
+    """Whether matplotlib draws figures in files; otherwise they are empty files.
 
-    def chosen(figure: Figure, target: Any, **options: Any) -> None:
-        if isinstance(target, str | Path):
-            Path(target).touch()
-        else:
-            save(figure, target, **options)
+    Figures that become images in memory are always drawn.
+    """
 
-    monkeypatch.setattr(Figure, "savefig", chosen)
+    drawn = False
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """While ``drawn`` is false."""
+        save: Callable[..., None] = Figure.savefig
+
+        def chosen(figure: Figure, target: Any, **options: Any) -> None:
+            if isinstance(target, str | Path) and not self.drawn:
+                Path(target).touch()
+            else:
+                save(figure, target, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Figure, "savefig", chosen)
+            yield

@@ -14,8 +14,6 @@ import pytest
 import wandb
 from wandb.proto import wandb_internal_pb2
 
-from tests.support.figures import leave_out_figures
-
 BLOCK = 32768
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
@@ -114,7 +112,7 @@ def summary_of(found: list[Any]) -> dict[str, Any]:
 
 
 def stay_offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let wandb find no account and nothing that is set, and draw no figures in files."""
+    """Let wandb find no account and nothing that is set."""
     for name in list(os.environ):
         if name.startswith("WANDB_"):
             monkeypatch.delenv(name)
@@ -122,4 +120,3 @@ def stay_offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("HOME", str(folder / "home"))
     # wandb reads the environment once: what an earlier test left is forgotten
     wandb.teardown()
-    leave_out_figures(monkeypatch)

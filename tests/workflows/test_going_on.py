@@ -301,6 +301,7 @@ def test_a_full_disk_leaves_the_parts_that_were_finished(
     assert Path("x/scores.csv").read_bytes() == Path("whole/scores.csv").read_bytes()
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("name", ["most_anomalous.png", "losses.png"])
 def test_a_disk_that_fills_while_results_are_written_leaves_all_parts(
     name: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

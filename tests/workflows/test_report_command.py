@@ -35,6 +35,7 @@ def copy(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
+@pytest.mark.figures
 def test_a_report_that_was_deleted_is_written_as_the_run_wrote_it(
     run: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

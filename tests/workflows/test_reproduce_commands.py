@@ -41,6 +41,7 @@ def typed(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str
     return status, out, err
 
 
+@pytest.mark.figures
 def test_a_report_from_the_same_files_has_the_same_bytes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
