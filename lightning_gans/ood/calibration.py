@@ -65,8 +65,12 @@ class Calibration:
 
     @property
     def data(self) -> str:
-        """The name of the class of the data."""
-        return str(json.loads(self.origin.data)["class_path"]).rpartition(".")[2]
+        """What the data are called: by their class, images of one's own also by their folder."""
+        described = json.loads(self.origin.data)
+        name = str(described["class_path"]).rpartition(".")[2]
+        root = described.get("init_args", {}).get("root")
+        folder = Path(str(root)).resolve().name if name == "Folder" and root is not None else ""
+        return f"{name} ({folder})" if folder else name
 
     def save(self, path: Path) -> None:
         """Write a safetensors file with a checksum, as a whole or not at all.

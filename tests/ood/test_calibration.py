@@ -200,7 +200,7 @@ def test_a_calibration_is_stored_beside_its_checkpoint_and_used_again(checkpoint
     assert (counted.made, counted.logged) == (1, [line])
     assert torch.equal(again.scores["b"], first.scores["b"])
     assert (again.origin, again.thresholds) == (first.origin, {0.9: 1.5})
-    assert (len(again), again.data) == (5, "Folder")
+    assert (len(again), again.data) == (5, "Folder (x)")
     assert again.origin.checkpoint == checksum(checkpoint)
     assert checksum(checkpoint) == hashlib.sha256(b"weights").hexdigest()
 

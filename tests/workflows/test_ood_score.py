@@ -184,7 +184,10 @@ def test_every_file_gets_scores_compared_with_held_out_ones(
 
     said = capsys.readouterr().out
     assert f"computing {STORED}: it does not exist yet" in said
-    assert "24 of 24 images scored by nll, compared with 60 held-out images of Folder" in said
+    assert (
+        "24 of 24 images scored by nll, compared with 60 held-out images of Folder (pictures)"
+        in said
+    )
     assert f"{verdicts.count('OOD')} called OOD, with p ≤ 0.1" in said
     assert "2.4 expected if all were ID" in said
     first = files[int(expected.argmax())]
@@ -375,7 +378,7 @@ def test_a_checkpoint_alone_needs_data_once(
     assert "data.root needs data=NAME" in line
     held_out = ["data=folder", "data.root=pictures", f"data.resolution={SIDE}", "data.channels=1"]
     assert score([*words, *held_out, "data.validation=0", "held_out=50", "out=1"]) == 0
-    assert "compared with 50 held-out images of Folder" in capsys.readouterr().out
+    assert "compared with 50 held-out images of Folder (pictures)" in capsys.readouterr().out
     # held-out images that a person names may be a whole folder; they are stored
     assert score([*words, "out=2"]) == 0
     assert "computing" not in capsys.readouterr().out
@@ -383,7 +386,7 @@ def test_a_checkpoint_alone_needs_data_once(
     # with the run's config next to it, it needs nothing
     shutil.copy(place / "dlsgan" / "config.yaml", alone.parent)
     assert score([*words, "out=3"]) == 0
-    assert "compared with 60 held-out images of Folder" in capsys.readouterr().out
+    assert "compared with 60 held-out images of Folder (pictures)" in capsys.readouterr().out
 
 
 def test_training_images_are_not_held_out(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
