@@ -36,6 +36,8 @@ PICTURES = ("samples", "reconstructions", "traversals", "categories", "edits", "
 TABLES = ("ood", "goodness_of_fit")
 # columns of the runs, beside their names
 SETTINGS = ("model", "data", "optimizer.lr")
+# the same in the whole config, as the axes of a plot, where a dot always leads into a section
+AXES = ("model", "data", "config.model.init_args.optimizer.init_args.lr")
 # of the grid of a report, which is 24 wide
 WIDTH, HEIGHT = 12, 8
 
@@ -253,7 +255,10 @@ def sections(packages: Packages, best: str | None) -> Iterator[tuple[str, list[A
     )
     compared = [wr.RunComparer(diff_only="split")]
     if best:
-        axes = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(name)) for name in SETTINGS]
+        axes = [
+            wr.ParallelCoordinatesPlotColumn(metric=wr.Config(place), display_name=name)
+            for name, place in zip(SETTINGS, AXES, strict=True)
+        ]
         axes.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(best)))
         compared.append(wr.ParallelCoordinatesPlot(columns=axes))
     yield "Settings", compared

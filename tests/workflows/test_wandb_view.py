@@ -17,7 +17,7 @@ from lightning_gans.errors import UsageError, UserError
 from lightning_gans.runs.measures import WORDS
 from lightning_gans.workflows.wandb_view import best_of_summary, wandb_view
 from tests.support.command_line import only, small
-from tests.support.wandb_files import history, newest, stay_offline
+from tests.support.wandb_files import config_of, history, newest, stay_offline
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,15 @@ def panels(specification: object) -> Iterator[dict[str, Any]]:
     elif isinstance(specification, list):
         for value in specification:
             yield from panels(value)
+
+
+def at(place: str, config: dict[str, Any]) -> Any:
+    """What stands in a run's config where a panel looks, which knows each value as key.value."""
+    (key,) = [key for key in config if f"{place}.".startswith(f"{key}.value.")]
+    value = config[key]
+    for name in place.removeprefix(f"{key}.value").removeprefix(".").split("."):
+        value = value[name] if name else value
+    return value
 
 
 def without(specification: object, *names: str) -> object:
@@ -97,11 +106,16 @@ def test_every_measure_loss_picture_and_table_that_a_run_logs_has_a_panel(
     packages: tuple[Any, Any], image_folder: Path
 ) -> None:
     main([*small(image_folder), "logger=wandb"])
-    rows = history(newest(only(Path("runs/dlsgan/folder"))))
+    found = newest(only(Path("runs/dlsgan/folder")))
+    rows, config = history(found), config_of(found)
     # media have several entries, such as images/samples/path
     logged = {re.sub(r"^((?:images|tables)/\w+)/.*", r"\1", name) for row in rows for name in row}
-    wandb_view("faces", out="views")
+    wandb_view("faces", measure="psnr/real", out="views")
     for text in contents(Path("views")):
+        settings = set(re.findall(r'"config:([^"]+)"', text))
+        assert len(settings) >= 3
+        for place in settings:
+            assert isinstance(at(place, config), (str, float)), place
         shown = list(panels(json.loads(text)))
         patterns = [p["config"]["metricRegex"] for p in shown if "metricRegex" in p["config"]]
         media = {key for p in shown for key in p["config"].get("mediaKeys", [])}
