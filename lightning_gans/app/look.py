@@ -31,8 +31,8 @@ function nameWidgets() {
     upload.setAttribute("aria-label",
       upload.textContent.replace(/\\s+/g, " ").trim() + ": " + label(upload));
   }
-  // what a descent tells is read out
-  for (const news of document.querySelectorAll(".NEWS:not([aria-live])")) {
+  // what a descent tells is read out; gradio gives its class to a box and to the text in it
+  for (const news of document.querySelectorAll(".NEWS:not(.NEWS .NEWS, [aria-live])")) {
     news.setAttribute("aria-live", "polite");
   }
 }
