@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -63,7 +64,7 @@ SOME_UNREADABLE = 3
 # how many latents are drawn from one random stream: an image does not depend on batch_size
 BLOCK = 250
 # the measures for which less is better; of the others, more is
-LOWER_IS_BETTER = ("fid", "kid")
+LOWER_IS_BETTER = ("fid", "kid", "class_fid")
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,13 @@ class Images(NamedTuple):
         dataset: that reads them.
         names: of their files; empty if they are not files of a folder.
         source: what they are called after.
+        classes: how many classes each of their labels has; () if they have no labels.
     """
 
     dataset: Dataset[Batch]
     names: Sequence[str]
     source: str
+    classes: tuple[int, ...] = ()
 
 
 @checked
@@ -131,8 +134,9 @@ def evaluate(
     lightning-gans evaluate ckpt=RUN real=photos seeds=5 features=digit_features
 
     FID, KID, precision, recall, density and coverage; of a model that reconstructs images also PSNR
-    and SSIM of its reconstructions. Of a model, values are means and standard deviations over the
-    seeds of its images. Of two folders, the value is that of all images, and the deviation is over
+    and SSIM of its reconstructions; of a class-conditional model on data with these classes also
+    the FID of each class and its mean. Of a model, values are means and standard deviations over
+    the seeds of its images. Of two folders, the value is that of all images, and the deviation is over
     random halves of both. Writes metrics.json and evaluation.md.
 
     Exit status: 0 all images were measured, 3 some could not be read, 1 nothing was measured, 2 the
@@ -328,10 +332,19 @@ def compared(
         tables = []
         for seed in range(seeds):
             log(f"generated images of seed {seed}")
-            batches = generated(subject.model, seed, count, batch_size)
-            fakes = torch.cat([extractor(to_uint8(x)) for x in batches])
+            fake_features, conditions = [], []
+            for x, condition in generated(subject.model, seed, count, batch_size):
+                fake_features.append(extractor(to_uint8(x)))
+                conditions.append(condition)
+            fakes = torch.cat(fake_features)
             made = len(fakes)
             values, lines = measured(real.features, fakes, extractor.name, k)
+            if is_of_these_classes(subject.model, subject.reals):
+                drawn = torch.cat([c for c in conditions if c is not None]).argmax(1)
+                by_class, more = class_distances(
+                    real.features, real.labels, fakes, drawn, extractor.name
+                )
+                values, lines = {**values, **by_class}, lines + more
             tables.append(values)
         measures = over_seeds(tables)
         spread = f"values are means, and deviations over {seeds} seeds of generated images"
@@ -459,7 +472,7 @@ def data_images(data: DataModule | None, shape: tuple[int, ...]) -> Images:
         )
     data.prepare_data()
     data.setup("predict")
-    return Images(data.validation_set, (), data.name)
+    return Images(data.validation_set, (), data.name, tuple(data.classes))
 
 
 def real_images(
@@ -501,6 +514,7 @@ class Sample:
 
     Attributes:
         features: of the readable images, (k, F).
+        labels: of these, (k,) or (k, labels).
         reasons: by name, why the others could not be read.
         left_out: lines on what was not measured.
 
@@ -528,7 +542,7 @@ class Sample:
                 self.left_out.append(
                     f"ssim/real is not measured: it needs images of {SSIM.window} pixels"
                 )
-        parts = []
+        parts, labels = [], []
         for start in range(0, total, batch_size):
             found = read(images.dataset, range(start, min(start + batch_size, total)))
             for index, why in found.reasons.items():
@@ -536,6 +550,7 @@ class Sample:
             if not found.indices:
                 continue
             parts.append(extractor(to_uint8(found.x)))
+            labels.append(found.y)
             if isinstance(model, Reconstructs):
                 made = model.reconstruct(found.x.to(model.device)).cpu()
                 for metric in self._quality.values():
@@ -543,7 +558,7 @@ class Sample:
         if not parts:
             why = next(iter(self.reasons.values()), "there are none")
             raise InputError(f"no image of {images.source} can be read: {why}")
-        self.features = torch.cat(parts)
+        self.features, self.labels = torch.cat(parts), torch.cat(labels)
 
     def reconstruction_quality(self) -> dict[str, Measure]:
         """PSNR and SSIM of the reconstructions, which no seed changes."""
@@ -553,8 +568,10 @@ class Sample:
         }
 
 
-def generated(model: Generates, seed: int, count: int, batch_size: int) -> Iterator[Tensor]:
-    """Images of a seed, in batches; the first of many are those of few."""
+def generated(
+    model: Generates, seed: int, count: int, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Images of a seed and their conditions, in batches; the first of many are those of few."""
     for start in range(0, count, BLOCK):
         random = stream(f"evaluate/{start // BLOCK}", seed, device=model.prior.device)
         z = model.prior.sample(BLOCK, random)
@@ -562,10 +579,49 @@ def generated(model: Generates, seed: int, count: int, batch_size: int) -> Itera
         stop = min(BLOCK, count - start)
         for first in range(0, stop, batch_size):
             rows = slice(first, min(first + batch_size, stop))
-            x = model.decode(z[rows], None if c is None else c[rows])
+            condition = None if c is None else c[rows]
+            x = model.decode(z[rows], condition)
             if not x.isfinite().all():
                 raise InputError("the model makes images that are not finite; it has diverged")
-            yield x
+            yield x, condition
+
+
+def is_of_these_classes(model: Generates, reals: Images) -> bool:
+    """Whether a model's only condition is the class of the real images."""
+    if model.categories is None or len(reals.classes) != 1:
+        return False
+    return tuple(model.categories.classes) == reals.classes
+
+
+def class_distances(
+    real: Tensor, classes: Tensor, fake: Tensor, conditions: Tensor, name: str
+) -> tuple[dict[str, float], list[str]]:
+    """The FID of each class that has enough images, their mean, and lines on the other classes.
+
+    Named as :class:`~lightning_gans.callbacks.measurements.ClassDistance` does.
+
+    Args:
+        real: features of real images, (n, F).
+        classes: of these images, (n,).
+        fake: features of generated images, (m, F).
+        conditions: the classes that these images were to show, (m,).
+        name: of the features.
+    """
+    classes, conditions = classes.flatten().to(real.device), conditions.to(fake.device)
+    found: dict[int, float] = {}
+    lines = []
+    for k in sorted({*classes.tolist(), *conditions.tolist()}):
+        distance = FrechetDistance(real.shape[1]).to(real.device)
+        distance.update(real[classes == k], real=True)
+        distance.update(fake[conditions == k], real=False)
+        try:
+            found[k] = float(distance.compute())
+        except TooFewSamples as error:
+            lines.append(f"not measured: class_fid_{k} ({error})")
+    if not found:
+        return {}, lines
+    values = {"class_fid": mean(found.values())} | {f"class_fid_{k}": v for k, v in found.items()}
+    return {f"{key}/{name}": value for key, value in values.items()}, lines
 
 
 def measured(real: Tensor, fake: Tensor, name: str, k: int) -> tuple[dict[str, float], list[str]]:
@@ -604,10 +660,10 @@ def half(features: Tensor, side: str, seed: int) -> Tensor:
 
 
 def over_seeds(tables: Sequence[Mapping[str, float]]) -> dict[str, Measure]:
-    """The mean and deviation of each measure over seeds."""
+    """The mean and deviation of each measure over the seeds that have it."""
     found = {}
-    for name in tables[0]:
-        values = tuple(values[name] for values in tables)
+    for name in dict.fromkeys(name for values in tables for name in values):
+        values = tuple(values[name] for values in tables if name in values)
         found[name] = Measure(mean(values), deviation(values), values, is_higher_better(name))
     return found
 
@@ -630,7 +686,7 @@ def deviation(values: Sequence[float]) -> float | None:
 
 def is_higher_better(name: str) -> bool:
     """Whether a higher value of a measure is better."""
-    return name.partition("/")[0] not in LOWER_IS_BETTER
+    return re.sub(r"_\d+$", "", name.partition("/")[0]) not in LOWER_IS_BETTER
 
 
 def table(measures: Mapping[str, Measure]) -> str:

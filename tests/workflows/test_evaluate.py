@@ -14,7 +14,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from lightning_gans.cli import main
-from lightning_gans.data import Gaussians
+from lightning_gans.data import Folder, Gaussians
 from lightning_gans.errors import UserError
 from lightning_gans.metrics import PSNR, DigitFeatures, RandomFeatures, from_uint8
 from lightning_gans.models import CAGAN, Generates
@@ -26,6 +26,7 @@ from lightning_gans.workflows import image_features as choosing
 from lightning_gans.workflows.evaluate import (
     Images,
     Sample,
+    class_distances,
     data_images,
     evaluate,
     generated,
@@ -157,7 +158,7 @@ def test_a_model_is_measured_over_seeds(run: Path, tmp_path: Path) -> None:
 def test_more_images_or_smaller_batches_do_not_change_the_first(run: Path) -> None:
     model = load(run)
     few, many = (
-        torch.cat([*generated(model, 5, count, batch_size)])  # type: ignore[arg-type]  # a DLSGAN
+        torch.cat([x for x, _ in generated(model, 5, count, batch_size)])  # type: ignore[arg-type]  # a DLSGAN
         for count, batch_size in ((10, 250), (260, 7))
     )
     assert len(many) == 260
@@ -170,7 +171,7 @@ def test_images_of_a_class_conditional_model_do_not_depend_on_the_batch() -> Non
     discriminator: Any = TinyDiscriminator
     model = spread(CAGAN(SHAPE, (2, 3), 4, generator, discriminator)).eval()
     assert isinstance(model, Generates)
-    whole, parts = (torch.cat([*generated(model, 5, 40, size)]) for size in (250, 7))
+    whole, parts = (torch.cat([x for x, _ in generated(model, 5, 40, size)]) for size in (250, 7))
     assert torch.allclose(whole, parts, atol=1e-6)
     # of latents and conditions in one stream, which is that of the first block
     random = stream("evaluate/0", 5)
@@ -178,6 +179,50 @@ def test_images_of_a_class_conditional_model_do_not_depend_on_the_batch() -> Non
     assert model.categories is not None
     c = model.categories.sample(250, random)
     assert torch.allclose(whole, model.decode(z[:40], c[:40]), atol=1e-6)
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """The Fréchet distance of two samples, written out."""
+    (m, s), (n, t) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (a.numpy(), b.numpy()))
+    return float(((m - n) ** 2).sum() + np.trace(s + t - 2 * sqrtm(s @ t).real))
+
+
+def test_each_class_is_compared_with_what_was_generated_for_it() -> None:
+    real, fake = torch.randn(2, 90, 3, generator=torch.Generator().manual_seed(0)).double()
+    classes, conditions = torch.arange(90) % 3, torch.arange(90) // 40
+    real[classes == 1] += 2
+    found, lines = class_distances(real, classes[:, None], fake, conditions, "own")
+    expected = [frechet(real[classes == k], fake[conditions == k]) for k in range(3)]
+    assert [found[f"class_fid_{k}/own"] for k in range(3)] == pytest.approx(expected, rel=1e-4)
+    assert found["class_fid/own"] == pytest.approx(np.mean(expected), rel=1e-4)
+    assert lines == []
+    rare = torch.where(classes == 2, 0, classes).index_fill(0, torch.tensor([0]), 2)
+    found, lines = class_distances(real, rare, fake, conditions, "own")
+    assert "class_fid_2/own" not in found
+    assert found["class_fid/own"] == pytest.approx(
+        np.mean([found["class_fid_0/own"], found["class_fid_1/own"]])
+    )
+    (line,) = lines
+    assert line.startswith("not measured: class_fid_2 (")
+
+
+def test_a_class_conditional_model_is_measured_by_class(tmp_path: Path) -> None:
+    generator: Any = TinyConditionalGenerator
+    discriminator: Any = TinyDiscriminator
+    model = save(spread(CAGAN(SHAPE, (2,), 4, generator, discriminator)), tmp_path / "run")
+    for seed, name in enumerate(("cat", "dog")):
+        draw(tmp_path / "real" / name, 12, 4, seed=seed)
+    data = Folder(str(tmp_path / "real"), 4, channels=1, validation=0)
+    found = evaluate(str(model), data=data, features=Projection(), seeds=2, out="made")
+    assert found.measures is not None
+    by_class = [found.measures[f"class_fid_{k}/projection"].value for k in range(2)]
+    assert found.measures["class_fid/projection"].value == pytest.approx(np.mean(by_class))
+    assert not any(m.higher_is_better for n, m in found.measures.items() if "class_fid" in n)
+    assert "| class_fid_1/projection ↓ |" in found.text
+    # without labels there are no classes to compare
+    found = evaluate(str(model), real=str(tmp_path / "real"), features=Projection(), out="plain")
+    assert found.measures is not None
+    assert not any("class_fid" in name for name in found.measures)
 
 
 def test_the_neighbour_that_is_asked_for_gives_the_radius(tmp_path: Path) -> None:
