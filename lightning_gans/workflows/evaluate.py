@@ -136,8 +136,8 @@ def evaluate(
     FID, KID, precision, recall, density and coverage; of a model that reconstructs images also PSNR
     and SSIM of its reconstructions; of a class-conditional model on data with these classes also
     the FID of each class and its mean. Of a model, values are means and standard deviations over
-    the seeds of its images. Of two folders, the value is that of all images, and the deviation is over
-    random halves of both. Writes metrics.json and evaluation.md.
+    the seeds of its images. Of two folders, the value is that of all images, and the deviation is
+    over random halves of both. Writes metrics.json and evaluation.md.
 
     Exit status: 0 all images were measured, 3 some could not be read, 1 nothing was measured, 2 the
     command line was wrong.
