@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import re
 import runpy
@@ -247,9 +248,13 @@ def test_commands_name_what_exists(command: str) -> None:
 
 
 def typed_commands() -> list[str]:
-    """The command lines of README and all pages, without their comments."""
+    """The command lines of README, all pages and notebooks, without their comments."""
     pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for notebook in sorted(DOCS.rglob("*.ipynb")):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    text = "\n".join(texts)
     found = re.findall(r"^ *lightning-gans (.+)$|`lightning-gans (\w[^`\n]*)`", text, re.MULTILINE)
     lines = [re.sub(r"\s+#.*$", "", block or inline) for block, inline in found]
     # those that stand for others are no command lines
