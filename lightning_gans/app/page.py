@@ -275,7 +275,8 @@ def make_page(gradio: Any, models: Models) -> Any:
             *[seen, by_descent, between, sheet],
         ]
         choice.input(answers.choose, [choice, session], opened)
-        image.upload(answers.upload, [image, session, *frame.settings], told)
+        for changed in (image.upload, image.clear):
+            changed(answers.upload, [image, session, *frame.settings], told)
         sample.click(answers.new, [session, *frame.settings], told)
         page.load(answers.choose, [choice, session], opened)
     return page

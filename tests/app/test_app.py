@@ -245,7 +245,8 @@ def test_an_upload_of_one_browser_is_not_seen_by_another(tmp_path: Path) -> None
         Widget.events["show"](b, *typed([b.latent[i] for i in leading(model)])), image_of(shown)
     )
     assert (picture_of_a != image_of(shown)).any()
-    # what was said of the upload is not of a sample
+    # what was said of the upload is not of a sample, nor of an upload that is taken away
+    assert Widget.events["upload"](None, b, *typed(positions_of(shown)))[-2:] == [None, ""]
     assert Widget.events["new"](b, *typed(positions_of(shown)))[-2:] == [None, ""]
 
 

@@ -38,7 +38,7 @@ class Widget:
         Widget.events[getattr(function, "__name__", "")] = function
         return self
 
-    upload = click = release = input = load = then = select = event
+    upload = clear = click = release = input = load = then = select = event
 
     def launch(self, **options: object) -> None:
         Widget.launched = options
