@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple, TypeAlias
@@ -95,6 +96,9 @@ class Models:
         self.names = list(loaders)
         self.most = most
         self._loaders = dict(loaders)
+        # gradio answers in threads of its own, which do not know which modules the user trusts;
+        # each model has a copy, as a context is in one thread at a time
+        self._contexts = {name: copy_context() for name in loaders}
         # a model that one browser waits for is not loaded a second time for another
         self._loading = {name: Lock() for name in loaders}
         self._loaded: OrderedDict[str, Explored] = OrderedDict()
@@ -112,7 +116,7 @@ class Models:
         with self._loading[name]:
             with self._lock:
                 found = self._loaded.get(name)
-            found = found or self._loaders[name]()
+            found = found or self._contexts[name].run(self._loaders[name])
             with self._lock:
                 self._loaded[name] = found
                 self._loaded.move_to_end(name)

@@ -167,3 +167,21 @@ def test_runs_are_called_by_what_differs_in_their_paths(
     assert (status, "no checkpoint at runs/nowhere" in text) == (1, True)
     with pytest.raises(UsageError, match="no run is named"):
         workflow.named_runs([])
+
+
+@pytest.mark.usefixtures("gradio")
+def test_modules_that_are_trusted_at_the_start_are_trusted_by_models_that_are_chosen_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # its networks are those of a module of the tests, as those of a user's own model are
+    for name in "ab":
+        save(tiny_dlsgan(), Path("runs", name))
+    trust = f"trust={TinyDiscriminator.__module__}"
+    main(["app", "runs/a", "runs/b", f"port={free_port()}", trust])
+    shown: list[str] = []
+    # gradio answers in threads of its own
+    thread = threading.Thread(target=lambda: shown.append(visit("b")[0].model))
+    thread.start()
+    thread.join(30)
+    assert shown == ["b"]
