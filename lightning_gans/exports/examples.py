@@ -1,6 +1,7 @@
 """Programs for a model's card that use its files without this package: with numpy, or with torch.
 
-They are written into the folder and run as they are: ``python example_onnx.py IMAGE``.
+They are written into the folder and run as they are: ``python example_onnx.py IMAGE``. Their
+pictures go to the current folder, beside the files that are there, and a line names each.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def network(name):
 def head(kind: str, names: list[str], is_image: bool, has_ood: bool) -> str:
     """Imports, and the networks by name."""
     imports = ["import json"] if has_ood else []
-    imports += ["import sys"] if is_image else []
+    imports += ["import os", "import sys"] if is_image else []
     text = HEAD[kind].format(
         imports="\n".join([*imports, "from pathlib import Path", ""]),
         pillow="from PIL import Image, ImageOps\n" if is_image else "",
@@ -151,11 +152,16 @@ def prepare(path):
 
 
 PICTURE = '''
-def save(images, path):
-    """Images in [-1, 1] beside each other, as one picture."""
+def save(images, name, content):
+    """Images in [-1, 1] beside each other, as a new picture in the current folder."""
     pixels = np.clip(images * 127.5 + 128, 0, 255).astype(np.uint8)
     row = np.concatenate(list(pixels.transpose(0, 2, 3, 1)), 1)
+    path, number = Path(f"{name}.png"), 1
+    while os.path.lexists(path):  # no file is overwritten
+        number += 1
+        path = Path(f"{name}_{number}.png")
     Image.fromarray(row.squeeze()).save(path)
+    print(f"wrote {path.absolute()}: {content}")
 '''
 
 
@@ -301,13 +307,17 @@ def main(model: Model, has_ood: bool) -> str:
             first: list[str | int] = [printable(names[0]) for names in class_names(model)]
             first = first or [0] * labels
             call = f"generate(8, {first[0]!r})" if labels == 1 else f"generate(8, {first!r})"
-        lines.append(f'    save({call}, "samples.png")' if is_image else f"    print({call})")
+        content = "8 images, each of a random latent"
+        lines.append(
+            f'    save({call}, "drawn", "{content}")' if is_image else f"    print({call})"
+        )
     if is_image and isinstance(model, Encodes):
         lines += ["    for path in sys.argv[1:]:", "        x = prepare(path)"]
         if isinstance(model, Decodes) and not conditional:
-            lines.append(
-                '        save(np.concatenate([x, reconstruct(x)]), f"{Path(path).stem}_pair.png")'
-            )
+            lines += [
+                "        pair = np.concatenate([x, reconstruct(x)])",
+                '        save(pair, f"{Path(path).stem}_pair", "the image and its reconstruction")',
+            ]
         else:
             lines.append("        print(path, encoder(x)[0])")
     elif is_image and isinstance(model, PredictsLogits):
@@ -320,4 +330,6 @@ def main(model: Model, has_ood: bool) -> str:
         ]
     if has_ood and lines and "x = prepare" in "".join(lines):
         lines.append('        print(path, "p-value, called OOD:", *ood(x))')
+    if lines and lines[0].endswith("sys.argv[1:]:"):  # nothing is drawn: all it does is to read
+        lines[:0] = ["    if not sys.argv[1:]:", '        print("give image files as arguments")']
     return '\nif __name__ == "__main__":\n' + "\n".join(lines or ["    pass"])

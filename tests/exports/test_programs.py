@@ -180,7 +180,7 @@ def test_the_program_draws_images_of_a_category_and_saves_them(tmp_path: Path) -
     expected = model.decode(torch.from_numpy(z), hot)
     np.testing.assert_allclose(program["generate"](2, 2, seed=7), expected.numpy(), atol=1e-5)
     x = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    program["save"](x.numpy(), tmp_path / "row.png")
+    program["save"](x.numpy(), tmp_path / "row", "images")
     row = torch.from_numpy(np.asarray(Image.open(tmp_path / "row.png")).copy())
     assert torch.equal(row, torch.cat([*to_uint8(x)[:, 0]], 1))
 

@@ -123,6 +123,35 @@ def test_the_printed_program_calls_the_same_images_ood(
         assert ood["thresholds"][name] in ood["held_out"][name]
 
 
+def test_the_program_run_in_its_folder_overwrites_nothing_and_names_its_pictures(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(place / "handed", tmp_path / "handed")
+    strange = draw(tmp_path / "strange", 1, 21, seed=7)
+    (file,) = strange.iterdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["example_torch.py", str(file)])
+    # a link to nothing is a name that is taken as well
+    Path("drawn_2.png").symlink_to(tmp_path / "elsewhere")
+    handed: set[Path] = set()
+    for end in ("", "_3"):
+        before = {path: path.read_bytes() for path in folder.iterdir() if path.exists()}
+        program = runpy.run_path("example_torch.py", run_name="__main__")
+        assert {path: path.read_bytes() for path in before} == before
+        made = {path for path in folder.iterdir() if path.exists()} - before.keys()
+        pair = f"{file.stem}_pair{end and '_2'}.png"
+        assert {path.name for path in made} == {f"drawn{end}.png", pair}
+        printed = capsys.readouterr().out
+        assert all(f"wrote {path}: " in printed for path in made)
+        drawn = np.asarray(Image.open(folder / f"drawn{end}.png"))
+        assert drawn.shape == (16, 8 * 16, 3)[: drawn.ndim]
+        first = to_uint8(torch.from_numpy(program["generate"](8)))[0]
+        assert np.array_equal(drawn.reshape(16, 8 * 16, -1)[:, :16].transpose(2, 0, 1), first)
+        handed |= made
+    assert len(handed) == 4
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_the_card_tells_data_measurements_and_files_and_no_path_of_this_machine(
     place: Path,
 ) -> None:
