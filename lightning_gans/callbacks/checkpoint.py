@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import inspect
 import math
@@ -37,7 +36,7 @@ from lightning_gans.runs.claim import (
     release,
     write_record,
 )
-from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name
+from lightning_gans.runs.folder import FOLDER, checkpoints, is_checkpoint_name, remove
 from lightning_gans.runs.metrics_csv import SAMPLES
 from lightning_gans.runs.scheduler import requeue
 
@@ -56,7 +55,8 @@ class Checkpoint(stock.Checkpoint):
 
     N counts iterations. A file is written under a temporary name and renamed when it is complete.
     The newest two are kept, so that a run can resume even if the newest is damaged; older ones that
-    this run wrote are removed. No other file is ever removed.
+    this run wrote are removed, each with the OOD scores that were stored beside it. No other file
+    is ever removed.
 
     If a file cannot be written, for example because the disk is full, a warning names it, those
     before it stay, and training goes on until the next save; the run fails only if its last state
@@ -146,8 +146,7 @@ class Checkpoint(stock.Checkpoint):
             self.replaced += replaced
             return True
         for name in [*replaced, *self.replaced] if trainer.is_global_zero else ():
-            with contextlib.suppress(OSError):
-                (path.parent / name).unlink(missing_ok=True)
+            remove(path.parent / name)
         self.replaced = []
         return True
 
@@ -324,8 +323,7 @@ class Checkpoint(stock.Checkpoint):
         for path in (best, last) if record else (last,):
             trainer.strategy.checkpoint_io.save_checkpoint(content, path)
         for name in [*replaced, *self.replaced]:
-            with contextlib.suppress(OSError):
-                (best.parent / name).unlink(missing_ok=True)
+            remove(best.parent / name)
         self.replaced = []
 
     def is_record(self, value: float) -> bool:

@@ -17,13 +17,17 @@ import torch
 from lightning_gans.errors import UsageError, UserError, reason
 from lightning_gans.models import Model
 from lightning_gans.models.base.load import load
-from lightning_gans.ood.calibration import SUFFIX
 from lightning_gans.paths import typed_path
-from lightning_gans.runs.folder import EXPORTED_CONFIG, EXPORTED_WEIGHTS, is_exported
+from lightning_gans.runs.folder import (
+    CALIBRATION,
+    EXPORTED_CONFIG,
+    EXPORTED_WEIGHTS,
+    is_exported,
+)
 
 _REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 # what loading needs; pictures and programs are left on the hub
-NEEDED = [EXPORTED_CONFIG, EXPORTED_WEIGHTS, f"*{SUFFIX}"]
+NEEDED = [EXPORTED_CONFIG, EXPORTED_WEIGHTS, f"*{CALIBRATION}"]
 
 
 def from_pretrained(

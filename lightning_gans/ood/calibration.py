@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, UserError, reason
+from lightning_gans.runs.folder import calibration_file
 from lightning_gans.runs.tensor_files import DamagedFile, read_tensors, write_tensors
 
-SUFFIX = ".ood.safetensors"
 # enough images: a false-alarm rate of 5 % is off by 0.2 %
 MOST = 10_000
 # scores that no image has below 0
@@ -140,12 +140,6 @@ def check_origin(origin: Origin) -> None:
         raise TypeError("expected a whole number as the padding of the data")
 
 
-def calibration_file(checkpoint: Path) -> Path:
-    """Where the calibration of a checkpoint is stored: next to it, under its name."""
-    name = checkpoint.name.removesuffix(".ckpt").removesuffix(".safetensors")
-    return checkpoint.with_name(name + SUFFIX)
-
-
 def checksum(file: Path) -> str:
     """SHA-256 of a file's content."""
     state = hashlib.sha256()
@@ -179,7 +173,7 @@ def calibrated(
 ) -> Calibration:
     """The calibration of a checkpoint: the stored one if it is valid, else a new one.
 
-    A new one is stored.
+    A new one is stored, unless the checkpoint is gone by then.
 
     Args:
         checkpoint: the file.
@@ -219,6 +213,8 @@ def calibrated(
         )
     log(f"computing {path.name}: {why_new}")
     made = compute(origin)
+    if not checkpoint.exists():  # its run, which still trains, has replaced it meanwhile
+        return made
     try:
         made.save(path)
     except OSError as error:

@@ -21,6 +21,8 @@ KINDS = ("best", "failed", "last")
 PICTURES = "images"
 # the two files of an exported folder that make the model again
 EXPORTED_WEIGHTS, EXPORTED_CONFIG = "model.safetensors", "config.json"
+# the ending of the file with the OOD scores of held-out images, which lies beside its checkpoint
+CALIBRATION = ".ood.safetensors"
 
 # the endings of the other files in a run's folder
 _NO_CHECKPOINT = (".yaml", ".csv", ".json", ".md", ".png", ".html")
@@ -129,6 +131,20 @@ def newest(run: Path, kind: str = "last") -> Path | None:
         if not removed:
             break
     return None
+
+
+def calibration_file(checkpoint: Path) -> Path:
+    """Where the OOD scores of held-out images are stored: next to a checkpoint, under its name."""
+    name = checkpoint.name.removesuffix(".ckpt").removesuffix(".safetensors")
+    return checkpoint.with_name(name + CALIBRATION)
+
+
+def remove(checkpoint: Path) -> None:
+    """Delete a checkpoint and the file that belongs to it alone; what cannot be deleted stays."""
+    # a kill in between leaves no file without its checkpoint
+    for path in (calibration_file(checkpoint), checkpoint):
+        with suppress(OSError):
+            path.unlink()
 
 
 def step_of(path: Path) -> int:

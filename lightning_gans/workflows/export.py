@@ -39,7 +39,6 @@ from lightning_gans.ood.calibration import (
     Calibration,
     Origin,
     calibrated,
-    calibration_file,
     checksum,
 )
 from lightning_gans.ood.held_out import calibrate
@@ -49,7 +48,7 @@ from lightning_gans.ranges import OpenUnitInterval, PositiveInt, checked
 from lightning_gans.rng import stream
 from lightning_gans.runs.checkpoints import find, read
 from lightning_gans.runs.exported import write_config, write_weights
-from lightning_gans.runs.folder import EXPORTED_CONFIG
+from lightning_gans.runs.folder import EXPORTED_CONFIG, calibration_file
 from lightning_gans.runs.layout import CONFIG, family_of, is_complete, names_of
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.parts import new_results

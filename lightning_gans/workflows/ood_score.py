@@ -25,7 +25,6 @@ from lightning_gans.ood.calibration import (
     Calibration,
     Origin,
     calibrated,
-    calibration_file,
     checksum,
 )
 from lightning_gans.ood.conformal import ConformalDetector
@@ -45,6 +44,7 @@ from lightning_gans.ood.scorer import Scorer, joined, score_some
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import NonNegativeInt, OpenUnitInterval, PositiveInt, checked
 from lightning_gans.runs.checkpoints import find
+from lightning_gans.runs.folder import calibration_file
 from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable

@@ -99,12 +99,32 @@ def test_another_runs_checkpoints_are_not_touched(tmp_path: Path) -> None:
 
 def test_going_on_replaces_its_own_files_only(tmp_path: Path) -> None:
     trainer(tmp_path, Checkpoint(every=5), max_steps=5).fit(points(), data())
-    (tmp_path / "checkpoints" / "last-step=99.ckpt").write_text("somebody else's")
+    others = {"last-step=99.ckpt", "last-step=99.ood.safetensors", "last-step=4.ood.safetensors"}
+    # the scores of held-out images lie beside their checkpoints
+    for name in (*others, "last-step=5.ood.safetensors"):
+        (tmp_path / "checkpoints" / name).write_text("somebody else's")
     trainer(tmp_path, Checkpoint(every=5), max_steps=11).fit(
         points(), data(), ckpt_path=tmp_path / "checkpoints" / "last-step=5.ckpt"
     )
     # the two newest of its own, and what is not its own
-    assert names(tmp_path) == {"last-step=10.ckpt", "last-step=11.ckpt", "last-step=99.ckpt"}
+    assert names(tmp_path) == {"last-step=10.ckpt", "last-step=11.ckpt", *others}
+
+
+def test_a_new_best_takes_the_scores_of_the_old_one_away(tmp_path: Path) -> None:
+    class Falling(Checkpoint):
+        def monitored(self, trainer: Trainer) -> float:
+            return -trainer.global_step
+
+        def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+            super().on_train_batch_start(trainer, *args, **kwargs)
+            for path in (tmp_path / "checkpoints").glob("*.ckpt"):
+                path.with_suffix(".ood.safetensors").touch()
+
+    trainer(tmp_path, Falling(every=4), max_steps=22).fit(points(), data())
+    assert names(tmp_path) == {
+        *("best-step=20.ckpt", "best-step=20.ood.safetensors"),
+        *("last-step=20.ckpt", "last-step=20.ood.safetensors", "last-step=22.ckpt"),
+    }
 
 
 def test_a_lower_rate_can_be_given_when_going_on(tmp_path: Path) -> None:

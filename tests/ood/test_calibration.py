@@ -31,12 +31,12 @@ from lightning_gans.ood.calibration import (
     Origin,
     UnreadableCalibration,
     calibrated,
-    calibration_file,
     checksum,
 )
 from lightning_gans.ood.conformal import ConformalDetector
 from lightning_gans.ood.score_report import contact_sheet
 from lightning_gans.ood.scorer import scorer
+from lightning_gans.runs.folder import calibration_file
 from lightning_gans.runs.tensor_files import write_tensors
 
 DATA = json.dumps({"class_path": "lightning_gans.data.Folder", "init_args": {"root": "x"}})
@@ -203,6 +203,18 @@ def test_a_calibration_is_stored_beside_its_checkpoint_and_used_again(checkpoint
     assert (len(again), again.data) == (5, "Folder (x)")
     assert again.origin.checkpoint == checksum(checkpoint)
     assert checksum(checkpoint) == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_a_checkpoint_that_its_run_replaced_meanwhile_leaves_no_calibration(
+    checkpoint: Path,
+) -> None:
+    class Slow(Counted):
+        def __call__(self, origin: Origin) -> Calibration:
+            checkpoint.unlink()
+            return super().__call__(origin)
+
+    assert len(Slow().ask(checkpoint)) == 5
+    assert not [*checkpoint.parent.iterdir()]
 
 
 def test_what_changed_is_logged_and_computed_again(

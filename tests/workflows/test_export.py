@@ -31,7 +31,8 @@ from lightning_gans.models import (
     Reconstructs,
 )
 from lightning_gans.ood import Scorer
-from lightning_gans.ood.calibration import Calibration, Origin, calibration_file, checksum
+from lightning_gans.ood.calibration import Calibration, Origin, checksum
+from lightning_gans.runs.folder import calibration_file
 from lightning_gans.trust import Untrusted
 from lightning_gans.workflows import export as exporting
 from lightning_gans.workflows.ood_score import ood_score
