@@ -72,6 +72,7 @@ def test_codes_that_are_kept_close_to_the_prior_are_not_rejected_and_others_are(
         assert re.search(rf'"{name} [ .\de-]+  {verdict}\\n"', page), name
 
 
+@pytest.mark.figures
 def test_every_image_of_the_folder_has_a_score_and_a_p_value(
     digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

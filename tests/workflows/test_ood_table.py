@@ -198,6 +198,7 @@ def test_rows_are_scikit_learns_numbers(root: Path) -> None:
         np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
+@pytest.mark.figures
 def test_tables_agree_with_each_other(root: Path, tmp_path: Path) -> None:
     found = rows([score_sets({"m": scorer(small())}, opened(root), 12, 0.1)], repetitions=30)
     write_csv(found, tmp_path / "table.csv")
