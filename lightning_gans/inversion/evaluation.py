@@ -111,8 +111,8 @@ def measure_encoder(
     labels: Tensor | None = None,
     classify: Callable[[Tensor], Tensor] | None = None,
     network: nn.Module | None = None,
-) -> Measures:
-    """The same measures of what a model's own encoder makes of images.
+) -> tuple[Measures, Tensor]:
+    """The same measures of what a model's own encoder makes of images, and its reconstructions.
 
     Args:
         model: on the device of the images.
@@ -127,7 +127,7 @@ def measure_encoder(
     seconds = (time.perf_counter() - begun) / len(x)
     codes = torch.cat([model.encode(part) for part in parts])
     share = accuracy(y, labels, classify)
-    return measures_of(codes, y, x, model.prior, share, seconds, 0, network)
+    return measures_of(codes, y, x, model.prior, share, seconds, 0, network), y
 
 
 def measures_of(
@@ -280,9 +280,10 @@ def report(
 ) -> str:
     """Write the files of a recovery into a folder and return the text of its report.
 
-    ``recovery.safetensors`` (:class:`Recovery`), ``reconstructions.png`` (targets above their
-    reconstructions), ``prior.png`` (all elements against the prior), ``norms.png``, ``losses.png``,
-    ``report.md``, ``measures.json``.
+    ``recovery.safetensors`` (:class:`Recovery`), ``reconstructions.png`` (targets, below them what
+    the encoder makes of them, if there is one, and below that what was recovered), ``prior.png``
+    (all elements against the prior), ``norms.png``, ``losses.png``, ``report.md``,
+    ``measures.json``.
 
     Args:
         folder: created if it does not exist.
@@ -300,11 +301,15 @@ def report(
     network, left_out = lpips_network(x)
     rows = {"recovered": measure(recovery, x, prior, labels, classify, network)}
     content: dict[str, object] = dict(as_dict(rows["recovered"]))
+    encoded, order = None, ["the images", "what was recovered"]
     if encoder is not None:
-        rows["encoder"] = measure_encoder(encoder, x, labels, classify, network)
+        rows["encoder"], encoded = measure_encoder(encoder, x, labels, classify, network)
         content["encoder"] = as_dict(rows["encoder"])
+        order.insert(1, "what the encoder makes of them")
     if x.ndim == 4:
-        figures.targets_and_reconstructions(x, recovery.images, folder / "reconstructions.png")
+        figures.targets_and_reconstructions(
+            x, recovery.images, folder / "reconstructions.png", encoded=encoded
+        )
     with replacing(folder / "prior.png") as new:
         against_prior(recovery.codes, prior, new)
     figures.norms(recovery.codes, prior, folder / "norms.png")
@@ -318,6 +323,7 @@ def report(
         *([left_out, ""] if left_out else []),
         fit_to_prior(recovery.codes, prior),
         "",
+        *([f"rows of reconstructions.png: {', '.join(order)}", ""] if x.ndim == 4 else []),
         *(f"- {printable(path)}" for path in sorted(folder.iterdir()) if path.is_file()),
     ]
     text = "\n".join(lines) + "\n"

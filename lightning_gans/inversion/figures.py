@@ -98,7 +98,12 @@ def traces(trace: Tensor, path: Path) -> Figure:
 
 
 def targets_and_reconstructions(
-    x: Tensor, y: Tensor, path: Path, columns: int = 10, rows: int = 5
+    x: Tensor,
+    y: Tensor,
+    path: Path,
+    columns: int = 10,
+    rows: int = 5,
+    encoded: Tensor | None = None,
 ) -> None:
     """Write a grid of targets, each row above the row of its reconstructions.
 
@@ -108,23 +113,26 @@ def targets_and_reconstructions(
         path: of the PNG file.
         columns: images per row.
         rows: pairs of rows.
+        encoded: other reconstructions, by an encoder, which are shown between the two.
 
     Raises:
         InputError: for other shapes, or less than one column or row.
     """
-    if x.shape != y.shape or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
+    parts = [x, y] if encoded is None else [x, encoded, y]
+    shapes = [tuple(part.shape) for part in parts]
+    if len({*shapes}) > 1 or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
         raise InputError(
             "expected targets and reconstructions of one shape (n, 1 or 3, height, width), got "
-            f"{tuple(x.shape)} and {tuple(y.shape)}"
+            + " and ".join(map(str, shapes))
         )
     if columns < 1 or rows < 1:
         raise InputError(f"expected at least 1 column and row, got {columns} and {rows}")
     shown = columns * rows
     # each pair is one tall image, so that pairs stay together in an incomplete last row
-    pairs = torch.cat([to_uint8(part[:shown]).cpu() for part in (x, y)], 2)
+    tall = torch.cat([to_uint8(part[:shown]).cpu() for part in parts], 2)
     factor = max(1, round(SIDE / min(x.shape[2:])))
-    pairs = pairs.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    picture: Tensor = make_grid(pairs, nrow=min(columns, len(pairs)), padding=2, pad_value=255)
+    tall = tall.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    picture: Tensor = make_grid(tall, nrow=min(columns, len(tall)), padding=2, pad_value=255)
     with replacing(path) as new:
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(new, format="png")
 

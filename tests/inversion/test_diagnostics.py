@@ -295,3 +295,15 @@ def test_a_last_row_that_is_not_full_stays_in_pairs(tmp_path: Path) -> None:
     for wrong in (x[:3], x[:, 0], torch.zeros(4, 2, 64, 64)):
         with pytest.raises(InputError):
             figures.targets_and_reconstructions(x, wrong, tmp_path / "p.png")
+        with pytest.raises(InputError):
+            figures.targets_and_reconstructions(x, x, tmp_path / "p.png", encoded=wrong)
+
+
+def test_what_an_encoder_makes_lies_between_targets_and_reconstructions(tmp_path: Path) -> None:
+    x = torch.zeros(4, 1, 64, 64)
+    figures.targets_and_reconstructions(x - 1, x + 1, tmp_path / "p.png", columns=3, encoded=x)
+    pixels = picture(tmp_path / "p.png")
+    assert len(pixels) == 2 + 2 * (3 * 64 + 2)
+    for first in (2, 2 + 3 * 64 + 2):
+        rows = [pixels[first + 64 * i : first + 64 * (i + 1), 2:66] for i in range(3)]
+        assert [np.unique(row).tolist() for row in rows] == [[0], [128], [255]]

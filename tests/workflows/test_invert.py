@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -24,6 +25,7 @@ from lightning_gans.data.tensors import TensorImages
 from lightning_gans.errors import UsageError
 from lightning_gans.inversion import LogisticCutoff, Recovery, Scaled, Wasserstein, recover
 from lightning_gans.inversion.inverter import ImageParts, Inverter, PartsMissing, gather, part_name
+from lightning_gans.metrics import to_uint8
 from lightning_gans.models import ACGAN, CGPGAN
 from lightning_gans.runs.parts import Parts
 from lightning_gans.workflows.conditions import conditions
@@ -171,6 +173,16 @@ def test_an_inversion_leaves_what_recover_gives(place: Path, tmp_path: Path) -> 
     text = (run / "report.md").read_text(encoding="utf-8")
     assert "| encoder " in text
     assert "LPIPS is not measured: it needs grey or RGB images of 31 pixels" in text
+    order = "the images, what the encoder makes of them, what was recovered"
+    assert f"rows of reconstructions.png: {order}" in text
+    pixels = np.asarray(Image.open(run / "reconstructions.png")).astype(int)[..., 0]
+    # five columns of three images of 16 pixels, enlarged to 64, between edges of 2
+    assert pixels.shape == (2 + 3 * 64 + 2, 2 + 5 * (64 + 2))
+    for row, shown in enumerate((x, model.reconstruct(x), found.images)):
+        for column, expected_tile in enumerate(to_uint8(shown)[:, 0].int().numpy()):
+            top, left = 2 + 64 * row, 2 + 66 * column
+            tile = pixels[top : top + 64 : 4, left : left + 64 : 4]
+            assert np.abs(tile - expected_tile).max() <= 1, (row, column)
     torch.testing.assert_close(model.decode(found.codes), found.images.clamp(-1, 1))
     measures = json.loads((run / "measures.json").read_text())
     assert measures["n"] == 5
