@@ -154,6 +154,17 @@ class Evaluation(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics({name: float(value) for name, value in values.items()}, step=0)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find out before the first evaluation if the data do not fill a batch.
+
+        Raises:
+            ValueError: if they do not.
+        """
+        data = data_of(trainer)
+        # the loader of the training examples is made only after that evaluation
+        if stage == "fit" and data is not None:
+            data.check_fills_batch()
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out before the first iteration if a measurement cannot be taken."""
         assert isinstance(pl_module, Model)

@@ -56,7 +56,7 @@ def main(
         check_launcher()
         if command not in train.COMMANDS:
             # another run may be the newest when the command is repeated
-            arguments = workflow.find_newest(arguments)
+            arguments = workflow.find_newest(command, arguments)
         check_spelling(arguments)
         typed = [*command.split(), *arguments]
         arguments, trusted = split_trust(arguments)
@@ -76,7 +76,8 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     """
     if argv and argv[0] in train.COMMANDS:  # without reading the source of all others
         return argv[0], list(argv[1:])
-    known = [*train.COMMANDS, *workflow.workflows()]
+    found = workflow.workflows()
+    known = [*train.COMMANDS, *found]
     for count in (2, 1):
         name = " ".join(argv[:count])
         if count == 1 and name not in known:
@@ -84,7 +85,12 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
         if name in known:
             return name, list(argv[count:])
     first = argv[0] if argv else ""
-    completions = [name for name in known if name.startswith(f"{first} ")]
+    completions = [
+        workflow.typed_name(name, signature)
+        for name, signature in found.items()
+        if name.startswith(f"{first} ")
+    ]
+    known = [*train.COMMANDS, *(workflow.typed_name(*each) for each in found.items())]
     if completions:
         two = " ".join(argv[:2])
         if len(argv) > 1 and (meant := suggestion(two, completions)):
@@ -109,6 +115,7 @@ def run(command: str, argv: Sequence[str], groups: Groups) -> int:
         return 0
     with StopSignals():  # training has its own handlers
         parsed = train.parse_command(command, argv, groups)
+        train.check_folder(parsed)
     for note in parsed.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     with fitted(parsed.threads, parsed.processes):
@@ -168,15 +175,17 @@ def one_line_errors() -> Iterator[None]:
 
 def usage(groups: Groups) -> str:
     """What ``--help`` prints."""
-    lines = [
-        "lightning-gans COMMAND [group=name ...] [key=value ...]",
-        "",
-        "  train       train a model: lightning-gans train model=dlsgan",
-        "  validate    measure a checkpoint",
-        "  test        the same, on the test images",
-        "  predict     codes and reconstructions, or classes, of the validation images",
-    ]
-    lines += [f"  {name:<12}{found.summary}" for name, found in workflow.workflows().items()]
+    summaries = {
+        "train": "train a model: lightning-gans train model=dlsgan",
+        "validate": "measure a checkpoint",
+        "test": "the same, on the test images",
+        "predict": "codes and reconstructions, or classes, of the validation images",
+    }
+    for name, found in workflow.workflows().items():
+        summaries[workflow.typed_name(name, found)] = found.summary
+    width = max(map(len, summaries)) + 2
+    lines = ["lightning-gans COMMAND [group=name ...] [key=value ...]", ""]
+    lines += [f"  {name:<{width}}{summary}" for name, summary in summaries.items()]
     lines += ["", "COMMAND --help lists its options; train is the default command.", ""]
     lines += train_help.usage(groups).splitlines()[8:]
     return "\n".join(lines)

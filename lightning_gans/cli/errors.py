@@ -107,13 +107,15 @@ def unknown_option(
     names = parameters(classes[-1]) if classes else option_names_below(known, place)
     if not names and not classes:
         sections = option_names_below(known, "")
+        head, dot, rest = key.partition(".")
+        section_hint = suggestion(head, sections, after=dot + rest)
         return UsageError(
-            f"there is no option '{key}'{suggestion(parent or name, sections)}; sections are "
-            f"{', '.join(sections)}"
+            f"there is no option '{key}'{section_hint}; sections are {', '.join(sections)}"
         )
     of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
+    before = f"{place}." if place else ""
     return UsageError(
-        f"there is no option '{place + '.' if place else ''}{name}'{suggestion(name, names)}; "
+        f"there is no option '{before}{name}'{suggestion(name, names, before)}; "
         f"the options{of} are {', '.join(names) or 'none'}"
     )
 

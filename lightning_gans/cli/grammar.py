@@ -110,8 +110,15 @@ class Repeated:
         self.values[key] = value
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` if a known name is similar, or a dotted name ends in it."""
+def suggestion(name: str, known: Iterable[str], before: str = "", after: str = "") -> str:
+    """`` (did you mean 'x'?)`` if a known name is similar, or a dotted name ends in it.
+
+    Args:
+        name: that is not known.
+        known: names.
+        before: what is typed in front of a name, such as ``data.``.
+        after: what is typed behind it.
+    """
     names = list(known)
     by_lower = {known_name.lower(): known_name for known_name in reversed(names)}
     similar = [n for n in names if n == name] or [
@@ -119,7 +126,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     ]
     dotted = [other for other in names if other.endswith(f".{name}")]
     best = next(iter(similar + dotted), None)
-    return f" (did you mean '{best}'?)" if best else ""
+    return f" (did you mean '{before}{best}{after}'?)" if best else ""
 
 
 class Groups:

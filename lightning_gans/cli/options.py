@@ -302,20 +302,23 @@ def check_key(key: str, settings: Settings, synonyms: Mapping[str, str], where: 
     Raises:
         UsageError: with the options that there are.
     """
-    section, dot, _ = key.partition(".")
+    section, dot, rest = key.partition(".")
     if dot and section not in SECTIONS:
         known = [*SECTIONS, *(name for name in synonyms if name != "ckpt")]
         raise UsageError(
-            f"there is no option '{key}'{suggestion(section, known)}; sections are "
-            f"{', '.join(sorted(known))}"
+            f"there is no option '{key}'{suggestion(section, known, after=dot + rest)}; sections "
+            f"are {', '.join(sorted(known))}"
         )
     parent, dot, name = key.rpartition(".")
     path = class_at(parent, settings) if dot else None
     parameters = parameters_of(path) if path else None
     if parameters is None or name in parameters or path is None:
         return
+    typed = shortest(key, synonyms)
+    # in a config file, the name alone is written
+    before = "" if where else typed.removesuffix(name)
     raise UsageError(
-        f"there is no option '{shortest(key, synonyms)}'{suggestion(name, parameters)}; the "
+        f"there is no option '{typed}'{suggestion(name, parameters, before)}; the "
         f"options of {path.rpartition('.')[2]} are {', '.join(sorted(parameters))}{where}"
     )
 

@@ -36,8 +36,8 @@ from lightning_gans.cli.implied_options import (
     name_optimizer,
 )
 from lightning_gans.cli.options import Settings, check_options, check_sections
-from lightning_gans.errors import UsageError
-from lightning_gans.paths import is_file, typed_path
+from lightning_gans.errors import UsageError, UserError
+from lightning_gans.paths import is_file, no_folder, typed_path
 from lightning_gans.ranges import Seed, describe, fits, shown
 from lightning_gans.runs.claim import hold, is_follower, release
 from lightning_gans.runs.folder import EXPORTED_WEIGHTS, CheckpointMissing, find, newest
@@ -67,6 +67,8 @@ COMMANDS = {
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_PORT")
 # accepted synonyms of options
 SYNONYMS = {**SHORT, "ckpt": "ckpt_path"}
+# the class of data that are a folder of images
+FOLDERS = ("lightning_gans.data.Folder", "lightning_gans.data.folder.Folder")
 # an option that people look for among those of the Trainer, which has none of this name
 THREADS = "trainer.threads"
 
@@ -107,6 +109,7 @@ class Command:
         notes: what to tell the user before the command runs.
         threads: the number that the user, or the config of a resumed run, gives.
         processes: of this run on this machine.
+        folder: of the images, where the data are one.
     """
 
     subcommand: str
@@ -118,6 +121,7 @@ class Command:
     notes: tuple[str, ...] = ()
     threads: int | None = None
     processes: int = 1
+    folder: str | None = None
 
 
 def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
@@ -167,7 +171,7 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
                 f"for images of this size model={names['model']} has {in_short(fitted)}; what you "
                 "type yourself stays"
             )
-    check_settings(configs, content, derived + settings, config)
+    found = check_settings(configs, content, derived + settings, config)
     settings = derived + settings
     # the class of an argument is set before the options of that class
     settings.sort(key=lambda option: option.partition("=")[0].count("."))
@@ -183,7 +187,28 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
         tuple(repeated.notes),
         threads,
         processes_of(settings, content),
+        folder_of(found),
     )
+
+
+def folder_of(settings: Settings) -> str | None:
+    """The folder of the images, where the data are one; None for other data."""
+    root, _ = settings.values.get("data.root", (None, None))
+    data = settings.classes.get("data")
+    return root if isinstance(root, str) and data in FOLDERS else None
+
+
+def check_folder(command: Command) -> None:
+    """Refuse a folder of images that does not exist, before seconds of imports.
+
+    Raises:
+        UserError: with one of a similar name, if there is one.
+    """
+    shows = any(option.partition("=")[0] in SWITCHES for option in command.options)
+    if command.folder is not None and not shows:
+        root = typed_path(command.folder)
+        if not root.is_dir():
+            raise UserError(no_folder(root))
 
 
 def read_arguments(
@@ -254,17 +279,20 @@ def check_settings(
     content: Sequence[Mapping[str, Any]],
     settings: Sequence[str],
     run_config: Path | None,
-) -> None:
+) -> Settings:
     """Check the options and values of config files and of the command line.
 
     A run's own config may have options of an earlier version, which are dealt with elsewhere.
 
+    Returns:
+        All of them.
+
     Raises:
         UsageError: for an unknown option, or a value that is not of its type.
     """
-    if any(option in ("--help", "-h") for option in settings):
-        return
     found = Settings()
+    if any(option in ("--help", "-h") for option in settings):
+        return found
     for file, sections in zip(files, content, strict=True):
         found.read(sections, file)
         if file != run_config:
@@ -277,6 +305,7 @@ def check_settings(
         )
     synonyms = {short: full for short, full in SYNONYMS.items() if short != "ckpt"}
     check_options(found, synonyms, run_config)
+    return found
 
 
 def with_current_path(option: str) -> str:

@@ -28,6 +28,7 @@ from lightning_gans.cli.grammar import (
 from lightning_gans.cli.options import option_help, problem
 from lightning_gans.errors import UsageError
 from lightning_gans.freed_memory import keep_freed_memory
+from lightning_gans.paths import is_file, typed_path
 from lightning_gans.quick_imports import quick_imports
 from lightning_gans.runs.layout import find_checkpoint, keep_settings
 from lightning_gans.safe_yaml import read_mapping
@@ -95,6 +96,12 @@ def workflows() -> dict[str, Signature]:
     return found
 
 
+def typed_name(command: str, known: Signature) -> str:
+    """A command as its own examples write it, such as ``ood score`` or ``wandb-view``."""
+    hyphened = command.replace(" ", "-")
+    return hyphened if f"lightning-gans {hyphened}" in known.description else command
+
+
 def run(command: str, argv: Sequence[str], groups: Groups) -> int:
     """Run a command.
 
@@ -152,8 +159,9 @@ def parse_request(
             request.switches.append(argument)
             continue
         key, typed = argument.removeprefix("--"), value
-        if typed is None:
-            key, typed = positional(argument, parameters, request)
+        if typed is None or is_path(argument, typed, parameters, groups):
+            whole = argument if typed is None else f"{argument}={typed}"
+            key, typed = positional(whole, parameters, request)
         key = synonym(key, parameters)
         head, dot, _ = key.partition(".")
         if key == "config":
@@ -184,25 +192,37 @@ def parse_request(
     return request
 
 
-def find_newest(argv: Sequence[str]) -> list[str]:
+def find_newest(command: str, argv: Sequence[str]) -> list[str]:
     """The arguments with the path of the checkpoint that ``ckpt=last`` or ``ckpt=best`` means.
+
+    Commands that read no weights take a run, and look it up themselves: it may have no checkpoint.
+
+    Args:
+        command: one of :func:`workflows`.
+        argv: the arguments after it.
 
     Raises:
         UsageError: if there is no run.
     """
     if {"-h", "--help"} & set(argv):
         return list(argv)
+    parameters = workflows()[command].parameters
     found: list[str] = []
+    option = ""  # of "--ckpt last", whose value is the next argument
     for argument in argv:
-        key, equals, kind = argument.rpartition("=")
-        # also "--ckpt last", and "last" as the first argument
-        name = key if equals else (found[-1] if found else "ckpt")
-        if kind in ("last", "best") and name.removeprefix("--") in ("ckpt", "ckpt_path"):
+        key, equals, kind = argument.partition("=")
+        if not equals:
+            # "last" alone is the value of the first parameter
+            key, kind = option or next(iter(parameters)), argument
+        name = synonym(key.removeprefix("--"), parameters)
+        if kind in ("last", "best") and name == "ckpt":
             path = find_checkpoint(kind, {}, option="ckpt")
             print(printable(f"ckpt={kind}: {path}"), file=sys.stderr)
-            found.append(f"{key}{equals}{path}")
+            found.append(str(path) if option else f"{key}={path}")
         else:
             found.append(argument)
+        takes_next = not option and not equals and argument.startswith("-")
+        option = argument if takes_next and argument not in SWITCHES else ""
     return found
 
 
@@ -221,6 +241,18 @@ def positional(
             f"{request.values[key][-1]} already"
         )
     return key, argument
+
+
+def is_path(key: str, value: str, parameters: Mapping[str, Parameter], groups: Groups) -> bool:
+    """Whether ``key=value`` is a path with an equals sign in it, such as a checkpoint's."""
+    if key.startswith("-") or "/" in key:
+        return not key.startswith("-")
+    head = synonym(key, parameters).partition(".")[0]
+    return (
+        not (head in parameters or head in groups or head == "config")
+        and bool(value)
+        and is_file(typed_path(f"{key}={value}"))
+    )
 
 
 def check_parts(request: Request, parameters: Mapping[str, Parameter]) -> None:
@@ -300,9 +332,11 @@ def choices(parameter: Parameter) -> list[str]:
 def unknown_option(key: str, parameters: Mapping[str, Parameter], groups: Groups) -> UsageError:
     """The error for an option that does not exist."""
     known = list(dict.fromkeys([*parameters, "trust", NAMES[0]]))
+    head, dot, rest = key.partition(".")
+    hint = suggestion(head, known, after=dot + rest)
     return UsageError(
-        f"there is no option '{key}'{suggestion(key, known)}; options are {', '.join(known)}, and "
-        "dotted keys such as data.root"
+        f"there is no option '{key}'{hint}; options are {', '.join(known)}, and dotted keys such "
+        "as data.root"
     )
 
 
@@ -362,7 +396,11 @@ def parser_arguments(request: Request, parameters: Mapping[str, Parameter]) -> I
 def usage(command: str, known: Signature, groups: Groups) -> str:
     """What ``COMMAND --help`` prints."""
     first = f" {next(iter(known.parameters))}=VALUE" if needs_arguments(known) else ""
-    lines = [f"lightning-gans {command}{first} [key=value ...]", "", known.summary]
+    lines = [
+        f"lightning-gans {typed_name(command, known)}{first} [key=value ...]",
+        "",
+        known.summary,
+    ]
     if known.description:
         lines += ["", known.description]
     lines.append("")

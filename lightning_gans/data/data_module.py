@@ -163,21 +163,33 @@ class DataModule(LightningDataModule, ABC):
         """Relative probability of each training example, (n,); None to see each once an epoch."""
         return None
 
+    def check_fills_batch(self) -> None:
+        """Check that there are enough training examples, once they are set up.
+
+        Raises:
+            ValueError: if they are fewer than fill one batch of each process.
+        """
+        processes = 1 if self.trainer is None else self.trainer.world_size
+        found = len(cast(Sized, self.train_set))
+        if found < self.batch_size * processes:
+            each = f" in each of {processes} processes" if processes > 1 else ""
+            most = found // processes
+            advice = f"choose data.batch_size={most} or less" if most else "more are needed"
+            raise InputError(
+                f"{type(self).__name__} has {found} training examples, which do not fill one batch "
+                f"of {self.batch_size}{each}; {advice}"
+            )
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """This process's share of the batches, reshuffled each epoch; a partial one is dropped.
 
         Raises:
             ValueError: if there are fewer training examples than fill one batch.
         """
+        self.check_fills_batch()
         trainer = self.trainer
         rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         found, global_batch = len(cast(Sized, self.train_set)), self.batch_size * processes
-        if found < global_batch:
-            each = f" in each of {processes} processes" if processes > 1 else ""
-            raise InputError(
-                f"{type(self).__name__} has {found} training examples, which do not fill one batch "
-                f"of {self.batch_size}{each}; choose a smaller batch_size"
-            )
         counted = None if trainer is None else lambda: trainer.global_step
         sampler = EpochShuffle(
             found,

@@ -16,7 +16,7 @@ from lightning_gans.data.decoded import DecodedFiles, decoded_files
 from lightning_gans.data.images import SUFFIXES, Crop, ImageFiles, check_geometry, find_images
 from lightning_gans.data.label_file import Labels, normal, read_labels
 from lightning_gans.errors import InputError
-from lightning_gans.paths import typed_path
+from lightning_gans.paths import no_folder, typed_path
 from lightning_gans.ranges import BatchSize, NonNegativeFloat, Seed, Side, Workers, checked
 from lightning_gans.text import escape, printable
 
@@ -147,10 +147,7 @@ class Folder(DataModule):
             DataMissing: if there is no such folder, or no image in it.
         """
         if not self.root.is_dir():
-            raise DataMissing(
-                f"no folder {self.root.resolve()}; put the images there, or set "
-                "data.root to their folder"
-            )
+            raise DataMissing(no_folder(self.root))
         names = find_images(self.root)
         if not names:
             raise DataMissing(

@@ -76,7 +76,6 @@ def named_runs(typed: Sequence[str]) -> dict[str, str]:
     """
     if not typed:
         raise UsageError("no run is named; give a run's folder")
-    # the command line has replaced the first of these
     ckpts = [
         str(find_checkpoint(ckpt, {}, "runs")) if ckpt in ("last", "best") else ckpt
         for ckpt in typed

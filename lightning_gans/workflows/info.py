@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from lightning_gans import __version__
 from lightning_gans.errors import UserError, reason
 from lightning_gans.models.base.capabilities import capabilities
-from lightning_gans.paths import typed_path
+from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.ranges import checked
+from lightning_gans.runs.claim import RECORD
 from lightning_gans.runs.exported import as_names, read_config
 from lightning_gans.runs.folder import (
     EXPORTED_CONFIG,
@@ -32,12 +33,12 @@ from lightning_gans.runs.folder import (
     is_exported,
     step_of,
 )
-from lightning_gans.runs.layout import CONFIG
+from lightning_gans.runs.layout import CONFIG, find_checkpoint, is_run
 from lightning_gans.runs.measures import described, number
 from lightning_gans.runs.metrics_csv import FILE, SAMPLES
 from lightning_gans.runs.report import measures_of, progress_of
 from lightning_gans.runs.report import read as read_log
-from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
 from lightning_gans.status_line import duration
 from lightning_gans.text import printable
 from lightning_gans.trust import current_trust
@@ -74,7 +75,8 @@ def info(run: str, format: Literal["text", "json"] = "text") -> Info:  # noqa: A
     damaged runs are described as far as they go.
 
     Args:
-        run: a run's folder, a checkpoint in one, or a folder that export wrote.
+        run: a run's folder, a checkpoint in one, or a folder that export wrote; also last or best,
+            of the newest run.
         format: text, or json for programs.
 
     Returns:
@@ -82,17 +84,26 @@ def info(run: str, format: Literal["text", "json"] = "text") -> Info:  # noqa: A
 
     Raises:
         CheckpointMissing: if it is neither.
+        UsageError: if there is no newest run.
     """
-    path = typed_path(run)
+    path = find_checkpoint(run, {}, "run") if run in ("last", "best") else typed_path(run)
     if not path.exists():
-        raise CheckpointMissing(f"{path} does not exist; give a run's folder or an exported one")
+        hint = near_miss(path, ("last", "best"))
+        raise CheckpointMissing(
+            f"{path} does not exist{hint}; give a run's folder or an exported one"
+        )
     if path.is_file():
         path = path.parent
     folder = path.resolve().parent if path.resolve().name == FOLDER else path
     if is_exported(folder) or (folder / EXPORTED_CONFIG).is_file():
         values = exported_values(folder)
-    elif any((folder / name).exists() for name in (CONFIG, FILE, FOLDER, "run.json")):
+    elif is_run(folder) or trains(folder / CONFIG):
         values = run_values(folder)
+    elif (folder / CONFIG).is_file():
+        raise CheckpointMissing(
+            f"{folder} has the results of a command, and is not a run's folder: it has no {FILE}, "
+            f"{FOLDER} or {RECORD}; give a run's folder such as runs/dlsgan/mnist5k/TIME"
+        )
     else:
         raise CheckpointMissing(
             f"{folder} is neither a run's folder nor an exported one: it has no {CONFIG}, {FILE}, "
@@ -100,6 +111,17 @@ def info(run: str, format: Literal["text", "json"] = "text") -> Info:  # noqa: A
         )
     text = json.dumps(finite(values), indent=2) if format == "json" else screen(values)
     return Info(folder, text, 0, values)
+
+
+def trains(config: Path) -> bool:
+    """Whether a file is the config of a training, or a damaged one: results of commands have one.
+
+    The model of a command is that of a checkpoint.
+    """
+    try:
+        return config.is_file() and "model" in read_mapping(config)
+    except UnreadableConfig:
+        return True
 
 
 def run_values(run: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import typed_path
+from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.ranges import checked
 from lightning_gans.runs.claim import RECORD
 from lightning_gans.runs.folder import EXPORTED_CONFIG, FOLDER, CheckpointMissing, is_exported
@@ -82,10 +82,12 @@ def run_folder(typed: str, option: str) -> Path:
     Raises:
         CheckpointMissing: if it is not a run's folder, with what it is.
     """
-    # the command line has replaced the first one of these already
     path = find_checkpoint(typed, {}, option) if typed in ("last", "best") else typed_path(typed)
     if not path.exists():
-        raise CheckpointMissing(f"{option}={typed}: {path} does not exist; give a run's folder")
+        hint = near_miss(path, ("last", "best"))
+        raise CheckpointMissing(
+            f"{option}={typed}: {path} does not exist{hint}; give a run's folder"
+        )
     inner = path.parent if path.is_file() else path
     # also "." in the folder of checkpoints
     folder = inner.resolve().parent if inner.resolve().name == FOLDER else inner

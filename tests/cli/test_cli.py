@@ -171,8 +171,8 @@ def test_lightning_7679_ckpt_path_last_resumes_in_the_same_folder(tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["trainer.max_stps=3"], 2, r"no option 'trainer.max_stps' (did you mean 'max_steps'?)"),
-        (["model.latnt_dim=3"], 2, "no option 'model.latnt_dim' (did you mean 'latent_dim'?)"),
+        (["trainer.max_stps=3"], 2, "'trainer.max_stps' (did you mean 'trainer.max_steps'?)"),
+        (["model.latnt_dim=3"], 2, "'model.latnt_dim' (did you mean 'model.latent_dim'?)"),
         (
             ["model.latent_dim=many"],
             2,
@@ -243,7 +243,20 @@ def test_print_config_shows_the_merged_config(capsys: pytest.CaptureFixture[str]
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
-    assert "dlsgan" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "dlsgan" in text
+    shown = re.findall(r"^  ([a-z]+(?:[ -][a-z]+)?)  +[A-Za-z]", text, re.MULTILINE)
+    assert {*workflows()} <= {name.replace("-", " ") for name in shown}
+    # each is called as the table of commands calls it
+    lines = (ROOT / "README.md").read_text().splitlines()
+    firsts = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    named = re.findall(r"`([a-z]+(?:[ -][a-z]+)?)`", " ".join(firsts))
+    in_table = {*named, "reproduce run", "reproduce report"}  # written "`run`, `report`" there
+    assert not {*shown} - in_table
+    for word in ("wandb", "wandb-vew"):
+        with pytest.raises(SystemExit):
+            main([word])
+        assert "wandb-view" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

@@ -18,6 +18,7 @@ import lightning_gans
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import Command, hold_run, parse_command
+from lightning_gans.cli.workflow import find_newest
 from lightning_gans.errors import UserError
 from lightning_gans.runs.claim import FolderInUse, hold, read_record, release
 from lightning_gans.runs.damaged import salvage_rows
@@ -108,6 +109,22 @@ def test_ckpt_last_is_the_newest_run_for_a_command_that_measures(
     assert f"ckpt=last: {run}/checkpoints/last-step=3.ckpt" in capsys.readouterr().err
     settings = yaml.safe_load(Path("found/config.yaml").read_text())
     assert settings["ckpt"] == f"{run}/checkpoints/last-step=3.ckpt"
+
+
+def test_last_is_the_newest_run_wherever_a_command_takes_a_checkpoint(run: Path) -> None:
+    path = f"{run}/checkpoints/last-step=3.ckpt"
+    for words, expected in (
+        (["last"], [f"ckpt={path}"]),
+        (["n=2", "last"], ["n=2", f"ckpt={path}"]),
+        (["--ckpt", "last", "n=2"], ["--ckpt", path, "n=2"]),
+        (["ckpt_path=last"], [f"ckpt_path={path}"]),
+        (["ckpt=a=last"], ["ckpt=a=last"]),
+        (["--out", "last"], ["--out", "last"]),
+        (["out=last"], ["out=last"]),
+    ):
+        assert find_newest("generate", words) == expected
+    # these look it up themselves
+    assert find_newest("info", ["last"]) == ["last"]
 
 
 def test_a_run_that_still_trains_is_not_resumed_by_another_process(
@@ -294,6 +311,11 @@ def test_a_working_folder_with_any_name(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_that_is_refused_leaves_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(*GAN, "model.generator.nonsense=3") == 2
     assert refused("model=gan", "data=folder", "data.root=/nonexistent") == 1
+    capsys.readouterr()
+    assert refused(*GAN, "data.train=5", "data.batch_size=8") == 1
+    text = capsys.readouterr().err
+    assert "5 training examples, which do not fill one batch of 8; choose data.batch_size=5" in text
+    assert "model: GAN" not in text, "and an evaluation follows that line"
     assert refused(*GAN, "trainer.callbacks=tests.cli.test_run_folders.Refuses") == 1
     assert not list(Path("runs").glob("*"))
 

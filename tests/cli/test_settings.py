@@ -89,10 +89,13 @@ def refusal(*words: str) -> str:
         ("seed_everything=1e20", "seed_everything: expected whole number from 0 to 4,294,967,295"),
         ("seed_everything=-1", "seed_everything: expected whole number from 0"),
         ("seed_everything=1.5", "or true to draw one, got 1.5"),
-        ("optimzer.lr=1", "there is no option 'optimzer.lr' (did you mean 'optimizer'?)"),
-        ("trainer.max_stps=1", "there is no option 'trainer.max_stps' (did you mean 'max_steps'?)"),
-        ("model.latnt_dim=1", "there is no option 'model.latnt_dim' (did you mean 'latent_dim'?)"),
-        ("optimizer.beta=1", "there is no option 'optimizer.beta' (did you mean 'betas'?)"),
+        ("optimzer.lr=1", "there is no option 'optimzer.lr' (did you mean 'optimizer.lr'?)"),
+        ("trainer.max_stps=1", "no option 'trainer.max_stps' (did you mean 'trainer.max_steps'?)"),
+        ("model.latnt_dim=1", "no option 'model.latnt_dim' (did you mean 'model.latent_dim'?)"),
+        (
+            "optimizer.beta=1",
+            "there is no option 'optimizer.beta' (did you mean 'optimizer.betas'?)",
+        ),
         ("\u2013\u2013model.r1=3", "begins with a typographic dash: write model.r1=3"),
         (
             "data.root=\u201cx\u201d",
@@ -307,6 +310,37 @@ def test_wrong_values_are_answered_before_torch_is_imported() -> None:
 def test_the_syntax_tree_of_every_annotation_can_be_read() -> None:
     for parameter in trainer_parameters().values():
         ast.parse(parameter.annotation, mode="eval")
+
+
+@pytest.mark.parametrize("command", ["train", "validate"])
+def test_a_folder_of_images_that_does_not_exist_is_the_first_thing_said(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "mine.yaml").write_text(
+        "data:\n  class_path: lightning_gans.data.Folder\n  init_args:\n    root: photo\n"
+        "    resolution: 64\n"
+    )
+    monkeypatch.setitem(sys.modules, "lightning_gans.cli.lightning", None)  # is not imported
+    for words in (
+        ["data=folder", "data.root=photo", "data.resolution=64"],
+        ["data=folder", "data.root=photo/", "data.root=photo"],
+        ["data=mine.yaml"],
+        [f"data.root={tmp_path}/photo", "data.resolution=64", "data=folder"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([command, "model=dlsgan", *words])
+        assert end.value.code == 1
+        first, *others = capsys.readouterr().err.splitlines()
+        assert first.startswith(f"error: no folder {tmp_path}/photo (did you mean '")
+        assert "photos'?); put the images there, or set data.root" in first
+        assert not others
+    (tmp_path / "photo").mkdir()
+    with pytest.raises(ImportError):
+        main([command, "model=dlsgan", "data=folder", "data.root=photo"])
 
 
 def test_a_screen_of_a_notebook_does_not_reach_a_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,7 +295,7 @@ def test_reports_of_many_lines_become_one() -> None:
         - Problem with given class_path 'lightning_gans.models.DLSGAN':
             Option 'latent_dims' is not accepted"""
     text = str(one_line(message, []))
-    assert "no option 'model.latent_dims' (did you mean 'latent_dim'?)" in text
+    assert "no option 'model.latent_dims' (did you mean 'model.latent_dim'?)" in text
     assert "the options of DLSGAN are" in text
 
 

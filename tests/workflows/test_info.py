@@ -253,3 +253,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         info(str(tmp_path))
     with pytest.raises(UserError, match="does not exist"):
         info(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"lst does not exist \(did you mean 'last'\?\)"):
+        info("lst")
+
+
+def test_a_folder_with_the_results_of_a_command_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "config.yaml").write_text(f"ckpt: {run}\nimages: photos\nn: 3\n")
+    with pytest.raises(SystemExit) as end:
+        main(["info", "found"])
+    assert end.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: found has the results of a command, and is not a run's")

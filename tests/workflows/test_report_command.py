@@ -64,6 +64,37 @@ def test_commands_that_read_no_weights_take_ckpt_as_well(
     assert str(run) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["info", "report"])
+def test_the_newest_run_may_be_typed_with_and_without_its_option(
+    command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parents[3])
+    inside = run.relative_to(run.parents[3])
+    for words in (["last"], ["run=last"], ["ckpt=last"], ["--run", "last"]):
+        main([command, *words])
+        assert str(inside) in capsys.readouterr().out, words
+
+
+def test_a_checkpoint_may_be_typed_without_its_option_though_its_path_has_an_equals_sign(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    checkpoint = run / "checkpoints" / "last-step=3.ckpt"
+    main(["info", str(checkpoint)])
+    assert str(run) in capsys.readouterr().out
+    status, said = refusal(["info", str(checkpoint), str(run)], capsys)
+    assert (status, f"run is {checkpoint} already" in said) == (2, True)
+    monkeypatch.chdir(run / "checkpoints")
+    main(["info", checkpoint.name, "format=text"])
+    assert "3 of 3" in capsys.readouterr().out
+    # a file that is called like an option and its value does not hide the option
+    monkeypatch.chdir(tmp_path)
+    Path("n=2").touch()
+    main(["generate", str(checkpoint), "n=2", "format=files", "out=made"])
+    assert len(list(Path("made").rglob("*.png"))) == 2
+    status, said = refusal(["info", "runs/x/checkpoints/last-step=9.ckpt"], capsys)
+    assert (status, "runs/x/checkpoints/last-step=9.ckpt does not exist" in said) == (1, True)
+
+
 def test_the_report_says_what_was_set_and_how_to_continue_and_to_cite(run: Path) -> None:
     text = (run / "report.md").read_text()
     for words in (

@@ -192,7 +192,7 @@ def test_a_folder_that_has_a_view_is_not_written_over(packages: tuple[Any, Any])
 def test_a_command_of_two_words_may_be_typed_with_a_hyphen() -> None:
     assert split_command(["wandb-view", "faces"], "train") == ("wandb view", ["faces"])
     assert split_command(["ood-score", "a=1"], "train") == ("ood score", ["a=1"])
-    with pytest.raises(UsageError, match=r"no command 'wandb-vew' \(did you mean 'wandb view'"):
+    with pytest.raises(UsageError, match=r"no command 'wandb-vew' \(did you mean 'wandb-view'"):
         split_command(["wandb-vew"], "train")
 
 
