@@ -32,8 +32,8 @@ class DigitBackbone(nn.Sequential):
         if len(image_shape) != 3 or any(side < 8 or side % 8 for side in sides):
             raise ValueError(
                 "image_shape must be (channels, height, width) with multiples of 8, such as "
-                f"(1, 32, 32); got {tuple(image_shape)}: resize or pad the images, or use another "
-                "network"
+                f"(1, 32, 32); got {tuple(image_shape)}: choose such a data.resolution, "
+                "pad the images, or use another network"
             )
         super().__init__(
             *_convolution(image_shape[0], 32, kernel=5, stride=2),

@@ -25,8 +25,8 @@ def pyramid(
     if len(image_shape) != 3 or image_shape[1] != image_shape[2] or image_shape[1] not in sides:
         raise ValueError(
             "image_shape must be (channels, side, side) with a side of "
-            f"{', '.join(map(str, sides))}; got {tuple(image_shape)}: resize or pad the images, "
-            "or use another network"
+            f"{', '.join(map(str, sides))}; got {tuple(image_shape)}: choose such a "
+            "data.resolution, pad the images, or use another network"
         )
     if min(image_shape[0], channels, max_channels) < 1:
         raise ValueError(
@@ -51,8 +51,8 @@ def quarter(image_shape: tuple[int, ...], channels: int) -> tuple[int, int]:
     if len(image_shape) != 3 or any(side < 4 or side % 4 for side in sides):
         raise ValueError(
             "image_shape must be (channels, height, width) with multiples of 4, such as "
-            f"(1, 28, 28); got {tuple(image_shape)}: resize or pad the images, or use another "
-            "network"
+            f"(1, 28, 28); got {tuple(image_shape)}: choose such a data.resolution, pad the "
+            "images, or use another network"
         )
     if min(image_shape[0], channels) < 1:
         raise ValueError(

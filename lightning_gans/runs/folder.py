@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lightning_gans.errors import UserError
+from lightning_gans.paths import near_miss
 
 # the folder of all runs
 ROOT = "runs"
@@ -57,8 +58,10 @@ def find(path: Path) -> Path:
         # typed in the folder of checkpoints, a name does not hold the run's folder
         return path.parent.resolve() / path.name if path.parent.name in ("", "..") else path
     if not path.is_dir():
-        what = "is neither a file nor a folder" if path.exists() else "does not exist"
-        raise CheckpointMissing(f"no checkpoint at {path}: it {what}")
+        if path.exists():
+            raise CheckpointMissing(f"no checkpoint at {path}: it is neither a file nor a folder")
+        hint = near_miss(path, ("last", "best"))
+        raise CheckpointMissing(f"no checkpoint at {path}: it does not exist{hint}")
     if is_exported(path):
         return path / EXPORTED_WEIGHTS
     run = path.parent if path.name == FOLDER else path

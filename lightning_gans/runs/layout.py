@@ -376,6 +376,14 @@ def find_checkpoint(kind: str, names: Mapping[str, str], option: str = "ckpt_pat
             f"{option}={kind}: the newest run, {run}, has {lacks} {kind} checkpoint; give "
             f"{option}=FILE or another run's folder"
         )
+    for run in candidates:
+        record = read_record(run)
+        if record is not None and not record.training.debug:
+            has = f"has no {kind} checkpoint" if checkpoints(run) else "has no checkpoint yet"
+            raise UsageError(
+                f"{option}={kind}: the newest run, {run}, {has}; repeat the command when it has "
+                f"saved one, or give {option}=FILE or another run's folder"
+            )
     searched = Path(ROOT, *(Path(names.get(g, "*")).stem for g in ("model", "data") if names))
     raise UsageError(
         f"{option}={kind}: there is no run with a checkpoint in {current or searched}; train one "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import typed_path
+from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.runs.folder import ROOT
 
 
@@ -19,7 +19,12 @@ def image_folder(images: str) -> Path:
         raise UsageError("images= names no folder; give images=FOLDER, where your images are")
     root = typed_path(images)
     if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
+        if root.is_file():
+            raise UsageError(
+                f"images={images}: {root} is a file; give images=FOLDER, one that has this image "
+                f"alone, or {root.parent} with all images in it"
+            )
+        what = "is not a folder" if root.exists() else f"does not exist{near_miss(root)}"
         raise UsageError(
             f"images={images}: {root} {what}; give images=FOLDER, where your images are"
         )

@@ -77,6 +77,20 @@ def test_without_any_run_the_folder_of_all_is_named(tmp_path: Path) -> None:
         last()
 
 
+def test_a_run_that_has_saved_nothing_yet_is_named() -> None:
+    run = new_run({"model": "gan", "data": "mnist"}, "fit", Training())
+    (Path("runs/gan/mnist") / "2026-01-01_00-00-00_generate").mkdir()
+    new_run({"model": "gan", "data": "own"}, "fit", Training(debug=True))
+    for kind in ("last", "best"):
+        with pytest.raises(UsageError, match=rf"^ckpt={kind}: the newest run, {run}, has no check"):
+            find_checkpoint(kind, {}, "ckpt")
+    checkpoint(run / "checkpoints" / "failed-step=5.ckpt")
+    with pytest.raises(UsageError, match=r"the newest run, .*, has no last checkpoint;"):
+        last()
+    with pytest.raises(UsageError, match=r"there is no run with a checkpoint in runs/\*/own;"):
+        last(data="own")
+
+
 def test_a_clock_that_was_set_back_does_not_make_a_new_run_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
