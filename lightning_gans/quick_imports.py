@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,9 +47,9 @@ def quick_imports() -> Iterator[None]:
 
     A signal to stop ends a program at once, with one line and its usual status. Otherwise it is
     obeyed after the block: an exception that is raised while torch is imported may abort the
-    process, or be lost.
+    process, or be lost. Warnings look as they did before the block.
     """
-    with _signals_wait(), _without_garbage():
+    with _signals_wait(), _without_garbage(), _same_warnings():
         yield
 
 
@@ -94,6 +95,20 @@ def _without_garbage() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+@contextmanager
+def _same_warnings() -> Iterator[None]:
+    """Importing Lightning replaces how warnings are written; the block's end takes that back.
+
+    Lightning's form begins with the file that warns, where "lightning" is in its path: each of this
+    package is such a file.
+    """
+    before = warnings.formatwarning
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextmanager
