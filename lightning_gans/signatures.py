@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -134,6 +135,21 @@ def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.
             found = find_definition(source, wanted)
             if found is not None:
                 return found
+    return None
+
+
+def constant(module: str, name: str) -> object:
+    """The value of a module's constant, following imports; None if it is not written out."""
+    file = file_of(module)
+    tree = ast.Module([], []) if file is None else parse(file)
+    for node in tree.body:
+        names = [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name)]
+        if isinstance(node, ast.Assign) and name in names:
+            with suppress(ValueError):
+                return ast.literal_eval(node.value)
+    for source, original, alias in () if file is None else imports_of(tree, module, file):
+        if alias == name:
+            return constant(source, original)
     return None
 
 

@@ -34,6 +34,7 @@ from lightning_gans.ranges import (
 from lightning_gans.safe_yaml import parse_value
 from lightning_gans.signatures import (
     Parameter,
+    constant,
     constructor_parameters,
     current_path,
     find_definition,
@@ -57,6 +58,12 @@ ROOMS = (
     *("models", "networks", "data", "priors", "losses", "augmentation", "optimizers", "metrics"),
     "inversion",
 )
+
+# of images, where a model's argument is None
+USUAL_NETWORKS = {
+    "generator": "lightning_gans.networks.ConvGenerator",
+    "discriminator": "lightning_gans.networks.ConvDiscriminator",
+}
 
 _Batches = NonNegativeInt | ClosedUnitInterval | None
 # the ranges of the Trainer's options, which Lightning checks late, by an assertion, or not at all
@@ -267,6 +274,44 @@ def check_options(
         if complaint is not None:
             where = f" (in {file})" if file else ""
             raise UsageError(f"{shortest(key, synonyms)}: {complaint}{where}")
+    check_sides(settings)
+
+
+def check_sides(settings: Settings) -> None:
+    """Refuse a resolution that the networks of this package do not have.
+
+    Raises:
+        UsageError: with those that the network has.
+    """
+    given, file = settings.values.get("data.resolution", (None, None))
+    side = parse_value(given) if isinstance(given, str) else given
+    if side is None or parameter_of("data.resolution", settings) is None:
+        return
+    for player, usual in USUAL_NETWORKS.items():
+        key = f"model.{player}"
+        path = class_at(key, settings)
+        parameter = None if key in settings.values else parameter_of(key, settings)
+        if path is None and parameter is not None and parameter.default == "None":
+            path = usual
+        sides = sides_of(path) if path else None
+        if path and sides and side not in sides:
+            raise UsageError(
+                f"data.resolution={side}: {path.rpartition('.')[2]} takes images with a side of "
+                f"{', '.join(map(str, sides))}; choose one of these, or another "
+                f"model.{player}{f' (in {file})' if file else ''}"
+            )
+
+
+@lru_cache
+def sides_of(path: str) -> tuple[int, ...] | None:
+    """The sides of images that a network of this package has, in pixels; None if it has any."""
+    module, _, name = path.rpartition(".")
+    found = find_definition(module, name)
+    nodes = ast.walk(found[1]) if found else iter(())
+    if found and any(isinstance(node, ast.Name) and node.id == "SIDES" for node in nodes):
+        sides = constant(found[0], "SIDES")
+        return sides if isinstance(sides, tuple) else None
+    return None
 
 
 def class_at(key: str, settings: Settings) -> str | None:

@@ -385,9 +385,10 @@ def find_checkpoint(kind: str, names: Mapping[str, str], option: str = "ckpt_pat
                 f"saved one, or give {option}=FILE or another run's folder"
             )
     searched = Path(ROOT, *(Path(names.get(g, "*")).stem for g in ("model", "data") if names))
+    first = f", without {option}" if option == "ckpt_path" else ""
     raise UsageError(
         f"{option}={kind}: there is no run with a checkpoint in {current or searched}; train one "
-        f"first, without {option}"
+        f"first{first}"
     )
 
 

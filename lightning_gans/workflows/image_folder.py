@@ -9,8 +9,12 @@ from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.runs.folder import ROOT
 
 
-def image_folder(images: str) -> Path:
+def image_folder(images: str, otherwise: str = "") -> Path:
     """The folder that ``images=`` names.
+
+    Args:
+        images: as it was typed.
+        otherwise: what takes a single file, for messages.
 
     Raises:
         UsageError: if it names none, or there is no such folder.
@@ -22,7 +26,7 @@ def image_folder(images: str) -> Path:
         if root.is_file():
             raise UsageError(
                 f"images={images}: {root} is a file; give images=FOLDER, one that has this image "
-                f"alone, or {root.parent} with all images in it"
+                f"alone, or {root.parent} with all images in it{otherwise}"
             )
         what = "is not a folder" if root.exists() else f"does not exist{near_miss(root)}"
         raise UsageError(

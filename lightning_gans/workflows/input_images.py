@@ -14,7 +14,7 @@ from lightning_gans.errors import UsageError, UserError
 from lightning_gans.models import Decodes, Encodes, Reconstructs
 from lightning_gans.models.base.load import load
 from lightning_gans.ood.folder_images import PreparedImages, check_square, list_images
-from lightning_gans.paths import is_file, typed_path
+from lightning_gans.paths import is_file, near_miss, typed_path
 from lightning_gans.text import name_part
 from lightning_gans.workflows.app import preparation
 from lightning_gans.workflows.image_folder import image_folder
@@ -76,7 +76,8 @@ def typed_file(option: str, typed: str, otherwise: str = "") -> Path:
         what = "is a folder"
         advice = "; images=FOLDER takes all images in it" if option == "image" else ""
     else:
-        what, advice = "is not a file" if path.exists() else "does not exist", ""
+        what = "is not a file" if path.exists() else f"does not exist{near_miss(path)}"
+        advice = ""
     raise UsageError(
         f"{option}={typed}: {path} {what}; give {option}=FILE, an image{otherwise}{advice}"
     )
@@ -94,7 +95,7 @@ def input_folder(checkpoint: Path, model: Decodes, images: str) -> InputImages:
     Raises:
         UserError: if there is no such folder, or no image in it.
     """
-    root = image_folder(images)
+    root = image_folder(images, "; image=FILE takes a single one")
     names = list_images(root)
     return InputImages(
         names, prepared(checkpoint, model, [str(root / name) for name in names]), root

@@ -26,7 +26,7 @@ from lightning_gans.ood.resampling import coarse, exact
 from lightning_gans.ood.scorer import Scorer
 from lightning_gans.ood.scores import SCORES
 from lightning_gans.ood.table import Facts, as_json, draw, report, write_csv
-from lightning_gans.paths import typed_path
+from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
@@ -185,7 +185,8 @@ def check_folders(folders: Sequence[NamedFolder], out: str | None) -> None:
     """Raise a UsageError if a folder is missing, or the results would be in one."""
     for folder in folders:
         if not folder.root.is_dir():
-            what = "is not a folder" if folder.root.exists() else "does not exist"
+            exists = folder.root.exists()
+            what = "is not a folder" if exists else f"does not exist{near_miss(folder.root)}"
             raise UsageError(
                 f"ood.sets={folder.name}:{folder.root}: {folder.root} {what}; give NAME:FOLDER, "
                 "where images are"

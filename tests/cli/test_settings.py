@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from lightning.pytorch import Trainer
 
+from lightning_gans import networks
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups, check_spelling
-from lightning_gans.cli.options import TRAINER, trainer_parameters
+from lightning_gans.cli.options import TRAINER, sides_of, trainer_parameters
 from lightning_gans.cli.train import Command, parse_command
 from lightning_gans.cli.train_help import full_usage
 from lightning_gans.cli.workflow import parse_request, workflows
@@ -310,6 +311,53 @@ def test_wrong_values_are_answered_before_torch_is_imported() -> None:
 def test_the_syntax_tree_of_every_annotation_can_be_read() -> None:
     for parameter in trainer_parameters().values():
         ast.parse(parameter.annotation, mode="eval")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["model=dlsgan", "data.resolution=50"],
+            "data.resolution=50: ConvGenerator takes images with a side of 16, 32, 64, 128, 256; ",
+        ),
+        (["model=dlsgan", "data.resolution=300"], "=300: SkipGenerator takes images with a side"),
+        (["model=dlsgan", "data.resolution=512"], "=512: ConvDiscriminator takes images with a"),
+        (["model=dlsgan", "data.resolution=32", "model.generator=DCGANGenerator"], ""),
+        (["model=dlsgan", "data.resolution=48", "model.generator=DCGANGenerator"], "=48: DCGAN"),
+        (["model=dlsgan", "data.resolution=64"], ""),
+        # of networks of one's own, nothing is known
+        (
+            [
+                "model=dlsgan",
+                "data.resolution=50",
+                "model.generator=mine.Generator",
+                "model.discriminator=mine.Discriminator",
+            ],
+            "",
+        ),
+    ],
+)
+def test_a_resolution_that_the_networks_do_not_have_is_answered_at_once(
+    words: list[str], message: str
+) -> None:
+    words = [*words, "data=folder", "data.root=photos"]
+    if message:
+        assert message in refusal(*words)
+    else:
+        parse(*words)
+
+
+def test_the_sides_of_networks_are_those_that_their_constructors_take() -> None:
+    found = [name for name in networks.__all__ if sides_of(f"lightning_gans.networks.{name}")]
+    assert len(found) >= 10
+    for name in found:
+        network = getattr(networks, name)
+        known = inspect.signature(network).parameters
+        given = {"latent_dim": 4, "classes": (3,), "image_shape": (1, 50, 50)}
+        with pytest.raises(ValueError, match="image_shape must be") as refused:
+            network(**{key: value for key, value in given.items() if key in known})
+        expected = ", ".join(map(str, sides_of(f"lightning_gans.networks.{name}") or ()))
+        assert f"with a side of {expected}; got" in str(refused.value)
 
 
 @pytest.mark.parametrize("command", ["train", "validate"])
