@@ -305,6 +305,7 @@ def report_parts(
     if not found.reasons:
         parts.remove()
     status = SOME_UNREADABLE if found.reasons else 0
+    text = f"{text.rstrip()}\n\nreport, latents and pictures: {parts.results}"
     return Inversion(parts.results, text, status, recovery=recovery)
 
 

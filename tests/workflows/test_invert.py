@@ -469,6 +469,7 @@ def test_one_image_of_few_latents_is_inverted_though_it_is_too_little_for_a_test
     )
     assert found.exit_status == 0
     assert "not tested: that needs at least 8 elements, got 6; invert more images" in found.text
+    assert found.text.splitlines()[-1] == "report, latents and pictures: one"
     measures = json.loads(Path("one/measures.json").read_text(encoding="utf-8"))
     assert (measures["n"], measures["pvalue"], measures["verdict"]) == (1, None, "not tested")
     code = Recovery.load("one/recovery.safetensors").codes.double().numpy()
