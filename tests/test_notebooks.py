@@ -54,6 +54,30 @@ def test_a_run_is_loaded_and_goes_both_ways(digits: Path, monkeypatch: pytest.Mo
     assert found["ways"][:, -1].allclose(found["z"][[1, 3, 5]], atol=1e-5)
 
 
+@pytest.mark.parametrize("file", notebooks(), ids=lambda file: file.stem)
+def test_a_notebook_opened_in_a_folder_of_its_own_finds_the_runs_above_it(
+    file: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = digits / "docs" / "notebooks"
+    own.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(own)
+    first = next(source(cell) for cell in read(file)["cells"] if cell["cell_type"] == "code")
+    names: dict[str, Any] = {}
+    exec(first, names)
+    assert names["run"].resolve().parents[3] == digits.resolve()
+    assert Path.cwd() == digits.resolve()
+
+
+@pytest.mark.parametrize("file", notebooks(), ids=lambda file: file.stem)
+def test_a_notebook_without_a_run_says_what_to_type(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = next(source(cell) for cell in read(file)["cells"] if cell["cell_type"] == "code")
+    with pytest.raises(SystemExit, match="no run of digits found: run `make demo` in the clone"):
+        exec(first, {})
+
+
 def test_codes_that_are_kept_close_to_the_prior_are_not_rejected_and_others_are(
     digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
