@@ -14,6 +14,7 @@ from lightning_gans.safe_yaml import subsection
 from lightning_gans.scaling import (
     BATCH,
     DISCRIMINATOR_RATE,
+    ENCODER_WEIGHT,
     GENERATOR_RATE,
     PENALTIES,
     SKIP_GENERATOR,
@@ -85,7 +86,8 @@ def fit_to_images(
     fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
-        fitted.append(f"--model.optimizer.lr={GENERATOR_RATE:g}")
+        rate = DISCRIMINATOR_RATE if ENCODER_WEIGHT in known else GENERATOR_RATE
+        fitted.append(f"--model.optimizer.lr={rate:g}")
         if last_set(models, "discriminator_optimizer") is None and not any(map(is_rate, settings)):
             option = f"--model.discriminator_optimizer.lr={DISCRIMINATOR_RATE:g}"
             fitted += [*name_optimizer([option], content), option]
