@@ -23,9 +23,8 @@ SKIP_GENERATOR: dict[str, object] = {"channels": 16, "max_channels": 256}
 GENERATOR_RATE = 0.003
 # of convolutions at 64 pixels: at the 0.001 of 32 pixels they win before the generator learns
 DISCRIMINATOR_RATE = 0.0003
-# the weight of a variational encoder's prior loss: a model that has one trains the encoder, which is
-# one of convolutions, by the generator's optimiser, at whose rate its variances overflow within ten
-# iterations
+# the weight of a variational encoder's prior loss: a model that has one trains the encoder, one of
+# convolutions, by the generator's optimiser, at whose rate its variances overflow in ten iterations
 ENCODER_WEIGHT = "regularization"
 # with a fixed number of images, many updates teach more than large ones; the thesis has 8 as well
 BATCH = 8
