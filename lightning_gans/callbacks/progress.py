@@ -130,9 +130,8 @@ class Progress(ProgressBar):
     def describe(self, trainer: Trainer) -> Iterator[str]:
         """Iterations, images a second, time left, losses and measurements, as far as known."""
         done, total = trainer.global_step, iterations_of(trainer)
-        of = f" of {total:,}" if total is not None else ""
-        yield f"iteration {done:,}{of}"
         rate = self.rate.at(done)
+        yield self.iteration(trainer, done, total, rate)
         if rate:
             rows = rows_of(self.batch)
             images = rows * trainer.world_size * rate
@@ -144,16 +143,29 @@ class Progress(ProgressBar):
             yield f"{name} {float(value):.3g}"
         yield from self.measured
 
+    def iteration(self, trainer: Trainer, done: int, total: int | None, rate: float) -> str:
+        """How many iterations are made, and of how many unless ``max_time`` ends the run first."""
+        counted, timed = self.until(trainer, done, total, rate)
+        by_time = timed is not None and (counted is None or timed < counted)
+        return f"iteration {done:,}" + ("" if total is None or by_time else f" of {total:,}")
+
     def left(self, trainer: Trainer, done: int, total: int | None, rate: float) -> float | None:
         """Seconds until the end, with the evaluations that are still due."""
-        found = []
+        limits = self.until(trainer, done, total, rate)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def until(
+        self, trainer: Trainer, done: int, total: int | None, rate: float
+    ) -> tuple[float | None, float | None]:
+        """Seconds until the last iteration and until ``max_time`` is over; None where unknown."""
+        counted = None
         if total is not None and rate:
             every = trainer.val_check_batch
             due = (total // every - done // every) if every and math.isfinite(every) else 0
-            found.append((total - done) / rate + due * self.measuring)
+            counted = (total - done) / rate + due * self.measuring
         timers = [c for c in callbacks_of(trainer) if isinstance(c, Timer)]
-        found += [rest for timer in timers if (rest := timer.time_remaining()) is not None]
-        return min(found, default=None)
+        rests = [rest for timer in timers if (rest := timer.time_remaining()) is not None]
+        return counted, min(rests, default=None)
 
     # Evaluation
 
@@ -206,7 +218,7 @@ class Progress(ProgressBar):
         parts = [f"{what}: batch {index + 1:,} of {total:,}"]
         if trainer.state.fn == "fit":
             done, of = trainer.global_step, iterations_of(trainer)
-            parts.insert(0, f"iteration {done:,}" + (f" of {of:,}" if of is not None else ""))
+            parts.insert(0, self.iteration(trainer, done, of, self.rate.at(done)))
         self.line.show([*parts, *self.measured])
 
     @override
@@ -215,10 +227,12 @@ class Progress(ProgressBar):
         self.rate.skip(self.measuring)
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
         chosen = [name for prefix in MEASURED for name in sorted(found) if name.startswith(prefix)]
-        self.measured = [f"{name} {number(found[name])}" for name in chosen[:MOST]]
+        values = [f"{name} {number(found[name])}" for name in chosen[:MOST]]
+        step = getattr(pl_module, "iterations", trainer.global_step)
+        # these stay on the line until the next evaluation, which may be minutes away
+        self.measured = [f"{value} at {step:,}" for value in values]
         if self.enabled:
-            step = getattr(pl_module, "iterations", trainer.global_step)
-            parts = [f"evaluation at iteration {step:,}", *self.measured]
+            parts = [f"evaluation at iteration {step:,}", *values]
             if self.measuring >= 1:
                 parts.append(f"in {duration(self.measuring)}")
             self.line.tell(", ".join(parts))

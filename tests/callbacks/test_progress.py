@@ -215,8 +215,8 @@ def test_an_evaluation_does_not_lower_the_rate_and_its_values_follow(
         "iteration 40 of 100",
         "2 iterations/s",
         "30 s left",
-        "fid/digits 4",
-        "psnr/real 1",
+        "fid/digits 4 at 20",
+        "psnr/real 1 at 20",
     ]
     error = capsys.readouterr().err
     assert error == "evaluation at iteration 20, fid/digits 4, psnr/real 1, in 30 s\n"
@@ -258,6 +258,23 @@ def test_a_run_with_a_time_ends_when_the_first_limit_is_reached(clock: Clock) ->
         assert (
             told.left(run_at(40, callbacks=[timer]), 40, None, rate=0.0) == duration.total_seconds()
         )
+
+
+def test_a_run_that_max_time_will_end_does_not_tell_of_iterations_that_it_cannot_reach(
+    clock: Clock,
+) -> None:
+    told, model = Progress(), LightningModule()
+    told.on_train_start(run_at(0), model)
+    clock.now = 10.0
+    for seconds, first, left in (
+        (20, "iteration 20", "20 s left"),
+        (3600, "iteration 20 of 100", "40 s left"),
+    ):
+        timer = [Timer(timedelta(seconds=seconds))]
+        line = list(told.describe(run_at(20, callbacks=timer)))
+        assert (line[0], line[-1]) == (first, left)
+    # also before the first iterations have told how fast it is
+    assert next(Progress().describe(run_at(0, callbacks=timer))) == "iteration 0"
 
 
 def test_a_run_of_epochs_knows_its_iterations(tmp_path: Path) -> None:
