@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -65,6 +66,7 @@ class Progress(NamedTuple):
         seconds: from its start to its last file; None if unknown, as of a run that was resumed.
         images_per_second: in this time, evaluations included; None if unknown.
         environment: versions of what it was trained with; empty if unknown.
+        timed_out: whether ``trainer.max_time`` ended it, as far as its files tell.
     """
 
     iterations: int
@@ -73,11 +75,25 @@ class Progress(NamedTuple):
     seconds: float | None
     images_per_second: float | None
     environment: Mapping[str, str] = MappingProxyType({})
+    timed_out: bool = False
 
     @property
     def is_complete(self) -> bool:
         """Whether it made all iterations that it was to make."""
         return self.most is not None and self.iterations >= self.most
+
+    @property
+    def made(self) -> str:
+        """Its iterations, and of how many unless its time was what limited it."""
+        is_limit = self.most is not None and not self.timed_out
+        return f"{self.iterations:,}" + (f" of {self.most:,}" if is_limit else "")
+
+    @property
+    def shortfall(self) -> str:
+        """Why it made fewer than it was to make, after a comma; empty if it did not."""
+        if self.timed_out:
+            return ", until trainer.max_time was over"
+        return "" if self.most is None or self.is_complete else ", not complete"
 
 
 @dataclass(frozen=True)
@@ -177,12 +193,18 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
     options = settings(config)
     most = options["trainer.max_steps"].value if "trainer.max_steps" in options else None
     batch = options["data.batch_size"].value if "data.batch_size" in options else None
-    record, seconds = read_record(run), None
+    record, seconds, timed_out = read_record(run), None, False
+    limit = time_limit(config)
     times = _times([*found, run / FILE])
     if record is not None and times:
         # a run that was resumed wrote files before it was started for the last time
         was_resumed = any(at < record.started for at in _times(run.glob("*/*-step=*.*")))
-        seconds = None if was_resumed else max(times) - record.started
+        since_start = max(times) - record.started
+        seconds = None if was_resumed else since_start
+        is_complete = isinstance(most, int) and 0 < most <= iterations
+        # a run that is out of time saves its last checkpoint after that; max_time counts from
+        # each start, a few seconds after the recorded one
+        timed_out = limit is not None and since_start >= limit and not is_complete
     rate = iterations * batch / seconds if seconds and isinstance(batch, int) else None
     return Progress(
         iterations,
@@ -191,7 +213,25 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
         seconds,
         rate,
         record.environment if record is not None else {},
+        timed_out,
     )
+
+
+def time_limit(config: Mapping[str, Any]) -> float | None:
+    """The seconds of ``trainer.max_time`` in a run's settings; None without a limit.
+
+    >>> time_limit({"trainer": {"max_time": "00:01:00:05"}})
+    3605.0
+    """
+    section = config.get("trainer")
+    limit = section.get("max_time") if isinstance(section, Mapping) else None
+    with suppress(TypeError, ValueError, OverflowError):  # of settings that were edited by hand
+        if isinstance(limit, str):
+            days, hours, minutes, seconds = map(int, limit.split(":"))
+            return timedelta(days, seconds, hours=hours, minutes=minutes).total_seconds()
+        if isinstance(limit, Mapping):
+            return timedelta(**limit).total_seconds()
+    return None
 
 
 def resume_command(run: Path, last: Path, most: int | None) -> str:
@@ -318,13 +358,10 @@ def markdown(found: Report) -> str:
 def about(found: Report) -> list[str]:
     """What a run is and how far it came, as a list."""
     progress = found.progress
-    most = progress.most
     lines = [
         f"- model: {found.model or 'unknown'}",
         f"- data: {found.data or 'unknown'}",
-        f"- iterations: {progress.iterations:,}"
-        + (f" of {most:,}" if most is not None else "")
-        + ("" if most is None or progress.is_complete else ", not complete"),
+        f"- iterations: {progress.made}{progress.shortfall}",
     ]
     if progress.started is not None:
         text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(progress.started))

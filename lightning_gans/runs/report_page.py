@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ from lightning_gans.errors import UserError, reason
 from lightning_gans.runs import charts
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.charts import Chart, chart
-from lightning_gans.runs.folder import PICTURES
+from lightning_gans.runs.folder import PICTURES, step_of
 from lightning_gans.runs.layout import CONFIG
 from lightning_gans.runs.measures import Measured, described, number
 from lightning_gans.runs.metrics_csv import SAMPLES
@@ -222,14 +221,11 @@ def title(found: Report) -> str:
 def lead(found: Report) -> str:
     """What the run is, in a sentence."""
     progress = found.progress
-    most = "" if progress.most is None else f" of {progress.most:,}"
     text = f"{found.model or 'A model'} on {found.data or 'unknown data'}: "
-    text += f"{progress.iterations:,}{most} iterations"
+    text += f"{progress.made} iterations"
     if progress.seconds is not None:
         text += f" in {duration(progress.seconds)}"
-    if progress.most is not None and not progress.is_complete:
-        text += ", not complete"
-    return text + "."
+    return f"{text}{progress.shortfall}."
 
 
 def config_of(run: Path) -> Mapping[str, Any]:
@@ -381,7 +377,8 @@ def spectrum_of(found: Report, problems: list[str]) -> tuple[Chart | None, str]:
         return None, ""
     if v is None:
         return None, ""
-    return chart("v", {"v": (range(1, len(v) + 1), v)}, "element by rank"), spectrum_words(v)
+    words = spectrum_words(v, 0 if checkpoint is None else step_of(checkpoint))
+    return chart("v", {"v": (range(1, len(v) + 1), v)}, "element by rank"), words
 
 
 def read_v(checkpoint: Path) -> list[float] | None:
@@ -404,14 +401,18 @@ def read_v(checkpoint: Path) -> list[float] | None:
     return values
 
 
-def spectrum_words(v: Sequence[float]) -> str:
-    """How many elements of a spectrum hold most of it.
+def spectrum_words(v: Sequence[float], iterations: int) -> str:
+    """How many elements of a spectrum carry information, as ``latent/active`` counts them.
 
-    >>> spectrum_words([8.0, 1.5, 0.25, 0.25])
-    'The first 2 of 4 elements hold nine tenths of the sum.'
+    >>> spectrum_words([0.9, 0.1, 0.03, 0.02], 5000)[:60]
+    'After 5,000 iterations, the first 2 of 4 elements are at lea'
     """
-    count = sum(part < 0.9 * sum(v) for part in accumulate(v)) + 1
-    return f"The first {count} of {len(v)} elements hold nine tenths of the sum."
+    # the rule of metrics.active_dimensions, which cannot be imported here
+    active = sum(value > 0 and value >= 0.1 * max(v) for value in v)
+    return (
+        f"After {iterations:,} iterations, the first {active} of {len(v)} elements are at least a "
+        "tenth of the largest: these carry information, and latent/active is their number."
+    )
 
 
 def comparison(runs: Sequence[tuple[Report, Log]], names: Sequence[str]) -> dict[str, object]:
@@ -463,7 +464,10 @@ def notes_on(reports: Sequence[Report], names: Sequence[str]) -> list[str]:
     if len({report.data for report in reports}) > 1:
         notes.append("The runs were measured on different data.")
     for report, name in zip(reports, names, strict=True):
-        if report.progress.most is not None and not report.progress.is_complete:
+        progress = report.progress
+        if progress.timed_out:
+            notes.append(f"{name} made {progress.made} iterations{progress.shortfall}.")
+        elif progress.shortfall:
             notes.append(f"{name} is not complete.")
     return [printable(note) for note in notes]
 

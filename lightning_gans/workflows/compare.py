@@ -311,11 +311,10 @@ def notes_on(runs: Sequence[ComparedRun]) -> list[str]:
         notes.append(f"the runs were measured on different data: {names}")
     for run in runs:
         progress = run.report.progress
-        if progress.most is not None and not progress.is_complete:
-            notes.append(
-                f"{run.label} is not complete: {progress.iterations:,} of {progress.most:,} "
-                "iterations"
-            )
+        if progress.timed_out:
+            notes.append(f"{run.label} made {progress.made} iterations{progress.shortfall}")
+        elif progress.shortfall:
+            notes.append(f"{run.label} is not complete: {progress.made} iterations")
         notes += [f"{run.label}: {problem}" for problem in run.report.problems]
     return [printable(note) for note in notes]
 
@@ -399,10 +398,9 @@ def runs_table(content: Comparison) -> list[str]:
     lines = [row(head), "|" + "---|" * len(head)]
     for run in content.runs:
         progress = run.report.progress
-        most = "" if progress.most is None else f" of {progress.most:,}"
         cells = [cell(run.label), *([run.group] if grouped else [])]
         cells += [cell(run.report.model or "unknown"), cell(run.report.data or "unknown")]
-        cells.append(f"{progress.iterations:,}{most}")
+        cells.append(progress.made)
         cells.append("" if progress.seconds is None else duration(progress.seconds))
         lines.append(row(cells))
     return lines

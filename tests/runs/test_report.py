@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
+from lightning_gans.metrics import active_dimensions
+from lightning_gans.runs.claim import Training, read_record, write_record
 from lightning_gans.runs.metrics_csv import drop_rows_after
 from lightning_gans.runs.report import collect, progress_of, read, table
 from lightning_gans.runs.report_files import report
+from lightning_gans.runs.report_page import lead, spectrum_words
 
 LOG = """\
 accuracy,anybody/loss,epoch,evaluation/samples,psnr/real,step
@@ -123,6 +128,42 @@ def test_a_complete_run_whose_last_checkpoint_is_damaged_says_how_to_make_it_aga
         found = collect(tmp_path)
     assert found.resume == f"lightning-gans train ckpt={tmp_path}"
     assert found.progress.is_complete
+
+
+@pytest.mark.parametrize(
+    ("limit", "iterations", "after", "said"),
+    [
+        ("00:00:05:00", 5, 301, "5, until trainer.max_time was over"),
+        ("{minutes: 5}", 5, 301, "5, until trainer.max_time was over"),
+        # stopped before, ended by the last iteration, or with a time that is none
+        ("00:00:05:00", 5, 290, "5 of 10, not complete"),
+        ("00:00:05:00", 10, 301, "10 of 10"),
+        ("null", 5, 301, "5 of 10, not complete"),
+        ("{weeks: many}", 5, 301, "5 of 10, not complete"),
+    ],
+)
+def test_a_run_with_a_time_made_what_it_was_to_make_when_that_is_over(
+    limit: str, iterations: int, after: float, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(f"trainer: {{max_steps: 10, max_time: {limit}}}\n")
+    saved(tmp_path, f"last-step={iterations}.ckpt")
+    write_record(tmp_path, Training())
+    record = read_record(tmp_path)
+    assert record is not None
+    started = record.started
+    os.utime(tmp_path / "checkpoints" / f"last-step={iterations}.ckpt", (started + after,) * 2)
+    report(tmp_path)
+    assert f"- iterations: {said}\n" in (tmp_path / "report.md").read_text()
+    # the page says the same, in a sentence
+    text = lead(collect(tmp_path))
+    assert ("not complete" in text) is ("not complete" in said)
+    assert ("trainer.max_time was over." in text) is ("max_time" in said)
+
+
+@pytest.mark.parametrize("v", [[8.0, 1.0, 0.5], [2.0, 2.0], [0.0, 0.0], [1.0, 0.0, 0.0]])
+def test_the_page_counts_the_elements_that_latent_active_counts(v: list[float]) -> None:
+    active = int(active_dimensions(torch.tensor(v)))
+    assert f"the first {active} of {len(v)} elements" in spectrum_words(v, 5)
 
 
 def test_iterations_are_those_of_the_log_and_of_intact_checkpoints(tmp_path: Path) -> None:
