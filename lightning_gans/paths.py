@@ -34,6 +34,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; a name that is longer than the system allows is that of none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def near_miss(path: Path, words: Sequence[str] = ()) -> str:
     """`` (did you mean 'x'?)`` if a path that does not exist is nearly one that does, or a word.
 

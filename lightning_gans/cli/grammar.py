@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_gans.errors import UsageError
-from lightning_gans.paths import is_file, typed_path
+from lightning_gans.paths import is_file, is_folder, typed_path
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import CONFIGS
 from lightning_gans.text import printable
@@ -175,6 +176,9 @@ class Groups:
             for folder in self.folders:
                 if is_file(path := folder / group / f"{name}.yaml"):
                     return existing_config(path)
+        if group == "data" and name and is_folder(typed_path(name)):
+            root = shlex.quote(f"data.root={name}")
+            raise UsageError(f"data={name} is a folder; for its images, write data=folder {root}")
         raise UsageError(
             f"there is no {group} '{name}'{suggestion(name, self.names(group))}; "
             f"configs/{group} has {self.listing(group)}"

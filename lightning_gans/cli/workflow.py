@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from lightning_gans.cli.grammar import (
     split_key_values,
     suggestion,
 )
-from lightning_gans.cli.options import option_help, problem
+from lightning_gans.cli.options import SECTIONS, option_help, problem
 from lightning_gans.errors import UsageError
 from lightning_gans.freed_memory import keep_freed_memory
 from lightning_gans.paths import is_file, typed_path
@@ -154,6 +155,7 @@ def parse_request(
         UsageError: for an unknown name, option or file, with the known ones.
     """
     request = Request()
+    named: dict[str, str] = {}  # config files of groups that are no parameters
     for argument, value in split_key_values(argv):
         if argument.partition("=")[0] in SWITCHES:
             request.switches.append(argument)
@@ -170,6 +172,7 @@ def parse_request(
             file = groups.find(head, typed)
             if head not in parameters:
                 request.presets.append(file)
+                named[head] = typed
                 continue
             section = read_mapping(file).get(head)
             if not section:
@@ -184,6 +187,7 @@ def parse_request(
         else:
             request.repeated.add(key, typed)
             request.values[key] = [typed if dot else class_path_value(parameters[head], typed)]
+    check_presets(named, parameters, groups)
     if "data_changes" in parameters and "data" not in request.sections:
         # without data=, dotted keys change the data of the run
         request.values = {data_change_key(k): v for k, v in request.values.items()}
@@ -285,6 +289,40 @@ def check_types(request: Request, parameters: Mapping[str, Parameter]) -> None:
         complaint = problem(value, hint)
         if complaint is not None:
             raise UsageError(f"{key}: {complaint}" + (f" (in {where})" if where else ""))
+
+
+def check_presets(
+    named: Mapping[str, str], parameters: Mapping[str, Parameter], groups: Groups
+) -> None:
+    """Refuse config files of a training, such as ``model=dlsgan``, where a run has all that.
+
+    Args:
+        named: the name of the config file for each group that is no parameter.
+        parameters: of the command.
+        groups: of config files.
+
+    Raises:
+        UsageError: with the newest run of that model and those data, if there is one.
+    """
+    for group, name in named.items():
+        others = set(SECTIONS) & read_mapping(groups.find(group, name)).keys() - parameters.keys()
+        if not others:
+            continue
+        option = next((run for run in RUNS if run in parameters), None)
+        narrows = {g: n for g, n in named.items() if g in ("model", "data")}
+        if option is None or not narrows:
+            raise UsageError(
+                f"{group}={name} sets {', '.join(sorted(others))}, which this command does not "
+                "have; leave it out"
+            )
+        run = "FOLDER"
+        with suppress(UsageError):  # there is none
+            run = str(find_checkpoint("last", narrows).parents[1])
+        words = " ".join(f"{g}={n}" for g, n in narrows.items())
+        raise UsageError(
+            f"{words}: this command looks for no run by its model or data; name the run's folder "
+            f"instead: {shlex.quote(f'{option}={run}')}"
+        )
 
 
 def data_change_key(key: str) -> str:

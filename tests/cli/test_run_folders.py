@@ -127,6 +127,46 @@ def test_last_is_the_newest_run_wherever_a_command_takes_a_checkpoint(run: Path)
     assert find_newest("info", ["last"]) == ["last"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("generate ckpt=last model=GAN", "model=GAN: this command looks"),
+        ("generate model=GAN data=DATA last", "model=GAN data=DATA: this command looks"),
+        ("edit ckpt=last data=DATA image=x.png", "data=DATA: this command looks"),
+        # data= are the images there, so that model= alone is too much
+        ("invert ckpt=last model=GAN data=DATA", "model=GAN: this command looks"),
+        ("report last model=GAN", "model=GAN: this command looks"),
+    ],
+)
+def test_a_command_that_was_to_narrow_last_says_which_run_to_name(
+    words: str, said: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = run.parts[-3:-1]
+    words, said = (t.replace("GAN", model).replace("DATA", data) for t in (words, said))
+    assert refused(*words.split()) == 2
+    told = capsys.readouterr().err
+    option = "run" if "report" in words else "ckpt"
+    assert said in told
+    assert f"name the run's folder instead: {option}={run}\n" in told
+
+
+def test_config_files_of_trainings_are_refused_by_commands_that_train_nothing(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, sections in (
+        ("generate ckpt=last experiment=demo", "trainer,"),
+        ("invert ckpt=last data=gaussians experiment=cagan_gaussians", "ema, model, trainer,"),
+        ("generate ckpt=last trainer=default", "trainer,"),
+    ):
+        assert refused(*words.split()) == 2
+        told = capsys.readouterr().err
+        assert f" sets {sections}" in told
+        assert "this command does not have; leave it out" in told
+    assert refused("generate", "ckpt=last", "model=vaegan") == 2
+    told = capsys.readouterr().err
+    assert "name the run's folder instead: ckpt=FOLDER" in told, "there is no run of that model"
+
+
 def test_a_run_that_still_trains_is_not_resumed_by_another_process(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -167,6 +169,21 @@ def test_configs_of_this_folder_come_before_those_of_the_package(
     for name in ("../model/gan", "/etc/gan", "", "."):
         with pytest.raises(UsageError, match="there is no model"):
             groups.find("model", name)
+
+
+@pytest.mark.parametrize("name", ["photos", "./photos", "my photos", "sets/photos"])
+def test_a_folder_of_images_that_is_given_as_data_is_answered_with_what_to_type(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir(parents=True)
+    root = shlex.quote(f"data.root={name}")
+    with pytest.raises(UsageError, match=re.escape(f"write data=folder {root}")):
+        parse(["model=dlsgan", f"data={name}"])
+    with pytest.raises(UsageError, match="there is no model"):
+        parse([f"model={name}"])
+    with pytest.raises(UsageError, match="there is no data 'phots'"):
+        parse(["model=dlsgan", "data=phots"])
 
 
 def test_a_section_that_is_given_needs_no_default(tmp_path: Path) -> None:
