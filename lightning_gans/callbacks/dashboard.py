@@ -304,7 +304,7 @@ FIT = [
 def fitted(encoded: Mapping[str, Tensor], model: Decodes) -> Iterator[list[Any]]:
     """For each kind of images, the tests whether their codes could be draws of the prior."""
     # of scipy.stats, which takes half a second
-    from lightning_gans.inversion.goodness import LEAST, goodness_of_fit  # noqa: PLC0415
+    from lightning_gans.inversion.goodness import LEAST, goodness_of_fit  # noqa: PLC0415  (scipy)
 
     for kind, codes in encoded.items():
         if codes.numel() < LEAST or not bool(codes.isfinite().all()):

@@ -99,10 +99,10 @@ def test_the_printed_program_calls_the_same_images_ood(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    strange = draw(tmp_path / "strange", 24, 21, seed=7)
+    odd = draw(tmp_path / "odd", 24, 21, seed=7)
     blank = np.zeros((16, 16), np.uint8)
     for level in (0, 128, 255):
-        Image.fromarray(blank + np.uint8(level)).save(strange / f"level{level:03}.png")
+        Image.fromarray(blank + np.uint8(level)).save(odd / f"level{level:03}.png")
     main_file = place / "handed" / "example_torch.py"
     assert main_file.read_text() in (place / "handed" / "README.md").read_text()
     program = runpy.run_path(str(main_file))
@@ -110,12 +110,12 @@ def test_the_printed_program_calls_the_same_images_ood(
     for name in ood["held_out"]:
         # calibration and preparation come from the exported folder alone
         found = ood_score(
-            "handed", str(strange), score=name, most_anomalous=0, out=str(tmp_path / name)
+            "handed", str(odd), score=name, most_anomalous=0, out=str(tmp_path / name)
         )
         assert found.results is not None
         program["OOD"]["score"] = name
         program["ood_score"].__defaults__ = (name,)
-        x = np.concatenate([program["prepare"](strange / file) for file in found.names])
+        x = np.concatenate([program["prepare"](odd / file) for file in found.names])
         scores = program["ood_score"](x)
         assert np.allclose(scores, found.results.scores[name].numpy(), rtol=1e-4)
         p, is_ood = program["ood"](x)
@@ -128,8 +128,8 @@ def test_the_program_run_in_its_folder_overwrites_nothing_and_names_its_pictures
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shutil.copytree(place / "handed", tmp_path / "handed")
-    strange = draw(tmp_path / "strange", 1, 21, seed=7)
-    (file,) = strange.iterdir()
+    odd = draw(tmp_path / "odd", 1, 21, seed=7)
+    (file,) = odd.iterdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["example_torch.py", str(file)])
     # a link to nothing is a name that is taken as well
@@ -475,7 +475,7 @@ def test_onnx_runtime_alone_gives_the_same_images_codes_and_verdicts(
 ) -> None:
     monkeypatch.chdir(place)
     main(["export", "ckpt=run", f"out={tmp_path / 'out'}", "formats=onnx,safetensors"])
-    strange = draw(tmp_path / "strange", 12, 21, seed=7)
+    odd = draw(tmp_path / "odd", 12, 21, seed=7)
     script = """
 import runpy, sys, json, numpy as np
 from pathlib import Path
@@ -486,7 +486,7 @@ assert not {"torch", "lightning_gans"} & set(sys.modules)
 np.savez(sys.argv[3], x=x, code=program["encoder"](x)[0], y=program["reconstruct"](x), p=p)
 """
     results = tmp_path / "results.npz"
-    words = [sys.executable, "-c", script, str(tmp_path / "out"), str(strange), str(results)]
+    words = [sys.executable, "-c", script, str(tmp_path / "out"), str(odd), str(results)]
     subprocess.run(words, check=True, cwd=tmp_path)
     found = np.load(results)
     model = lightning_gans.load("run")
@@ -495,7 +495,7 @@ np.savez(sys.argv[3], x=x, code=program["encoder"](x)[0], y=program["reconstruct
     assert np.abs(found["code"] - model.encode(x).numpy()).max() < 1e-5
     assert np.abs(found["y"] - model.reconstruct(x).numpy()).max() < 1e-5
     expected = ood_score(
-        str(tmp_path / "out"), str(strange), most_anomalous=0, out=str(tmp_path / "s")
+        str(tmp_path / "out"), str(odd), most_anomalous=0, out=str(tmp_path / "s")
     )
     assert expected.results is not None
     assert np.allclose(found["p"], expected.results.verdicts.pvalues.numpy())
