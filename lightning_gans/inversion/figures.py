@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_gans.errors import InputError
-from lightning_gans.inversion.diagnostics import band, placement, shell
+from lightning_gans.inversion.diagnostics import Placement, band, placement, shell
 from lightning_gans.inversion.diagnostics import norms as norms_of
 from lightning_gans.metrics import to_uint8
 from lightning_gans.priors import Prior
@@ -64,12 +64,26 @@ def norms(codes: Tensor, prior: Prior, path: Path) -> Figure:
         axes.hist(values, edges.tolist(), weights=weights, label=label, color=color, alpha=0.6)
     axes.axvspan(place.low, place.high, color="tab:blue", alpha=0.1, linewidth=0)
     axes.set(xlabel="norm", ylabel="share")
-    axes.set_title(
-        f"{place.within:.1%} of the codes lie within the central {place.central:.0%} of the draws",
-        fontsize=9,
-    )
+    axes.set_title(norms_title(place, len(found)), fontsize=9)
     axes.legend()
     return _written(figure, path)
+
+
+def norms_title(place: Placement, count: int) -> str:
+    """Where the norms of codes lie, in a sentence.
+
+    >>> norms_title(Placement(0, 0, 1, low=6.0, high=10.0, central=0.99), 1)
+    "this code's norm lies above the central 99% of the draws"
+    """
+    if count == 1:
+        shares = {"below": place.below, "within": place.within, "above": place.above}
+        return (
+            f"this code's norm lies {max(shares, key=shares.__getitem__)} the central "
+            f"{place.central:.0%} of the draws"
+        )
+    return (
+        f"{place.within:.1%} of the codes lie within the central {place.central:.0%} of the draws"
+    )
 
 
 def traces(trace: Tensor, path: Path) -> Figure:

@@ -19,6 +19,8 @@ Verdict = Literal["rejected", "not rejected", "over-regular"]
 Floats = npt.NDArray[np.float64]
 # fewer elements are not tested
 LEAST = 8
+# with fewer elements, a variance of 1.3 instead of 1 is mostly not found
+FEW = 500
 
 
 class Result(NamedTuple):
@@ -83,6 +85,24 @@ class GoodnessOfFit:
     level: float
     verdict: Verdict
 
+    @property
+    def objections(self) -> list[str]:
+        """The tests that reject although the verdict does not; in words, empty if there are none.
+
+        The pooled Kolmogorov-Smirnov test hardly sees a few elements that are far out.
+        """
+        if self.verdict == "rejected":
+            return []
+        tests = {
+            "Anderson-Darling": self.anderson_darling,
+            "Cramér-von Mises": self.cramer_von_mises,
+        }
+        found = [name for name, test in tests.items() if test.pvalue < self.level]
+        count = self.per_index.rejected
+        if count:
+            found.append("1 index on its own" if count == 1 else f"{count} indices on their own")
+        return found
+
     def __str__(self) -> str:
         tests = {
             "Kolmogorov-Smirnov D": Result(self.statistic, self.pvalue),
@@ -95,10 +115,18 @@ class GoodnessOfFit:
             "over-regular": "over-regular: the codes are closer to the prior than draws would be",
         }
         size = len(self.per_index.pvalues)
+        told = meaning[self.verdict]
+        if self.objections:
+            told = (
+                f"{self.verdict} by the Kolmogorov-Smirnov test of all elements, but rejected by "
+                f"{' and '.join(self.objections)}"
+            )
+        elif self.verdict == "not rejected" and self.n * size < FEW:
+            told += "; of so few elements, only a large difference shows"
         return "\n".join(
             [
                 f"{self.n} {'code' if self.n == 1 else 'codes'} of {size} elements, level "
-                f"{self.level:.3g}: " + meaning[self.verdict],
+                f"{self.level:.3g}: {told}",
                 "; ".join(f"{name} = {d:.4g}, p = {p:.3g}" for name, (d, p) in tests.items()),
                 f"indices rejected individually: {self.per_index.rejected} of {size}",
                 f"mean {self.mean:.4g}, variance {self.variance:.4g}",

@@ -246,6 +246,17 @@ def test_norms_are_drawn_beside_those_of_draws(tmp_path: Path) -> None:
     assert picture(tmp_path / "norms.png").std() > 0
 
 
+@pytest.mark.parametrize(("factor", "where"), [(2, "above"), (1, "within"), (0.5, "below")])
+def test_the_picture_of_one_code_has_no_share_of_codes(
+    factor: float, where: str, tmp_path: Path
+) -> None:
+    prior = Normal(64)
+    code = factor * prior.sample(1, stream("codes", 1))
+    figure = figures.norms(code, prior, tmp_path / "norms.png")
+    title = f"this code's norm lies {where} the central 99% of the draws"
+    assert figure.axes[0].get_title() == title
+
+
 def test_traces_show_the_median_and_the_band(tmp_path: Path) -> None:
     trace = drawn(40, 12).exp()
     trace[:10, 6:] = math.nan

@@ -285,6 +285,26 @@ def test_the_summary_says_what_was_found() -> None:
     assert f"variance {fit.variance:.4g}" in moments
 
 
+def test_one_code_that_only_other_tests_reject_is_not_called_a_draw() -> None:
+    code = draws(Normal(64), 1, seed=1)
+    first = str(goodness_of_fit(code, Normal(64))).splitlines()[0]
+    assert first.endswith(
+        "could be draws of the prior; of so few elements, only a large difference shows"
+    )
+    code[0, :3] = torch.tensor([40.0, -40.0, 40.0])
+    fit = goodness_of_fit(code, Normal(64))
+    assert fit.verdict == "not rejected"
+    first = str(fit).splitlines()[0]
+    assert "not rejected by the Kolmogorov-Smirnov test of all elements, but rejected by" in first
+    assert fit.per_index.rejected >= 3
+    assert f"Anderson-Darling and {fit.per_index.rejected} indices on their own" in first
+    assert "could be" not in first
+    # many draws are neither few nor rejected, and what the verdict rejects needs no second word
+    many = goodness_of_fit(draws(Normal(64), 100), Normal(64))
+    assert str(many).splitlines()[0].endswith(": the codes could be draws of the prior")
+    assert goodness_of_fit(2 * draws(Normal(64), 10), Normal(64)).objections == []
+
+
 def test_codes_that_cannot_be_tested_are_refused() -> None:
     bad = torch.zeros(5, 6)
     bad[2, 3] = math.nan
