@@ -22,6 +22,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from lightning_gans.compat import end_workers, kept_batches
 from lightning_gans.data import Folder, check_readable, images
 from lightning_gans.data.check_readable import UnreadableImages
 from lightning_gans.data.images import (
@@ -398,6 +399,7 @@ def test_a_file_that_vanishes_during_training_is_named_in_one_line(
     write(tmp_path / "a.png")
     (images, _), *_ = loader
     assert images.shape == (1, 3, 6, 6)
+    end_workers(loader, kept_batches(loader))
 
 
 # --- odd, but legal

@@ -169,7 +169,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict
     [
         ("64-true", 1e-12, 2),
         pytest.param("64-true", 1e-12, 4, marks=pytest.mark.slow),
-        ("32-true", 1e-5, 2),
+        pytest.param("32-true", 1e-5, 2, marks=pytest.mark.slow),
     ],
 )
 def test_lightning_20328_and_pytorch_47562_processes_train_what_one_does(

@@ -63,7 +63,7 @@ def test_all_elements_together_are_a_genuine_sample(prior: Prior) -> None:
     z = 1.15 * prior.sample(32, stream("codes", 0))
     assert goodness_of_fit(z, prior).verdict == "rejected"
     pools = []
-    for i in range(20):
+    for i in range(12):
         typicality = Typicality(prior, 32, stream(f"held {i}", 0))
         moved = typicality.project(z)
         pools.append(moved.flatten().sort().values)

@@ -150,7 +150,7 @@ def test_a_training_that_no_command_line_has_is_refused_before_any_is_made(
     with pytest.raises(UserError, match=r"its training '.*model.warmpu=2.*' is refused"):
         run_of(name, commands).all_seeds(1)
     assert commands.ran == []
-    assert "did you mean 'warmup'" in capsys.readouterr().err
+    assert "did you mean 'model.warmup'" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_checkpoint_is_set_aside_and_trained_anew() -> None:

@@ -494,9 +494,7 @@ np.savez(sys.argv[3], x=x, code=program["encoder"](x)[0], y=program["reconstruct
     x = torch.from_numpy(found["x"])
     assert np.abs(found["code"] - model.encode(x).numpy()).max() < 1e-5
     assert np.abs(found["y"] - model.reconstruct(x).numpy()).max() < 1e-5
-    expected = ood_score(
-        str(tmp_path / "out"), str(odd), most_anomalous=0, out=str(tmp_path / "s")
-    )
+    expected = ood_score(str(tmp_path / "out"), str(odd), most_anomalous=0, out=str(tmp_path / "s"))
     assert expected.results is not None
     assert np.allclose(found["p"], expected.results.verdicts.pvalues.numpy())
     assert find_spec("onnxruntime") is not None
