@@ -5,7 +5,7 @@ OLDEST_PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 BIN := .venv/bin
 
-.PHONY: demo shell test test-slow test-oldest test-newest bench soak audit lint docs check-gpu clean
+.PHONY: demo shell test test-slow test-large test-oldest test-newest bench soak audit lint docs check-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python train.py model=dlsgan data=mnist5k experiment=demo
@@ -17,7 +17,11 @@ test: .venv/installed
 	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not large"
+
+# half an hour on two cores, and up to 20 GB of memory: each published experiment at its size
+test-large: .venv/installed
+	$(BIN)/python -m pytest -m large
 
 # the lowest version of each dependency that pyproject.toml allows, and the newest
 test-oldest: .venv-oldest/installed

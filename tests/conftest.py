@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -52,6 +53,13 @@ def few_figures() -> Iterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let tests that look at figures have them, and the fixtures that they are first to use."""
     FIGURES.drawn = item.get_closest_marker("figures") is not None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Free the models of slow tests, of which Python would keep twenty gigabytes for a while."""
+    if item.get_closest_marker("slow") is not None:
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -108,6 +108,7 @@ SMALL = [
 
 
 @pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_makes_two_iterations_on_stand_in_images_of_its_size(
     name: str, tmp_path: Path

@@ -45,6 +45,7 @@ class Interrupt:
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_an_item_that_was_stopped_ends_as_if_it_had_not_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
