@@ -60,9 +60,9 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     names = "Blocks Row Column Tabs Tab File Image Button Slider Dropdown State Markdown Number"
     for name in (*names.split(), "Checkbox", "Radio"):
         setattr(module, name, Widget)
-    module.__version__ = "6.31.0"  # type: ignore[attr-defined]
-    module.Error = PageError  # type: ignore[attr-defined]
-    module.skip = lambda: SKIPPED  # type: ignore[attr-defined]
+    module.__version__ = "6.31.0"  # type: ignore[attr-defined]  # a stand-in
+    module.Error = PageError  # type: ignore[attr-defined]  # a stand-in
+    module.skip = lambda: SKIPPED  # type: ignore[attr-defined]  # a stand-in
     monkeypatch.setitem(sys.modules, "gradio", module)
     Widget.events.clear()
 
