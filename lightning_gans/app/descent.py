@@ -22,6 +22,7 @@ from lightning_gans.inversion import (
     DescentStep,
     FromEncoder,
     FromPrior,
+    GoodnessOfFit,
     Recovery,
     Scaled,
     Start,
@@ -232,10 +233,12 @@ def outcome(found: Recovery, decibels: float) -> str:
 
 
 def verdict(codes: Tensor, prior: Prior) -> str:
-    """Whether a code, (1, L), could be a draw of the prior, in one sentence."""
+    """Whether a code, (1, L), could be a draw of the prior, in words."""
     if codes.numel() < LEAST:
         return f"A test whether the latent could be a draw of the prior needs {LEAST} elements."
     fit = goodness_of_fit(codes, prior)
+    if fit.objections:
+        return objection(fit)
     meaning = {
         "rejected": "The latent does not look like a draw of the prior",
         "not rejected": "The latent could be a draw of the prior",
@@ -249,4 +252,29 @@ def verdict(codes: Tensor, prior: Prior) -> str:
     return (
         f"{meaning} (Kolmogorov-Smirnov tests: p = {fit.pvalue:.2g} of all elements, and "
         f"{fit.per_index.rejected:,} of {codes.numel():,} are rejected on their own)."
+    )
+
+
+def objection(fit: GoodnessOfFit) -> str:
+    """What rejects a code that the Kolmogorov-Smirnov test of all elements does not reject."""
+    size = len(fit.per_index.pvalues)
+    words, why = [], ""
+    for test, pvalue, count in fit.objections:
+        if test != "index":
+            words.append(f"the {test} test (p = {pvalue:.2g})")
+            continue
+        why = ", which hardly sees a few that are far out,"
+        if count == 1:
+            words.append(f"the test of 1 of its {size:,} elements on its own (p = {pvalue:.2g})")
+        else:
+            words.append(
+                f"the tests of {count:,} of its {size:,} elements on their own (the smallest p = "
+                f"{pvalue:.2g})"
+            )
+    *most, last = words
+    tests = f"{', '.join(most)} and {last}" if most else last
+    return (
+        f"The latent is not in every respect like a draw of the prior: it is rejected by {tests}. "
+        f"The Kolmogorov-Smirnov test of all {size:,} elements{why} does not reject it (p = "
+        f"{fit.pvalue:.2g})."
     )

@@ -35,6 +35,25 @@ class Result(NamedTuple):
     pvalue: float
 
 
+class Objection(NamedTuple):
+    """A test that rejects where the verdict does not.
+
+    Attributes:
+        test: its name, or "index" for the tests of the single indices.
+        pvalue: of that test, below the level; of the single indices, the least adjusted one.
+        count: the tests of that name that reject.
+    """
+
+    test: Literal["Anderson-Darling", "Cramér-von Mises", "index"]
+    pvalue: float
+    count: int = 1
+
+    def __str__(self) -> str:
+        if self.test != "index":
+            return self.test
+        return "1 index on its own" if self.count == 1 else f"{self.count} indices on their own"
+
+
 @dataclass(frozen=True)
 class PerIndex:
     """A Kolmogorov-Smirnov test of each index of the codes.
@@ -86,21 +105,21 @@ class GoodnessOfFit:
     verdict: Verdict
 
     @property
-    def objections(self) -> list[str]:
-        """The tests that reject although the verdict does not; in words, empty if there are none.
+    def objections(self) -> list[Objection]:
+        """The tests that reject although the verdict does not; empty if there are none.
 
         The pooled Kolmogorov-Smirnov test hardly sees a few elements that are far out.
         """
         if self.verdict == "rejected":
             return []
-        tests = {
-            "Anderson-Darling": self.anderson_darling,
-            "Cramér-von Mises": self.cramer_von_mises,
-        }
-        found = [name for name, test in tests.items() if test.pvalue < self.level]
-        count = self.per_index.rejected
-        if count:
-            found.append("1 index on its own" if count == 1 else f"{count} indices on their own")
+        tests = [
+            Objection("Anderson-Darling", self.anderson_darling.pvalue),
+            Objection("Cramér-von Mises", self.cramer_von_mises.pvalue),
+        ]
+        found = [test for test in tests if test.pvalue < self.level]
+        if self.per_index.rejected:
+            least = float(self.per_index.adjusted.min())
+            found.append(Objection("index", least, self.per_index.rejected))
         return found
 
     def __str__(self) -> str:
@@ -119,7 +138,7 @@ class GoodnessOfFit:
         if self.objections:
             told = (
                 f"{self.verdict} by the Kolmogorov-Smirnov test of all elements, but rejected by "
-                f"{' and '.join(self.objections)}"
+                f"{' and '.join(map(str, self.objections))}"
             )
         elif self.verdict == "not rejected" and self.n * size < FEW:
             told += "; of so few elements, only a large difference shows"

@@ -256,3 +256,42 @@ def test_the_verdict_of_a_prior_with_unlike_elements_counts_those_rejected() -> 
     far[0, -1] = 40
     assert prior.identical or "of 16 are rejected" in descent.verdict(far, prior)
     assert "needs 8 elements" in descent.verdict(torch.zeros(1, 7), Normal(7))
+
+
+def quantiles(**moved: float) -> torch.Tensor:
+    """A code (1, 64) of evenly spread elements; element "e3" of them is moved to its value."""
+    code = Normal(64).icdf((torch.arange(64) + 0.5) / 64)
+    for name, value in moved.items():
+        code[int(name[1:])] = value
+    return code[None]
+
+
+def test_a_latent_with_one_element_far_out_is_not_said_to_be_a_draw() -> None:
+    code = quantiles(e30=6.0)
+    fit = goodness_of_fit(code, Normal(64))
+    assert fit.verdict != "rejected"
+    text = descent.verdict(code, Normal(64))
+    assert text == (
+        "The latent is not in every respect like a draw of the prior: it is rejected by the test "
+        f"of 1 of its 64 elements on its own (p = {float(fit.per_index.adjusted.min()):.2g}). The "
+        "Kolmogorov-Smirnov test of all 64 elements, which hardly sees a few that are far out, "
+        f"does not reject it (p = {fit.pvalue:.2g})."
+    )
+
+
+def test_each_test_that_rejects_a_latent_is_named_with_its_p_value() -> None:
+    code = quantiles(e20=12.0, e40=-12.0, e50=12.0)
+    fit = goodness_of_fit(code, Normal(64))
+    text = descent.verdict(code, Normal(64))
+    smallest = float(fit.per_index.adjusted.min())
+    assert (
+        f"rejected by the Anderson-Darling test (p = {fit.anderson_darling.pvalue:.2g}) and the "
+        f"tests of 3 of its 64 elements on their own (the smallest p = {smallest:.2g}). "
+    ) in text
+    shifted = quantiles() + 0.34
+    fit, text = goodness_of_fit(shifted, Normal(64)), descent.verdict(shifted, Normal(64))
+    assert text.endswith(
+        f"rejected by the Anderson-Darling test (p = {fit.anderson_darling.pvalue:.2g}) and the "
+        f"Cramér-von Mises test (p = {fit.cramer_von_mises.pvalue:.2g}). The Kolmogorov-Smirnov "
+        f"test of all 64 elements does not reject it (p = {fit.pvalue:.2g})."
+    )

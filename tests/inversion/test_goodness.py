@@ -299,6 +299,11 @@ def test_one_code_that_only_other_tests_reject_is_not_called_a_draw() -> None:
     assert fit.per_index.rejected >= 3
     assert f"Anderson-Darling and {fit.per_index.rejected} indices on their own" in first
     assert "could be" not in first
+    worst = float(fit.per_index.adjusted.min())
+    assert fit.objections == [
+        ("Anderson-Darling", fit.anderson_darling.pvalue, 1),
+        ("index", worst, fit.per_index.rejected),
+    ]
     # many draws are neither few nor rejected, and what the verdict rejects needs no second word
     many = goodness_of_fit(draws(Normal(64), 100), Normal(64))
     assert str(many).splitlines()[0].endswith(": the codes could be draws of the prior")
