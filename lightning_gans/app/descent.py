@@ -259,17 +259,17 @@ def objection(fit: GoodnessOfFit) -> str:
     """What rejects a code that the Kolmogorov-Smirnov test of all elements does not reject."""
     size = len(fit.per_index.pvalues)
     words, why = [], ""
-    for test, pvalue, count in fit.objections:
+    for test, pvalue, rejected in fit.objections:
         if test != "index":
             words.append(f"the {test} test (p = {pvalue:.2g})")
             continue
         why = ", which hardly sees a few that are far out,"
-        if count == 1:
+        if rejected == 1:
             words.append(f"the test of 1 of its {size:,} elements on its own (p = {pvalue:.2g})")
         else:
             words.append(
-                f"the tests of {count:,} of its {size:,} elements on their own (the smallest p = "
-                f"{pvalue:.2g})"
+                f"the tests of {rejected:,} of its {size:,} elements on their own (the smallest "
+                f"p = {pvalue:.2g})"
             )
     *most, last = words
     tests = f"{', '.join(most)} and {last}" if most else last

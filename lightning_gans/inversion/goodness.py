@@ -41,17 +41,19 @@ class Objection(NamedTuple):
     Attributes:
         test: its name, or "index" for the tests of the single indices.
         pvalue: of that test, below the level; of the single indices, the least adjusted one.
-        count: the tests of that name that reject.
+        rejected: the number of tests of that name that reject.
     """
 
     test: Literal["Anderson-Darling", "Cramér-von Mises", "index"]
     pvalue: float
-    count: int = 1
+    rejected: int = 1
 
     def __str__(self) -> str:
         if self.test != "index":
             return self.test
-        return "1 index on its own" if self.count == 1 else f"{self.count} indices on their own"
+        return (
+            "1 index on its own" if self.rejected == 1 else f"{self.rejected} indices on their own"
+        )
 
 
 @dataclass(frozen=True)

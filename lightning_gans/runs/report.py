@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from lightning_gans import __version__
 from lightning_gans.errors import UserError, reason
-from lightning_gans.runs.claim import read_record
+from lightning_gans.runs.claim import RECORD, read_record
 from lightning_gans.runs.folder import KINDS, PICTURES, checkpoints, damage, newest, step_of
 from lightning_gans.runs.layout import CONFIG
 from lightning_gans.runs.measures import Measured, Point, measured, number
@@ -34,6 +34,8 @@ Series = dict[str, tuple[list[float], list[float]]]
 REPORT, CURVES = "report.md", "curves.png"
 # columns that are counts and have no curve
 COUNTS = ("epoch", "step", SAMPLES)
+# seconds between a run's start and its record, at most; that of a copy is written later
+COPIED = 600.0
 CITATION = (
     f"Trained with lightning_gans {__version__}.",
     "Models of the thesis follow: Jeongik Cho, "
@@ -63,7 +65,8 @@ class Progress(NamedTuple):
         iterations: made, as far as its log and its intact checkpoints tell.
         most: that it was to make; None without a limit.
         started: for the last time, in seconds since 1970; None if unknown.
-        seconds: from its start to its last file; None if unknown, as of a run that was resumed.
+        seconds: from its start to its last file; None if unknown, as of a run that was resumed
+            or of a copy without the times of its files.
         images_per_second: in this time, evaluations included; None if unknown.
         environment: versions of what it was trained with; empty if unknown.
         timed_out: whether ``trainer.max_time`` ended it, as far as its files tell.
@@ -199,8 +202,10 @@ def progress_of(run: Path, config: Mapping[str, Any], log: Log | None) -> Progre
     if record is not None and times:
         # a run that was resumed wrote files before it was started for the last time
         was_resumed = any(at < record.started for at in _times(run.glob("*/*-step=*.*")))
-        since_start = max(times) - record.started
-        seconds = None if was_resumed else since_start
+        # files that were copied have the time of the copy; the record is written at the start
+        is_copy = any(at > record.started + COPIED for at in _times([run / RECORD]))
+        since_start = 0.0 if is_copy else max(times) - record.started
+        seconds = None if was_resumed or is_copy else since_start
         is_complete = isinstance(most, int) and 0 < most <= iterations
         # a run that is out of time saves its last checkpoint after that; max_time counts from
         # each start, a few seconds after the recorded one

@@ -60,6 +60,14 @@ SHOWS = {
     "traversals": (
         "a row for each of the most informative elements of the latent, which goes from -2 to 2."
     ),
+    "edits": (
+        "a row for each attribute: a held-out image with less and more of it, from -2 to 2 "
+        "standard deviations of its score."
+    ),
+    "categories": (
+        "held-out images, each in the column of the category that the model finds for it, in the "
+        "order of the columns of the samples."
+    ),
 }
 T = TypeVar("T")
 BETTER = {"↑": "higher is better", "↓": "lower is better"}
@@ -482,8 +490,9 @@ def times(found: Report) -> list[tuple[str, str]]:
     if progress.seconds is not None:
         lines.append(("time", f"{duration(progress.seconds)}, with evaluations"))
         if progress.iterations:
-            each = 1000 * progress.seconds / progress.iterations
-            lines.append(("an iteration", f"{number(each)} ms, with evaluations"))
+            each = progress.seconds / progress.iterations
+            text = f"{number(each)} s" if each >= 1 else f"{number(1000 * each)} ms"
+            lines.append(("an iteration", f"{text}, with evaluations"))
     if progress.images_per_second is not None:
         lines.append(("images a second", f"{progress.images_per_second:.3g}"))
     return lines + [

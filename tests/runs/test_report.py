@@ -15,6 +15,7 @@ from lightning_gans.runs.metrics_csv import drop_rows_after
 from lightning_gans.runs.report import collect, progress_of, read, table
 from lightning_gans.runs.report_files import report
 from lightning_gans.runs.report_page import lead, spectrum_words
+from lightning_gans.safe_yaml import read_mapping
 
 LOG = """\
 accuracy,anybody/loss,epoch,evaluation/samples,psnr/real,step
@@ -158,6 +159,27 @@ def test_a_run_with_a_time_made_what_it_was_to_make_when_that_is_over(
     text = lead(collect(tmp_path))
     assert ("not complete" in text) is ("not complete" in said)
     assert ("trainer.max_time was over." in text) is ("max_time" in said)
+
+
+def test_a_copy_of_a_run_does_not_take_the_time_of_the_copy_for_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("trainer: {max_steps: 10, max_time: 00:00:05:00}\n")
+    saved(run, "last-step=5.ckpt")
+    write_record(run, Training())
+    record = read_record(run)
+    assert record is not None
+    os.utime(run / "checkpoints" / "last-step=5.ckpt", (record.started + 301,) * 2)
+    assert progress_of(run, read_mapping(run / "config.yaml"), None).timed_out
+    # three hours later, by a program that keeps no times
+    for path in run.rglob("*"):
+        os.utime(path, (record.started + 10_800,) * 2)
+    progress = collect(run).progress
+    assert (progress.seconds, progress.images_per_second) == (None, None)
+    assert not progress.timed_out
+    assert progress.started == record.started
 
 
 @pytest.mark.parametrize("v", [[8.0, 1.0, 0.5], [2.0, 2.0], [0.0, 0.0], [1.0, 0.0, 0.0]])

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ import torch
 from PIL import Image
 
 from lightning_gans.runs.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH
+from lightning_gans.runs.claim import Training, read_record, write_record
 from lightning_gans.runs.report_files import report
 from lightning_gans.runs.report_page import FRAMES, MOST_PIXELS
 
@@ -32,7 +34,7 @@ evaluation/samples,fid/random,generator/adversarial,latent/active,psnr/real,step
 ,,0.25,,,150
 60,80,,60,12.25,200
 """
-VOID = ("meta", "link", "img", "input", "br")
+VOID = ("meta", "link", "img", "input", "br", "wbr")
 
 
 class Read(HTMLParser):
@@ -411,3 +413,30 @@ def test_a_run_that_lacks_everything_has_a_page_that_says_so(tmp_path: Path) -> 
         "doctoral thesis",
     ):
         assert words in found.text
+
+
+def test_names_do_not_break_within_a_word_on_a_phone(tmp_path: Path) -> None:
+    page(run := a_run(tmp_path / "a"))
+    text = (run / "report.html").read_text()
+    for name in (
+        "fid/<wbr>random ↓",
+        "latent/<wbr>active ",
+        "model.<wbr>r1",
+        "trainer.<wbr>max_<wbr>steps",
+    ):
+        assert f'<th scope="row">{name}</th>' in text
+
+
+@pytest.mark.parametrize(("after", "said"), [(100.0, "500 ms"), (4000.0, "20 s")])
+def test_the_time_of_an_iteration_is_in_milliseconds_or_in_seconds(
+    after: float, said: str, tmp_path: Path
+) -> None:
+    run = a_run(tmp_path / "a")
+    write_record(run, Training())
+    record = read_record(run)
+    assert record is not None
+    os.utime(run / "checkpoints" / "last-step=200.ckpt", (record.started + after,) * 2)
+    os.utime(run / "metrics.csv", (record.started + 1,) * 2)
+    assert f"an iteration{said}, with evaluations" in page(run).text.replace(
+        "an iteration ", "an iteration"
+    )
