@@ -237,7 +237,9 @@ def test_only_images_whose_gradient_is_penalised_are_scored_without_the_compiler
 )
 def test_the_demo_must_reach_the_fid_of_the_cpu(last: str, verdict: str, tmp_path: Path) -> None:
     report = Report(tmp_path)
-    tasks.demo_row(report, 0.7, f"| metric | 0 | 3000 |\n| fid/digits | 1,989 | {last} |", "")
+    tasks.demo_row(
+        report, 0.7, f"| measure | step 0 | step 3000 |\n| fid/digits ↓ | 1,989 | {last} |", ""
+    )
     assert rows(tmp_path)[0]["verdict"] == verdict
 
 

@@ -80,7 +80,7 @@ from lightning_gans.runs.layout import (
     start,
 )
 from lightning_gans.runs.links import check_links
-from lightning_gans.runs.measures import Point, number, points_of
+from lightning_gans.runs.measures import Point, described, number, points_of
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
 from lightning_gans.runs.report import table
@@ -482,7 +482,8 @@ class CLI(LightningCLI):
             metrics = {n: float(v) for n, v in self.trainer.callback_metrics.items() if n != "step"}
             print("\n".join(["| measure | value |", "|---|---:|"]))
             for name, value in sorted(metrics.items()):
-                print(f"| {printable(name)} | {number(value)} |")
+                arrow = f" {better}" if (better := described(name)[0]) else ""
+                print(f"| {printable(name)}{arrow} | {number(value)} |")
         self.conclude(trained=False)
 
     after_validate = after_test = print_results

@@ -234,7 +234,7 @@ def as_dict(measures: Measures) -> dict[str, int | float | str | None]:
 
 def markdown(rows: Mapping[str, Measures]) -> str:
     """A Markdown table of named recoveries; p-values and accuracies in percent."""
-    header = ("recovery", "images", "mean", "variance", "KS p", "fit to the prior", "L1", "L2")
+    header = ("recovery", "images", "mean", "variance", "KS p", "fit to the prior", "L1 ↓", "L2 ↓")
     return aligned(
         (*header, "PSNR ↑", "SSIM ↑", "LPIPS ↓", "accuracy", "s / image", "restarts diverged"),
         [

@@ -103,7 +103,7 @@ class Scorer:
         if self.model.has_averages and "reconstruction" in self.defaults:
             return Default(
                 "reconstruction",
-                "the weights are averages, and the variance v is of codes of weights that are not",
+                "with averaged weights, the likelihood of a code (nll) is not reliable",
             )
         return Default("nll", f"the likelihood of the code under the variance that {kind} traces")
 

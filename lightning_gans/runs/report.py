@@ -290,11 +290,12 @@ def table(log: Log) -> list[str]:
 def measures_table(measures: Sequence[Measured], best: bool) -> list[str]:
     """A Markdown table of measures: the first and the last evaluation, and the best values.
 
-    A run with one evaluation has one column, as all of these are the same.
+    Arrows say which way is better. A run with one evaluation has one column, as all of these are
+    the same.
 
     Args:
         measures: of a run.
-        best: whether the best values have a column, and arrows say which way is better.
+        best: whether the best values have a column.
     """
     if not measures:
         return ["Nothing was measured."]
@@ -311,7 +312,7 @@ def measures_table(measures: Sequence[Measured], best: bool) -> list[str]:
             cells.append(f"{number(b.value)} (step {b.step})" if (b := measure.best) else "")
         if first != last:
             cells.append(_at(measure.last, last))
-        arrow = f" {measure.better}" if best and measure.better else ""
+        arrow = f" {measure.better}" if measure.better else ""
         lines.append(f"| {cell(measure.name)}{arrow} | {' | '.join(cells)} |")
     return lines
 

@@ -257,14 +257,20 @@ class ElementMoves(Moves):
                 f"elements are moved by standard deviations, and those of the prior "
                 f"{type(model.prior).__name__} are {self.std}"
             )
+        name = "element" if self.most == 1 or len(self.chosen) == 1 else "elements"
+        what = (
+            f"{name} {', '.join(map(str, self.chosen))}"
+            if self.chosen
+            else f"the {self.most} most informative {name}"
+        )
         source = (
-            "of the variance v that the encoder recovers"
+            "of the variance v that the encoder recovers from samples"
             if isinstance(model.prior, Traced)
             else "of the squared change of the image when an element moves by 1"
         )
         self.summary = (
-            f"{elements}, each from {signed(float(values[0]))} to {signed(float(values[-1]))} "
-            f"standard deviations of the prior; shares are {source}"
+            f"{what}, each from {signed(float(values[0]))} to {signed(float(values[-1]))} "
+            f"standard deviations of the prior; a row's percentage is its share {source}"
         )
 
     def rows(self, x: Tensor, code: Tensor) -> list[Row]:

@@ -124,7 +124,7 @@ def demo(report: Report, device: str) -> None:
 
 def demo_row(report: Report, minutes: float, output: str, errors: str) -> None:
     """The row of the demo, from what it printed: its FID is in the last column of a table."""
-    found = re.search(r"fid/digits\s*\|(.*)\|", output)
+    found = re.search(r"fid/digits ↓\s*\|(.*)\|", output)
     cells = found[1].split("|") if found else []
     try:
         last = float(cells[-1].strip().replace(",", ""))

@@ -47,9 +47,9 @@ def test_measurements_are_distinguished_from_losses_whatever_the_names_of_the_pl
     assert table(log) == [
         "| measure | step 0 | step 5 |",
         "|---|---:|---:|",
-        "| accuracy | 0.1 | 0.75 |",
+        "| accuracy ↑ | 0.1 | 0.75 |",
         "| evaluation/samples | 10 | 10 |",
-        "| psnr/real |  | 12 |",
+        "| psnr/real ↑ |  | 12 |",
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_run_that_was_evaluated_once_has_one_column(tmp_path: Path, steps: tup
     (tmp_path / "metrics.csv").write_text(
         f"fid/digits,evaluation/samples,epoch,step\n,,0,900\n{rows}"
     )
-    only = ["| evaluation/samples | 9 |", "| fid/digits | 50.5 |"]
+    only = ["| evaluation/samples | 9 |", "| fid/digits ↓ | 50.5 |"]
     assert table(read(tmp_path / "metrics.csv")) == [
         "| measure | step 927 |",
         "|---|---:|",

@@ -83,9 +83,12 @@ def same_picture(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected.reshape(found.shape), rtol=0, atol=2 / 127.5)
 
 
-def test_one_element_moves_in_a_row_of_the_strip(run: Path, photos: Path) -> None:
+def test_one_element_moves_in_a_row_of_the_strip(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [str(run), f"image={photos / '01.png'}", "elements=2,0", "from=-1", "to=2", "steps=4"]
     assert status_of(["edit", *words, "out=strip"]) == 0
+    assert "elements 2, 0, each from \u22121 to +2 standard" in capsys.readouterr().out
     model, x = reconstructing(run), model_input(photos / "01.png")
     code = model.encode(x)
     kept, notes = read_tensors(Path("strip/01.safetensors"))
@@ -110,7 +113,9 @@ def test_the_elements_with_the_most_information_come_first(
     assert (
         status_of(["edit", str(run), f"image={photos / '00.png'}", "elements=informative:2"]) == 0
     )
-    assert "shares are of the variance v that the encoder recovers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the 2 most informative elements, each from \u22123 to +3 standard deviations" in said
+    assert "its share of the variance v that the encoder recovers from samples" in said
     (folder,) = (Path("runs/dlsgan/00")).iterdir()
     kept, _ = read_tensors(folder / "00.safetensors")
     assert [name for name in kept if name.startswith("element")] == ["element 1", "element 2"]
