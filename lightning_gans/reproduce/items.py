@@ -36,6 +36,7 @@
       - text: ...
         holds: dlsgan.nll.near.mean > infogan.nll.near.mean
         exact: false                see lightning_gans.reproduce.predicate
+        investigation: ...          why it does not hold in the cpu profile, if that was looked into
 
 A training, a measure or a claim with ``profiles: [paper]`` is of these profiles only.
 """
@@ -191,12 +192,15 @@ class Claim:
         holds: the predicate.
         exact: whether it is about each single run.
         profiles: in which its values are measured.
+        investigation: why it does not hold in the cpu profile, or cannot be told there, as far as
+            that was found out. Pages print it unless it holds.
     """
 
     text: str
     holds: str
     exact: bool = False
     profiles: tuple[str, ...] = PROFILES
+    investigation: str = ""
 
 
 @dataclass(frozen=True)
@@ -483,7 +487,7 @@ def _published(section: Mapping[str, Any]) -> dict[str, float]:
 
 def _claim(value: object, every: tuple[str, ...]) -> Claim:
     section = _mapping("claims", value)
-    _check_keys("claims", section, ("text", "holds", "exact", "profiles"))
+    _check_keys("claims", section, ("text", "holds", "exact", "profiles", "investigation"))
     exact = section.get("exact", False)
     if not isinstance(exact, bool):
         raise UsageError(f"claims.exact: expected true or false, got {exact!r:.40}")
@@ -492,6 +496,7 @@ def _claim(value: object, every: tuple[str, ...]) -> Claim:
         " ".join(_text("claims.holds", section.get("holds")).split()),
         exact,
         _profiles(section, every),
+        " ".join(_text("claims.investigation", section.get("investigation", "")).split()),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from lightning_gans.reproduce.items import DOCUMENTS, PROFILES, SEEDS, Item
+from lightning_gans.reproduce.items import DOCUMENTS, PROFILES, SEEDS, Claim, Item
 from lightning_gans.reproduce.predicate import Judged, Predicate, Verdict, number, spread
 from lightning_gans.reproduce.results import Results
 
@@ -43,12 +43,12 @@ def pages(items: Mapping[str, Item], found: Found) -> dict[str, str]:
     return texts
 
 
-def judged(item: Item, results: Results) -> list[tuple[str, Judged]]:
+def judged(item: Item, results: Results) -> list[tuple[Claim, Judged]]:
     """The claims of an item with their verdicts."""
     seeds = [results.of_seed(index) for index in range(len(results.seeds))]
     return [
         (
-            claim.text,
+            claim,
             Predicate(claim.holds, item.values_of(results.profile), claim.exact).judge(seeds),
         )
         for claim in item.claims_of(results.profile)
@@ -138,10 +138,14 @@ def profile_lines(item: Item, profile: str, results: Results | None) -> list[str
     if answers:
         lines += ["| claim | verdict | evidence |", "|---|---|---|"]
         lines += [
-            f"| {cell(text)} | **{answer.verdict.value}** | {cell('; '.join(answer.evidence))} |"
-            for text, answer in answers
+            f"| {cell(claim.text)} | **{answer.verdict.value}** "
+            f"| {cell('; '.join(answer.evidence))} |"
+            for claim, answer in answers
         ]
         lines.append("")
+    for claim, answer in answers:
+        if claim.investigation and profile == "cpu" and answer.verdict is not Verdict.HOLDS:
+            lines += [f"*{claim.text}* {claim.investigation}", ""]
     lines += [*values_table(item, results), ""]
     lines += [
         part

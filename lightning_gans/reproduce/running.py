@@ -238,7 +238,8 @@ class Run:
             self._train(words, seed, folders[training.name])
         values: dict[str, float] = {}
         for measure in self.item.measures_of(self.profile):
-            self._log(seed, f"measuring {measure.command or measure.function or 'evaluations'}")
+            what = " ".join(measure.command.split()) or measure.function or "evaluations"
+            self._log(seed, f"measuring {what}")
             values |= self._measure(measure, folders, seed)
         return values
 
