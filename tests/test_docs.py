@@ -312,27 +312,47 @@ def test_the_reference_describes_what_is_there_and_every_command() -> None:
     assert sorted(linked) == sorted(set(paths.values()))
 
 
-@pytest.mark.slow  # half a minute
-def test_the_website_is_built_without_a_warning_and_has_every_public_name(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def website(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages as a website, built without a warning."""
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
+    site = tmp_path_factory.mktemp("site")
     subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
         cwd=ROOT,
         check=True,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )
+    return site
+
+
+@pytest.mark.slow  # half a minute
+def test_the_website_is_built_without_a_warning_and_has_every_public_name(website: Path) -> None:
     for path, page in reference().items():
-        text = (tmp_path / "api" / page / "index.html").read_text(encoding="utf-8")
+        text = (website / "api" / f"{page}.html").read_text(encoding="utf-8")
         names = getattr(described(path), "__all__", None)
         for name in [f"{path}.{name}" for name in names] if names else [path]:
             if not isinstance(described(name), (ModuleType, dict, tuple, type(Tensor | None))):
                 assert f'id="{name}"' in text, name
-    for file in tmp_path.rglob("*.html"):
+    for file in website.rglob("*.html"):
         assets = re.findall(
             r'<(?:script|img|iframe)[^>]* src="(https?:[^"]+)"', file.read_text(encoding="utf-8")
         )
         assert not assets, f"{file.name} loads {assets}"
+
+
+@pytest.mark.slow  # half a minute
+def test_a_website_opened_from_a_disk_leads_to_pages_and_can_be_searched(website: Path) -> None:
+    # the page of a server for what it does not find is none that is opened from a disk
+    for file in {*website.rglob("*.html")} - {website / "404.html"}:
+        text = file.read_text(encoding="utf-8")
+        for link in re.findall(r'<a[^>]* href="(?!https?:)([^"#?]+)', text):
+            # a browser lists the files of a folder that it opens from a disk
+            assert (file.parent / link).is_file(), f"{file.name}: {link}"
+        assert "iframe-worker" in text
+    index = (website / "search" / "search_index.js").read_text(encoding="utf-8")
+    assert index.startswith("var __index = {")
 
 
 def test_experiments_that_are_named_exist() -> None:
