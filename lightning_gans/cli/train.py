@@ -35,7 +35,7 @@ from lightning_gans.cli.implied_options import (
     name_networks,
     name_optimizer,
 )
-from lightning_gans.cli.options import Settings, check_options, check_sections
+from lightning_gans.cli.options import Settings, check_options, check_sections, trainer_parameters
 from lightning_gans.errors import UsageError, UserError
 from lightning_gans.paths import is_file, no_folder, typed_path
 from lightning_gans.ranges import Seed, describe, fits, shown
@@ -367,7 +367,8 @@ def unknown_option(
     """The error for an unknown option, with the group or option that was probably meant."""
     undotted = [*GROUPS, *TopLevelOptions.__annotations__, "trust"]
     chosen = [groups.find(g, n) for g, n in {**DEFAULTS, **names}.items()]
-    dotted = list(dict.fromkeys(options_of([*chosen, *files])))
+    trainer = [f"trainer.{name}" for name in trainer_parameters()]
+    dotted = list(dict.fromkeys([*options_of([*chosen, *files]), *trainer]))
     exact = [option for option in dotted if option.endswith(f".{key}")]
     hint = f" (did you mean '{exact[0]}'?)" if exact else suggestion(key, [*undotted, *dotted])
     return UsageError(

@@ -90,6 +90,8 @@ def refusal(*words: str) -> str:
         ("seed_everything=1e20", "seed_everything: expected whole number from 0 to 4,294,967,295"),
         ("seed_everything=-1", "seed_everything: expected whole number from 0"),
         ("seed_everything=1.5", "or true to draw one, got 1.5"),
+        ("max_time=00:00:05:00", "option 'max_time' (did you mean 'trainer.max_time'?)"),
+        ("max_stps=5", "option 'max_stps' (did you mean 'trainer.max_steps'?)"),
         ("optimzer.lr=1", "there is no option 'optimzer.lr' (did you mean 'optimizer.lr'?)"),
         ("trainer.max_stps=1", "no option 'trainer.max_stps' (did you mean 'trainer.max_steps'?)"),
         ("model.latnt_dim=1", "no option 'model.latnt_dim' (did you mean 'model.latent_dim'?)"),

@@ -398,7 +398,10 @@ def test_compared_runs_stand_beside_the_run_with_the_best_of_each_measure(tmp_pa
     chart = next(c for c in found.data["charts"] if c["name"] == "fid/random")
     assert [line["label"] for line in chart["lines"]] == ["one", "two"]
     assert [line["values"][-1] for line in chart["lines"]] == [80, 40]
+    # the curve of the other run goes lower than the circle
+    assert "Circle: the best value of one." in found.text
     alone = page(one)
+    assert "Circle: the best value." in alone.text
     assert "Compared runs" not in alone.text
     assert all(len(chart["lines"]) == 1 for chart in alone.data["charts"])
 
