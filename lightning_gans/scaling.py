@@ -23,9 +23,14 @@ SKIP_GENERATOR: dict[str, object] = {"channels": 16, "max_channels": 256}
 GENERATOR_RATE = 0.003
 # of convolutions at 64 pixels: at the 0.001 of 32 pixels they win before the generator learns
 DISCRIMINATOR_RATE = 0.0003
-# the weight of a variational encoder's prior loss: a model that has one trains the encoder, one of
-# convolutions, by the generator's optimiser, at whose rate its variances overflow in ten iterations
+# the weight of a variational encoder's prior loss. A model that has one, VAEGAN, trains generator
+# and encoder by one optimiser: both are of convolutions, at the rate of the discriminator, since at
+# the rate of equalised layers the encoder's variances overflow in ten iterations, and at its own
+# equalised layers learn a tenth of what they could
 ENCODER_WEIGHT = "regularization"
+# at the published 1 the codes of 64 pixels stay noise: the loss has a mean over the latent, and the
+# reconstruction loss, a mean over all features, is far smaller
+PRIOR_LOSS = 0.01
 # with a fixed number of images, many updates teach more than large ones; the thesis has 8 as well
 BATCH = 8
 

@@ -17,6 +17,7 @@ from lightning_gans.scaling import (
     ENCODER_WEIGHT,
     GENERATOR_RATE,
     PENALTIES,
+    PRIOR_LOSS,
     SKIP_GENERATOR,
     draws_with_skips,
     image_shape_of,
@@ -82,13 +83,19 @@ def fit_to_images(
     )
     if not plays or chosen or not draws_with_skips(shape):
         return fitted
-    fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
-    fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
+    if ENCODER_WEIGHT in known:
+        rate = DISCRIMINATOR_RATE
+        if is_open(ENCODER_WEIGHT, last_set(models, ENCODER_WEIGHT)):
+            fitted.append(f"--model.{ENCODER_WEIGHT}={PRIOR_LOSS:g}")
+    else:
+        rate = GENERATOR_RATE
+        fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
+        fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
-        rate = DISCRIMINATOR_RATE if ENCODER_WEIGHT in known else GENERATOR_RATE
         fitted.append(f"--model.optimizer.lr={rate:g}")
-        if last_set(models, "discriminator_optimizer") is None and not any(map(is_rate, settings)):
+        shared = last_set(models, "discriminator_optimizer") is None
+        if rate != DISCRIMINATOR_RATE and shared and not any(map(is_rate, settings)):
             option = f"--model.discriminator_optimizer.lr={DISCRIMINATOR_RATE:g}"
             fitted += [*name_optimizer([option], content), option]
     data = [subsection(subsection(found, "data"), "init_args") for found in content]
