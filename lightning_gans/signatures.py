@@ -119,6 +119,8 @@ def file_of(module: str) -> Path | None:
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
 
 
+# a run asks a hundred times for each of some dozens; a config may name anything
+@lru_cache(maxsize=2048)
 def find_definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
     """The module and definition of a function or class of this package, following imports."""
     file = file_of(module)

@@ -45,6 +45,7 @@ from lightning_gans.compat import (
     callbacks_of,
     hide_from,
     is_trial,
+    keep_arguments,
     no_subconfigs,
     option_names,
     set_root_dir,
@@ -412,6 +413,7 @@ class CLI(LightningCLI):
         limit = AllocationLimit(elements=memory() // 16, calls=sys.maxsize)
         safe = guarded(self.typed, str(file)) if file else contextlib.nullcontext()
         with refusals(), safe, limit:
+            keep_arguments(self, self.command.subcommand, "model", "data")
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -10,6 +10,8 @@ import torch
 from lightning_gans.callbacks import EMA, Checkpoint, Evaluation, Pictures
 from tests.support.training import Watch, data, points, trainer
 
+pytestmark = pytest.mark.figures  # the pictures of points are compared
+
 
 def train(folder: Path, first: int | None, steps: int, ckpt: str | None = None) -> Watch:
     watch = Watch()

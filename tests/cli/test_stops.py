@@ -36,6 +36,7 @@ def with_callback(folder: Path, name: str, **arguments: object) -> str:
     return f"--config={config}"
 
 
+@pytest.mark.figures
 def test_going_on_with_a_run_that_had_ended_changes_nothing_and_says_how(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,8 @@ from lightning_gans.networks import (
     PlainGenerator,
 )
 from lightning_gans.priors import GumbelSoftmax
+from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.yaml_loader import load
 from tests.support.idx import write_digits
 from tests.support.rounds import one_by_one, trainer
 
@@ -237,7 +239,7 @@ def test_capabilities_work_and_others_are_refused_in_one_line(name: str, method:
 
 
 def images_only(config: Path) -> bool:
-    networks = yaml.safe_load(config.read_text())["model"]["init_args"]
+    networks = read_mapping(config)["model"]["init_args"]
     return "generator" in networks or "class_path" in networks.get("discriminator", {})
 
 
@@ -267,12 +269,13 @@ def test_every_config_trains(
 )
 def test_every_experiment_is_understood(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"experiment={config.stem}", "--print_config"]
-    if "model" not in yaml.safe_load(config.read_text()):
+    given = read_mapping(config)
+    if "model" not in given:
         words.append("model=dlsgan")
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert not caught.value.code
-    given, printed = yaml.safe_load(config.read_text()), yaml.safe_load(capsys.readouterr().out)
+    printed = load(capsys.readouterr().out, max_depth=50)
     arguments = given.get("model", {}).get("init_args", {})
     for name, value in arguments.items():
         if not isinstance(value, (dict, str)):

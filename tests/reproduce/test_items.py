@@ -30,6 +30,7 @@ from lightning_gans.reproduce.items import (
 )
 from lightning_gans.reproduce.pages import pages
 from lightning_gans.reproduce.running import Run, imported
+from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import PACKAGE
 from tests.support.idx import write_digits
 from tests.support.reproductions import TINY, InProcess, status_of, write_item
@@ -39,7 +40,7 @@ ITEMS = {file.stem.replace("_", "-"): file for file in (CONFIGS / "reproduce").g
 CASES = [
     (name, profile)
     for name, file in sorted(ITEMS.items())
-    for profile in yaml.safe_load(file.read_text())["profiles"]
+    for profile in read_mapping(file)["profiles"]
 ]
 
 

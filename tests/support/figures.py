@@ -1,4 +1,4 @@
-"""Runs without figures in files, of which drawing takes longer than a short training."""
+"""Runs without figures, of which drawing takes longer than a short training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from matplotlib.figure import Figure
 
 
 class Figures:
-    """Whether matplotlib draws figures in files; otherwise they are empty files.
-
-    Figures that become images in memory are always drawn.
-    """
+    """Whether matplotlib draws figures; otherwise files are empty, and images in memory white."""
 
     drawn = False
 
@@ -25,10 +22,13 @@ class Figures:
         save: Callable[..., None] = Figure.savefig
 
         def chosen(figure: Figure, target: Any, **options: Any) -> None:
-            if isinstance(target, str | Path) and not self.drawn:
-                Path(target).touch()
-            else:
-                save(figure, target, **options)
+            if not self.drawn:
+                if isinstance(target, str | Path):
+                    Path(target).touch()
+                    return
+                figure.clear()
+                figure.set_layout_engine("none")
+            save(figure, target, **options)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Figure, "savefig", chosen)
