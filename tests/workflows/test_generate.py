@@ -211,6 +211,7 @@ def test_truncated_images_keep_the_typical_elements_of_their_latents(run: Path) 
     assert torch.equal(near.z[within], plain.z[within])
 
 
+@pytest.mark.figures
 def test_points_are_numbers_and_a_scatter_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
