@@ -72,7 +72,7 @@ def test_the_score_is_chosen_by_what_the_checkpoint_is(
     assert model.has_averages is (factor == 0.9)
     found = Scorer(model).default
     assert found.name == score
-    assert ("averages" in found.why) is (factor == 0.9 and kind is not Autoencoder)
+    assert ("averaged" in found.why) is (factor == 0.9 and kind is not Autoencoder)
     if kind is not DLSGAN:
         return
     draw(tmp_path / "scans", 4, 16)

@@ -151,6 +151,7 @@ def test_the_time_of_each_run_is_that_from_its_start_to_its_last_file(tmp_path: 
         began = 1_700_000_000.0
         record = {"started": began, "name": name, "host": "vm", "pid": 1, "training": {}}
         (run / "run.json").write_text(json.dumps(record))
+        os.utime(run / "run.json", (began, began))  # written at the start, which no copy is
         for path in (run / "metrics.csv", *(run / "images").iterdir()):
             os.utime(path, (began + seconds, began + seconds))
     compare(["a", "b"], out="made")

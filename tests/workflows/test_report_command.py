@@ -44,7 +44,7 @@ def test_a_report_that_was_deleted_is_written_as_the_run_wrote_it(
     main(["report", str(copy)])
     printed = capsys.readouterr().out
     assert f"report: {copy / 'report.md'}, and report.html" in printed
-    assert "| psnr/real |" in printed
+    assert "| psnr/real ↑ |" in printed
     # the run's own says where it was
     expected = (run / "report.md").read_text().splitlines()
     found = (copy / "report.md").read_text().splitlines()
