@@ -24,7 +24,7 @@ from typing import Any, Union, get_args, get_origin
 
 import jsonargparse
 import torch
-from jsonargparse import _subcommands, _typehints, _util
+from jsonargparse import _typehints, _util
 from lightning.fabric.loggers import tensorboard as fabric_tensorboard
 from lightning.fabric.utilities import rank_zero as rank_zero_fabric
 from lightning.fabric.utilities import seed as fabric_seed
@@ -200,7 +200,11 @@ def _ask_once(name: str) -> None:
 
 def _look_up_few_options() -> None:
     """Let jsonargparse look for an option among those of its name, not among all hundred."""
-    original = _subcommands.find_action_and_subcommand
+    module = sys.modules.get("jsonargparse._subcommands")
+    original = getattr(module, "find_action_and_subcommand", None)
+    commands = getattr(module, "ActionSubCommands", None)
+    if not inspect.isfunction(original) or not inspect.isclass(commands):
+        return
     source = inspect.getsource(original)
     # it must look at nothing else of a parser
     if source.count("parser.") != source.count("parser._actions"):
@@ -212,18 +216,18 @@ def _look_up_few_options() -> None:
         named = [
             action
             for action in parser._actions
-            if action.dest == dest
-            or flag in action.option_strings
-            or isinstance(action, _subcommands.ActionSubCommands)
+            if action.dest == dest or flag in action.option_strings or isinstance(action, commands)
         ]
-        return original(types.SimpleNamespace(_actions=named), dest, exclude)  # type: ignore[arg-type]
+        return original(types.SimpleNamespace(_actions=named), dest, exclude)
 
     _replace(original, find)
 
 
 def _split_dotted_keys_alone() -> None:
     """Let jsonargparse look up a key without dots, as most are, without splitting it."""
-    original = jsonargparse.Namespace._parse_key
+    original = getattr(jsonargparse.Namespace, "_parse_key", None)
+    if not inspect.isfunction(original):
+        return
     # those that it does not change; a config may have any
     plain: set[str] = set()
 
@@ -236,7 +240,7 @@ def _split_dotted_keys_alone() -> None:
             plain.add(key)
         return found
 
-    jsonargparse.Namespace._parse_key = parse  # type: ignore[method-assign]
+    setattr(jsonargparse.Namespace, original.__name__, parse)
 
 
 def _replace(original: Callable[..., Any], new: Callable[..., Any]) -> None:
@@ -246,7 +250,8 @@ def _replace(original: Callable[..., Any], new: Callable[..., Any]) -> None:
             setattr(module, original.__name__, new)
 
 
-# without these a command line is read in a third more time, and nothing else changes
+# without these a command line is read in a third more time, and nothing else changes: a version of
+# jsonargparse that has other names is left as it is
 _ask_once("get_import_path")
 _ask_once("get_protocol_call_return_type")
 _look_up_few_options()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,11 @@ def test_import_paths_are_those_that_jsonargparse_finds(kind: type) -> None:
     quick = _util.get_import_path
     for _ in range(2):
         assert quick(kind) == quick.__wrapped__(kind)  # type: ignore[attr-defined]  # a wrapper
+
+
+def test_a_jsonargparse_with_other_names_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "jsonargparse._subcommands")
+    monkeypatch.delattr(jsonargparse.Namespace, "_parse_key")
+    compat._look_up_few_options()
+    compat._split_dotted_keys_alone()
+    assert not hasattr(jsonargparse.Namespace, "_parse_key")
