@@ -101,7 +101,7 @@ def test_results_of_a_test_are_printed_with_four_digits(
     printed = capsys.readouterr().out
     (tested,) = (tmp_path / "runs" / "dlsgan" / "folder").glob("*_test")
     loss = float(rows(tested)[-1]["latent/loss"])
-    assert f"| latent/loss | {loss:.4g} |" in printed
+    assert f"| latent/loss ↓ | {loss:.4g} |" in printed
     assert "─" not in printed
 
 
