@@ -156,8 +156,8 @@ def scoring(clock: Clock) -> None:
 
 
 def evaluating(clock: Clock) -> None:
-    """Batches of 100 digits of evaluations of DLSGAN, with the results that end each of them."""
-    from lightning.pytorch import Callback, Trainer  # noqa: PLC0415  (the environment is set first)
+    """Whole evaluations of DLSGAN, of 1,000 digits in batches of 100."""
+    from lightning.pytorch import Trainer  # noqa: PLC0415  (the environment is set first)
 
     from lightning_gans.callbacks import Evaluation  # noqa: PLC0415  (the environment is set first)
     from lightning_gans.callbacks.pace import Pace  # noqa: PLC0415  (the environment is set first)
@@ -165,24 +165,17 @@ def evaluating(clock: Clock) -> None:
     from lightning_gans.metrics import DigitFeatures  # noqa: PLC0415  (the environment is set first)
     from lightning_gans.models import DLSGAN  # noqa: PLC0415  (the environment is set first)
 
-    more = True
-
-    class Tick(Callback):
-        def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-            nonlocal more
-            more = more and clock.tick()
-
     with tempfile.TemporaryDirectory() as cache:
         trainer = Trainer(
             accelerator="cpu",
             logger=False,
-            callbacks=[Pace(), Evaluation(DigitFeatures(), cache=cache), Tick()],
+            callbacks=[Pace(), Evaluation(DigitFeatures(), cache=cache)],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
         )
         model, data = DLSGAN((1, 32, 32), 64), MNIST5k(batch_size=100)
-        while more:
+        while clock.tick():
             trainer.validate(model, data, verbose=False)
 
 

@@ -84,7 +84,7 @@ def cell(
     restarts: PositiveInt = 16,
     lr: PositiveFloat = 0.01,
     regularizer: Penalty = "none",
-    weight: NonNegativeFloat = 0.0,
+    weight: NonNegativeFloat | Literal["typical"] = 0.0,
     resampling: Redraw = "none",
     strength: PositiveFloat = 2.0,
     start: First = "prior",
@@ -103,7 +103,7 @@ def cell(
         restarts: of each image.
         lr: of Adam, which is new for each batch of images.
         regularizer: what is added to the loss.
-        weight: of the regulariser.
+        weight: of the regulariser; "typical" keeps codes as far from the prior as draws are.
         resampling: which elements are drawn again after each step, with the whole probability.
         strength: the paper's a: the steepness of the logistic criterion, or the cutoff of the
             truncated normal one.
