@@ -28,8 +28,8 @@ DISCRIMINATOR_RATE = 0.0003
 # the rate of equalised layers the encoder's variances overflow in ten iterations, and at its own
 # equalised layers learn a tenth of what they could
 ENCODER_WEIGHT = "regularization"
-# at the published 1 the codes of 64 pixels stay noise: the loss has a mean over the latent, and the
-# reconstruction loss, a mean over all features, is far smaller
+# at the published 1 the codes of images that are larger than digits, or in colour, stay noise: the
+# loss has a mean over the latent, and the reconstruction loss, a mean over all features, is smaller
 PRIOR_LOSS = 0.01
 # with a fixed number of images, many updates teach more than large ones; the thesis has 8 as well
 BATCH = 8

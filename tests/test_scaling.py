@@ -83,6 +83,20 @@ def test_a_generator_that_shares_its_optimizer_with_an_encoder_is_of_convolution
     assert "--model.optimizer.lr=0.003" in fitted("model=pvdgan", "data=folder")
 
 
+def test_the_prior_loss_is_small_from_colour_on() -> None:
+    small = ["model=vaegan", "data=folder", "data.resolution=32"]
+    assert fitted(*small) == ["--model.r1=0.3", "--model.regularization=0.01"]
+    assert fitted(*small, "data.channels=1") == []
+    assert fitted(*small, "model.regularization=1") == ["--model.r1=0.3"]
+
+
+def test_an_autoencoder_has_the_rate_of_convolutions() -> None:
+    assert fitted("model=autoencoder", "data=folder") == ["--model.optimizer.lr=0.0003"]
+    assert fitted("model=autoencoder", "data=folder", "data.resolution=32") == []
+    assert fitted("model=autoencoder", "data=folder", "optimizer.lr=0.001") == []
+    assert fitted("experiment=autoencoder_celeba") == []
+
+
 IMAGE_MODELS = [path.stem for path in sorted((CONFIGS / "model").glob("*.yaml"))]
 
 
@@ -106,7 +120,7 @@ def test_images_of_the_size_of_the_config_and_points_are_left_alone() -> None:
 def test_models_that_bring_their_networks_or_play_no_game_keep_them() -> None:
     assert fitted("model=wgan_gp", "data=folder") == []  # its r1 is 0
     assert fitted("model=cgpgan_codebook", "data=folder") == ["--model.r2=1.2"]
-    for model in ("dcgan_soft", "classifier", "encoder", "autoencoder"):
+    for model in ("dcgan_soft", "classifier", "encoder"):
         assert fitted(f"model={model}", "data=folder") == []
 
 

@@ -5,6 +5,7 @@ What a user, an experiment or another config file sets is left as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lightning_gans.scaling import (
     GENERATOR_RATE,
     PENALTIES,
     PRIOR_LOSS,
+    REFERENCE_VALUES,
     SKIP_GENERATOR,
     draws_with_skips,
     image_shape_of,
@@ -75,18 +77,21 @@ def fit_to_images(
     model = signature(module, name)
     known = model.parameters if model is not None else {}
     players = ("generator", "discriminator")
-    plays = all(player in known for player in players) and any(p in known for p in PENALTIES)
+    has_both = all(player in known for player in players)
+    plays = has_both and any(p in known for p in PENALTIES)
     chosen = any(last_set(models, player) for player in players) or any(
         setting.startswith(f"--model.{player}") and not is_rate(setting)
         for setting in settings
         for player in players
     )
-    if not plays or chosen or not draws_with_skips(shape):
+    if not has_both or chosen or math.prod(shape) <= REFERENCE_VALUES:
         return fitted
-    if ENCODER_WEIGHT in known:
+    if ENCODER_WEIGHT in known and is_open(ENCODER_WEIGHT, last_set(models, ENCODER_WEIGHT)):
+        fitted.append(f"--model.{ENCODER_WEIGHT}={PRIOR_LOSS:g}")
+    if not draws_with_skips(shape):
+        return fitted
+    if ENCODER_WEIGHT in known or not plays:
         rate = DISCRIMINATOR_RATE
-        if is_open(ENCODER_WEIGHT, last_set(models, ENCODER_WEIGHT)):
-            fitted.append(f"--model.{ENCODER_WEIGHT}={PRIOR_LOSS:g}")
     else:
         rate = GENERATOR_RATE
         fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
@@ -100,7 +105,7 @@ def fit_to_images(
             fitted += [*name_optimizer([option], content), option]
     data = [subsection(subsection(found, "data"), "init_args") for found in content]
     typed = any(is_argument(s.partition("=")[0], "data", "batch_size") for s in settings)
-    if not typed and last_set(data, "batch_size") is None:
+    if plays and not typed and last_set(data, "batch_size") is None:
         fitted.append(f"--data.batch_size={BATCH}")
     return fitted
 
