@@ -83,6 +83,17 @@ def test_a_generator_that_shares_its_optimizer_with_an_encoder_is_of_convolution
     assert "--model.optimizer.lr=0.003" in fitted("model=pvdgan", "data=folder")
 
 
+def test_widths_are_those_of_the_networks_that_fit() -> None:
+    narrow = "model.generator.channels=8", "model.discriminator.channels=8"
+    conv = "--model.discriminator=lightning_gans.networks.ConvDiscriminator"
+    skip = [option for option in SKIP if option != "--model.generator.channels=16"]
+    assert fitted(*FOLDER, *narrow) == [conv, "--model.r1=1.2", *skip]
+    assert fitted(*FOLDER, *narrow, "data.resolution=32", "data.channels=1") == [
+        "--model.generator=lightning_gans.networks.ConvGenerator",
+        conv,
+    ]
+
+
 def test_the_prior_loss_is_small_from_colour_on() -> None:
     small = ["model=vaegan", "data=folder", "data.resolution=32"]
     assert fitted(*small) == ["--model.r1=0.3", "--model.regularization=0.01"]
@@ -133,7 +144,8 @@ def test_what_a_person_or_an_experiment_sets_is_left_alone() -> None:
     assert "--model.discriminator_optimizer.lr=0.0003" not in derived
     assert {"--model.r1=1.2", "--model.optimizer.lr=0.003"} < set(derived)
     conv = "--model.generator=lightning_gans.networks.ConvGenerator"
-    assert fitted(*FOLDER, "model.generator.channels=8") == [conv, "--model.r1=1.2"]
+    assert fitted(*FOLDER, conv.removeprefix("--")) == ["--model.r1=1.2"]
+    assert fitted(*FOLDER, "model.generator.hidden=128") == [conv, "--model.r1=1.2"]
     plain = "model.discriminator=lightning_gans.networks.PlainDiscriminator"
     assert fitted(*FOLDER, plain) == ["--model.r1=1.2"]
     assert fitted("experiment=dlsgan_ffhq") == []

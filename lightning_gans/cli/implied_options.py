@@ -48,7 +48,8 @@ def fit_to_images(
 ) -> list[str]:
     """Options that fit a model's config to the size of the images (:mod:`lightning_gans.scaling`).
 
-    What the user, an experiment or another config file sets is left as it is.
+    What the user, an experiment or another config file sets is left as it is. Widths that are
+    typed without a class are those of the networks that fit.
 
     Args:
         settings: the typed options.
@@ -79,10 +80,13 @@ def fit_to_images(
     players = ("generator", "discriminator")
     has_both = all(player in known for player in players)
     plays = has_both and any(p in known for p in PENALTIES)
-    chosen = any(last_set(models, player) for player in players) or any(
-        setting.startswith(f"--model.{player}") and not is_rate(setting)
-        for setting in settings
-        for player in players
+    typed_keys = {setting.partition("=")[0] for setting in settings}
+    # options of the discriminator are of the class that it has anyway; both generators have widths
+    of_another = {k for k in typed_keys if k.startswith("--model.generator.")} - {
+        f"--model.generator.{width}" for width in SKIP_GENERATOR
+    }
+    chosen = bool(of_another) or any(
+        last_set(models, player) or f"--model.{player}" in typed_keys for player in players
     )
     if not has_both or chosen or math.prod(shape) <= REFERENCE_VALUES:
         return fitted
@@ -95,7 +99,8 @@ def fit_to_images(
     else:
         rate = GENERATOR_RATE
         fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
-        fitted += [f"--model.generator.{key}={value}" for key, value in SKIP_GENERATOR.items()]
+        widths = {f"--model.generator.{key}": value for key, value in SKIP_GENERATOR.items()}
+        fitted += [f"{key}={value}" for key, value in widths.items() if key not in typed_keys]
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
         fitted.append(f"--model.optimizer.lr={rate:g}")

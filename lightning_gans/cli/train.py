@@ -161,16 +161,17 @@ def parse_command(command: str, argv: Sequence[str], groups: Groups) -> Command:
     content = [read_mapping(f) if f == config else read_config(f) for f in configs]
     settings = with_seed(settings, configs, content)
     threads = threads_of(settings, configs, content)
-    derived = name_networks(settings, content) + name_optimizer(settings, content)
+    derived = name_optimizer(settings, content)
+    fitted: list[str] = []
     if run is None and "model" in names:
         own = groups.find("model", names["model"])
         fitted = fit_to_images(derived + settings, configs, content, own)
-        derived += fitted
         if fitted and subcommand == "fit":
             repeated.notes.append(
                 f"for images of this size model={names['model']} has {in_short(fitted)}; what you "
                 "type yourself stays"
             )
+    derived = name_networks(fitted + settings, content) + derived + fitted
     found = check_settings(configs, content, derived + settings, config)
     settings = derived + settings
     # the class of an argument is set before the options of that class
