@@ -145,6 +145,8 @@ def test_what_a_person_or_an_experiment_sets_is_left_alone() -> None:
     assert {"--model.r1=1.2", "--model.optimizer.lr=0.003"} < set(derived)
     conv = "--model.generator=lightning_gans.networks.ConvGenerator"
     assert fitted(*FOLDER, conv.removeprefix("--")) == ["--model.r1=1.2"]
+    long = conv.replace("model.", "model.init_args.")
+    assert fitted(*FOLDER, long) == ["--model.r1=1.2"]
     assert fitted(*FOLDER, "model.generator.hidden=128") == [conv, "--model.r1=1.2"]
     plain = "model.discriminator=lightning_gans.networks.PlainDiscriminator"
     assert fitted(*FOLDER, plain) == ["--model.r1=1.2"]

@@ -80,7 +80,7 @@ def fit_to_images(
     players = ("generator", "discriminator")
     has_both = all(player in known for player in players)
     plays = has_both and any(p in known for p in PENALTIES)
-    typed_keys = {setting.partition("=")[0] for setting in settings}
+    typed_keys = {s.partition("=")[0].replace(".init_args.", ".") for s in settings}
     # options of the discriminator are of the class that it has anyway; both generators have widths
     of_another = {k for k in typed_keys if k.startswith("--model.generator.")} - {
         f"--model.generator.{width}" for width in SKIP_GENERATOR
