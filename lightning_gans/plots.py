@@ -179,9 +179,12 @@ def curve_panels(
     figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.4), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     shown: dict[str, Line2D] = {}
+    # a group has its colour in all panels, also in those that lack one before it
+    names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
     for index, (title, groups) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, index)
-        for number, (name, runs) in enumerate(groups.items()):
+        for name, runs in groups.items():
+            number = names.index(name)
             color, style = f"C{number % 10}", STYLES[number // 10 % len(STYLES)]
             for steps, values in runs:
                 (line,) = axes.plot(

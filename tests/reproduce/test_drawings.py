@@ -50,6 +50,22 @@ def test_panels_of_curves_are_one_picture(tmp_path: Path) -> None:
         assert picture.height > 1.2 * picture.width  # below each other
 
 
+@pytest.mark.figures
+def test_a_group_has_one_colour_in_all_panels(tmp_path: Path) -> None:
+    """The colour of the second line of the first panel, where the second panel lacks the first."""
+    run = [([1.0, 2.0], [3.0, 1.0])]
+    colours = []
+    for name in ("dlsgan", "encoder"):
+        plots.curve_panels(
+            {"fid": {"dlsgan": [], "encoder": []}, "psnr": {name: run}}, tmp_path / "a.png", 1
+        )
+        with Image.open(tmp_path / "a.png") as picture:
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        colours.append({tuple(pixel) for pixel in np.unique(pixels, axis=0).tolist()})
+    blue, orange = (31, 119, 180), (255, 127, 14)
+    assert [(blue in found, orange in found) for found in colours] == [(True, False), (False, True)]
+
+
 def test_a_sheet_has_its_images_in_place_with_wider_gaps_where_asked(tmp_path: Path) -> None:
     levels = torch.tensor([[10, 20, 30], [40, 50, 60]], dtype=torch.uint8)
     rows = [level.view(3, 1, 1, 1).expand(3, 1, 48, 48) for level in levels]
