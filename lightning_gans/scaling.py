@@ -18,7 +18,8 @@ REFERENCE_VALUES = 32 * 32
 PENALTIES = ("r1", "r2")
 # from this side on, the generator is one with skips
 SKIP_SIDE = 64
-SKIP_GENERATOR: dict[str, object] = {"channels": 16, "max_channels": 256}
+# of the networks' feature maps at SKIP_SIDE
+CHANNELS, SKIP_MAX_CHANNELS = 16, 256
 # its rate: equalised layers take a greater one (thesis, section 4.2.1)
 GENERATOR_RATE = 0.003
 # of convolutions at 64 pixels: at the 0.001 of 32 pixels they win before the generator learns
@@ -67,6 +68,24 @@ def draws_with_skips(image_shape: tuple[int, ...]) -> bool:
     convolutions: it learns codes in a third of the time that one with skips takes.
     """
     return len(image_shape) == 3 and image_shape[-1] >= SKIP_SIDE
+
+
+@checked
+def channels_at(side: Width) -> int:
+    """The width of the feature maps at the image's resolution.
+
+    Each doubling of the side above 64 halves it, so that networks of larger images are those of 64
+    pixels with one level more for each doubling. A level has as many multiplications as any other:
+    they grow with the number of levels, and not with that of pixels.
+
+    Args:
+        side: of an image in pixels, a power of 2.
+
+    Example:
+        >>> [channels_at(side) for side in (32, 64, 128, 256)]
+        [16, 16, 8, 4]
+    """
+    return min(CHANNELS, CHANNELS * SKIP_SIDE // side)
 
 
 def image_shape_of(resolution: object, channels: object) -> tuple[int, int, int] | None:

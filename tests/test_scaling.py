@@ -10,7 +10,7 @@ import yaml
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import Command, parse_command
-from lightning_gans.scaling import penalty_weight
+from lightning_gans.scaling import channels_at, penalty_weight
 from tests.support.pictures import draw
 
 FOLDER = ["model=dlsgan", "data=folder"]
@@ -22,6 +22,13 @@ SKIP = [
     "--model.discriminator_optimizer=lightning_gans.optimizers.AdamW",
     "--model.discriminator_optimizer.lr=0.0003",
     "--data.batch_size=8",
+]
+CONV_DISCRIMINATOR = "--model.discriminator=lightning_gans.networks.ConvDiscriminator"
+SKIP_AT_128 = [
+    SKIP[0],
+    "--model.generator.channels=8",
+    "--model.discriminator.channels=8",
+    *SKIP[2:],
 ]
 # a rate of one's own is that of both players
 OWN_RATE = [option for option in SKIP if "optimizer" not in option]
@@ -56,7 +63,6 @@ def test_the_penalty_grows_with_the_number_of_values(
 
 def test_a_person_with_larger_images_types_nothing_more() -> None:
     assert fitted(*FOLDER) == ["--model.r1=1.2", *SKIP]  # 64x64 in colour is the default
-    assert fitted(*FOLDER, "data.resolution=128", "data.channels=1") == ["--model.r1=1.6", *SKIP]
     assert fitted(*FOLDER, "data.resolution=32") == ["--model.r1=0.3"]
     assert fitted("model=cagan", "data=celeba", "data.resolution=64") == [
         "--model.r1=1.2",
@@ -66,9 +72,39 @@ def test_a_person_with_larger_images_types_nothing_more() -> None:
     (note,) = parsed(*FOLDER).notes
     assert note == (
         "for images of this size model=dlsgan has r1=1.2, generator=SkipGenerator, "
-        "optimizer.lr=0.003, discriminator_optimizer.lr=0.0003, data.batch_size=8; what you type "
-        "yourself stays"
+        "generator.channels=16, optimizer.lr=0.003, discriminator_optimizer.lr=0.0003, "
+        "data.batch_size=8; what you type yourself stays"
     )
+
+
+@pytest.mark.parametrize(("side", "width"), [(16, 16), (32, 16), (64, 16), (128, 8), (256, 4)])
+def test_a_doubling_of_the_side_adds_a_level_and_leaves_the_others(side: int, width: int) -> None:
+    """The levels below 64 pixels are as wide in networks of any size."""
+    assert channels_at(side) == width
+
+
+def test_networks_of_large_images_are_thin_at_their_resolution() -> None:
+    large = [*FOLDER, "data.resolution=128", "data.channels=1"]
+    assert fitted(*large) == [CONV_DISCRIMINATOR, "--model.r1=1.6", *SKIP_AT_128]
+    typed = fitted(*large, "model.discriminator.channels=32", "model.generator.channels=32")
+    assert typed == [
+        CONV_DISCRIMINATOR,
+        "--model.r1=1.6",
+        *(option for option in SKIP_AT_128 if ".channels=" not in option),
+    ]
+    own = "model.discriminator=lightning_gans.networks.SkipDiscriminator"
+    assert fitted(*large, own) == ["--model.r1=1.6"]
+    assert fitted("model=autoencoder", "data=folder", "data.resolution=256") == [
+        "--model.generator=lightning_gans.networks.ConvGenerator",
+        CONV_DISCRIMINATOR,
+        "--model.generator.channels=4",
+        "--model.discriminator.channels=4",
+        "--model.optimizer.lr=0.0003",
+    ]
+    # it brings its networks
+    assert fitted("model=cgpgan_codebook", "data=folder", "data.resolution=128") == [
+        "--model.r2=4.8"
+    ]
 
 
 def test_a_generator_that_shares_its_optimizer_with_an_encoder_is_of_convolutions_too() -> None:
@@ -85,7 +121,7 @@ def test_a_generator_that_shares_its_optimizer_with_an_encoder_is_of_convolution
 
 def test_widths_are_those_of_the_networks_that_fit() -> None:
     narrow = "model.generator.channels=8", "model.discriminator.channels=8"
-    conv = "--model.discriminator=lightning_gans.networks.ConvDiscriminator"
+    conv = CONV_DISCRIMINATOR
     skip = [option for option in SKIP if option != "--model.generator.channels=16"]
     assert fitted(*FOLDER, *narrow) == [conv, "--model.r1=1.2", *skip]
     assert fitted(*FOLDER, *narrow, "data.resolution=32", "data.channels=1") == [
@@ -180,7 +216,11 @@ def test_a_config_file_may_set_the_size(tmp_path: Path) -> None:
         "data:\n  class_path: lightning_gans.data.Folder\n"
         "  init_args: {root: photos, resolution: 128}\n"
     )
-    assert fitted("model=dlsgan", f"--config={own}") == ["--model.r1=4.8", *SKIP]
+    assert fitted("model=dlsgan", f"--config={own}") == [
+        CONV_DISCRIMINATOR,
+        "--model.r1=4.8",
+        *SKIP_AT_128,
+    ]
     assert fitted("model=dlsgan", f"--config={own}", "data.resolution=32") == ["--model.r1=0.3"]
     # data that are named apply after the file, and folder.yaml sets 64 pixels
     assert fitted(*FOLDER, f"--config={own}") == ["--model.r1=1.2", *SKIP]

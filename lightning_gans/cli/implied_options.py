@@ -14,13 +14,15 @@ from lightning_gans.cli.grammar import read_config
 from lightning_gans.safe_yaml import subsection
 from lightning_gans.scaling import (
     BATCH,
+    CHANNELS,
     DISCRIMINATOR_RATE,
     ENCODER_WEIGHT,
     GENERATOR_RATE,
     PENALTIES,
     PRIOR_LOSS,
     REFERENCE_VALUES,
-    SKIP_GENERATOR,
+    SKIP_MAX_CHANNELS,
+    channels_at,
     draws_with_skips,
     image_shape_of,
     last_set,
@@ -83,7 +85,7 @@ def fit_to_images(
     typed_keys = {s.partition("=")[0].replace(".init_args.", ".") for s in settings}
     # options of the discriminator are of the class that it has anyway; both generators have widths
     of_another = {k for k in typed_keys if k.startswith("--model.generator.")} - {
-        f"--model.generator.{width}" for width in SKIP_GENERATOR
+        f"--model.generator.{width}" for width in ("channels", "max_channels")
     }
     chosen = bool(of_another) or any(
         last_set(models, player) or f"--model.{player}" in typed_keys for player in players
@@ -94,13 +96,17 @@ def fit_to_images(
         fitted.append(f"--model.{ENCODER_WEIGHT}={PRIOR_LOSS:g}")
     if not draws_with_skips(shape):
         return fitted
+    channels = channels_at(shape[-1])
+    # those that are not the networks' defaults
+    widths = {f"--model.{p}.channels": channels for p in players if channels != CHANNELS}
     if ENCODER_WEIGHT in known or not plays:
         rate = DISCRIMINATOR_RATE
     else:
         rate = GENERATOR_RATE
         fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
-        widths = {f"--model.generator.{key}": value for key, value in SKIP_GENERATOR.items()}
-        fitted += [f"{key}={value}" for key, value in widths.items() if key not in typed_keys]
+        widths["--model.generator.channels"] = channels
+        widths["--model.generator.max_channels"] = SKIP_MAX_CHANNELS
+    fitted += [f"{key}={value}" for key, value in widths.items() if key not in typed_keys]
     rates = [subsection(subsection(found, "optimizer"), "init_args") for found in models]
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
         fitted.append(f"--model.optimizer.lr={rate:g}")
@@ -124,9 +130,8 @@ def in_short(options: Sequence[str]) -> str:
     """The options of :func:`fit_to_images` without widths and classes that follow from others."""
     shown = [option.removeprefix("--model.").removeprefix("--") for option in options]
     names = [option.replace("lightning_gans.networks.", "") for option in shown]
-    return ", ".join(
-        n for n in names if not n.startswith(("generator.", "discriminator_optimizer="))
-    )
+    hidden = ("generator.max_channels=", "discriminator_optimizer=")
+    return ", ".join(name for name in names if not name.startswith(hidden))
 
 
 def size_of_images(
