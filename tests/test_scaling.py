@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from lightning_gans.cli import CONFIGS, main
 from lightning_gans.cli.grammar import Groups
 from lightning_gans.cli.train import Command, parse_command
-from lightning_gans.scaling import channels_at, penalty_weight
+from lightning_gans.networks import ConvDiscriminator, ConvGenerator
+from lightning_gans.scaling import CHANNELS, channels_at, penalty_weight
 from tests.support.pictures import draw
 
 FOLDER = ["model=dlsgan", "data=folder"]
@@ -81,6 +83,11 @@ def test_a_person_with_larger_images_types_nothing_more() -> None:
 def test_a_doubling_of_the_side_adds_a_level_and_leaves_the_others(side: int, width: int) -> None:
     """The levels below 64 pixels are as wide in networks of any size."""
     assert channels_at(side) == width
+
+
+@pytest.mark.parametrize("network", [ConvGenerator, ConvDiscriminator])
+def test_the_width_that_need_not_be_set_is_the_default(network: type) -> None:
+    assert signature(network).parameters["channels"].default == CHANNELS
 
 
 def test_networks_of_large_images_are_thin_at_their_resolution() -> None:
