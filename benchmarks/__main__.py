@@ -56,7 +56,7 @@ class Part:
 PARTS = (
     Part("floor", "benchmarks.floor", 50),
     Part("scaling", "benchmarks.scaling", 85),
-    Part("processes", "benchmarks.processes", 75),
+    Part("processes", "benchmarks.processes", 130),
     Part("thin", "benchmarks.thin_networks --thin", 60),
     Part("neighbours", "benchmarks.neighbours", 135, times=False),
     Part("iteration", "benchmarks.iteration_time --threads 1 2", 100),

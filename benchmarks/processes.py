@@ -1,7 +1,9 @@
 """Images a second of one process with one thread, one with two, and two with one thread each.
 
 Two processes average their gradients (``gan_ddp``). Each process has a batch of the given size, so
-that two processes train with twice as many images in an iteration.
+that two processes train with twice as many images in an iteration. What any exchange between two
+processes costs on the machine is measured with two trainings that know nothing of one another, and
+with two that do but sum one number before each step of an optimiser.
 
     python -m benchmarks.processes
 """
@@ -15,13 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import distributed
 
 from benchmarks.measuring import Figure, Quiet, digits, table, write_figures
 from lightning_gans.callbacks import EMA
@@ -32,10 +38,29 @@ from lightning_gans.models import CGPGAN, DLSGAN, Model
 from lightning_gans.optimizers import AdamW
 
 WARM = 5
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a training is spread over the cores.
+
+    Attributes:
+        processes: of ``gan_ddp``, or trainings.
+        threads: of each process.
+        summed: numbers that separate trainings sum before each step; None for ``gan_ddp``.
+    """
+
+    processes: int
+    threads: int
+    summed: int | None = None
+
+
 SETUPS = {
-    "1 process of 1 thread": (1, 1),
-    "1 process of 2 threads": (1, 2),
-    "2 processes of 1 thread": (2, 1),
+    "1 process of 1 thread": Setup(1, 1),
+    "1 process of 2 threads": Setup(1, 2),
+    "2 processes of 1 thread": Setup(2, 1),
+    "2 trainings, nothing in common": Setup(2, 1, summed=0),
+    "2 trainings, one number summed before each step": Setup(2, 1, summed=1),
 }
 
 
@@ -73,20 +98,40 @@ class Clock(Callback):
             self.since = now
 
 
-def train(game: str, processes: int, threads: int, blocks: int, block: int) -> list[float]:
+class Sum(Callback):
+    """Sums zeros over two trainings before each step of an optimiser.
+
+    The group is not the default one, so that the trainings do not know of one another.
+    """
+
+    def __init__(self, numbers: int, rank: int, file: Path) -> None:
+        self.zeros = torch.zeros(numbers)
+        c10d: Any = distributed  # torch's types leave these two out
+        store = c10d.FileStore(str(file), 2)
+        self.group = c10d.ProcessGroupGloo(store, rank, 2, timedelta(minutes=1))
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        if len(self.zeros):
+            self.group.allreduce([self.zeros]).wait()
+
+
+def train(
+    game: str, setup: Setup, blocks: int, block: int, callbacks: Sequence[Callback] = ()
+) -> list[float]:
     """Seconds of an iteration, block by block."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(setup.threads)
     torch.manual_seed(0)
     model, data = games()[game]
     clock = Clock(block)
+    together = setup.processes > 1 and setup.summed is None
     Trainer(
         accelerator="cpu",
-        devices=processes,
-        strategy=GANDDP() if processes > 1 else "auto",
+        devices=setup.processes if together else 1,
+        strategy=GANDDP() if together else "auto",
         max_steps=WARM + blocks * block,
         max_epochs=-1,
         logger=False,
-        callbacks=[EMA(), clock],
+        callbacks=[EMA(), *callbacks, clock],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -95,43 +140,68 @@ def train(game: str, processes: int, threads: int, blocks: int, block: int) -> l
     return clock.seconds
 
 
+def run_one(game: str, name: str, file: Path, rank: int, blocks: int, seconds: float) -> None:
+    """Train in this process, one of those of a setup, and write its seconds into a file."""
+    setup = SETUPS[name]
+    block = max(1, round(seconds / (0.12 if "dlsgan" in game else 0.03)))
+    meeting = []
+    if setup.summed is not None:
+        meeting = [Sum(setup.summed, rank, file.with_suffix(".store"))]
+    measured = train(game, setup, blocks, block, meeting)
+    # so that what the other process used counts as ours, not as that of a neighbour
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+    if rank == int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        file.write_text(json.dumps(measured), encoding="utf-8")
+
+
+def measured(game: str, name: str, folder: Path, blocks: int, seconds: float) -> list[float]:
+    """Seconds of an iteration, block by block, measured in processes of their own.
+
+    A strategy that starts processes cannot be used twice in one.
+    """
+    setup = SETUPS[name]
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    file = folder / "seconds.json"
+    separate = 1 if setup.summed is None else setup.processes
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.processes", "--one", game, name, str(file),
+             str(rank), f"--blocks={blocks}", f"--seconds={seconds}"],
+            stdout=sys.stderr,
+            env={**os.environ, "OMP_NUM_THREADS": str(setup.threads)},
+        )
+        for rank in range(separate)
+    ]  # fmt: skip
+    codes = [process.wait() for process in started]
+    if any(codes):
+        raise SystemExit(f"{name} of {game} failed; its message is above")
+    found: list[float] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.7, help="of a block, about")
     parser.add_argument("--json", help="file for the figures")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        game, setup, file = given.one
-        block = max(1, round(given.seconds / (0.12 if "dlsgan" in game else 0.03)))
-        seconds = train(game, *SETUPS[setup], given.blocks, block)
-        # so that what the other process used counts as ours, not as that of a neighbour
-        with suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
-        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
-            Path(file).write_text(json.dumps(seconds), encoding="utf-8")
+        game, name, file, rank = given.one
+        run_one(game, name, Path(file), int(rank), given.blocks, given.seconds)
         return
     quiet = Quiet()
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for game in games():
-            for setup, (processes, threads) in SETUPS.items():
-                file = Path(folder, "seconds.json")
-                # a strategy that starts processes cannot be used twice in one
-                subprocess.run(
-                    [sys.executable, "-m", "benchmarks.processes", "--one", game, setup, str(file),
-                     f"--blocks={given.blocks}", f"--seconds={given.seconds}"],
-                    check=True,
-                    stdout=sys.stderr,
-                    env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-                )  # fmt: skip
-                seconds = json.loads(file.read_text(encoding="utf-8"))
+            for name, setup in SETUPS.items():
+                seconds = measured(game, name, Path(folder), given.blocks, given.seconds)
                 batch = int(game.split()[-1])
-                rates = [processes * batch / t for t in seconds]
-                found.append(Figure.of("rate", "images/s", rates, game=game, setup=setup))
+                rates = [setup.processes * batch / t for t in seconds]
+                found.append(Figure.of("rate", "images/s", rates, game=game, setup=name))
     print("\n".join(shown(found)))
     if given.json:
         write_figures(given.json, found, quiet)
@@ -139,19 +209,13 @@ def main() -> None:
 
 def shown(found: list[Figure]) -> list[str]:
     """The table of these figures, in Markdown."""
-    by = {(f.case["game"], f.case["setup"]): f for f in found}
     first, *_ = SETUPS
+    alone = {f.case["game"]: f.median for f in found if f.case["setup"] == first}
     rows = [
-        [game, *(by[game, s] for s in SETUPS)]
-        + [
-            f"**{digits(by[game, s].median / by[game, first].median)}**"
-            for s in SETUPS
-            if s != first
-        ]
-        for game in dict.fromkeys(f.case["game"] for f in found)
+        [f.case["game"], f.case["setup"], f, f"**{digits(f.median / alone[f.case['game']])}**"]
+        for f in found
     ]
-    ratios = [f"{setup}, ratio" for setup in SETUPS if setup != first]
-    return [table(["images a second", *SETUPS, *ratios], rows)]
+    return [table(["game", "on two cores", "images/s", f"times {first}"], rows)]
 
 
 if __name__ == "__main__":
