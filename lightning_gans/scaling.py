@@ -29,6 +29,9 @@ DISCRIMINATOR_RATE = 0.0003
 # the rate of equalised layers the encoder's variances overflow in ten iterations, and at its own
 # equalised layers learn a tenth of what they could
 ENCODER_WEIGHT = "regularization"
+# of its discriminator from FEATURES_SIDE on: the reconstruction loss compares features, which at
+# the rate of the two change sooner than the two learn to match them
+FEATURES_SIDE, FEATURES_RATE = 128, 0.0001
 # at the published 1 the codes of images that are larger than digits, or in colour, stay noise: the
 # loss has a mean over the latent, and the reconstruction loss, a mean over all features, is smaller
 PRIOR_LOSS = 0.01

@@ -126,6 +126,17 @@ def test_a_generator_that_shares_its_optimizer_with_an_encoder_is_of_convolution
     assert "--model.optimizer.lr=0.003" in fitted("model=pvdgan", "data=folder")
 
 
+def test_a_discriminator_whose_features_are_compared_is_slower_from_128_pixels_on() -> None:
+    vaegan = ["model=vaegan", "data=folder", "data.resolution=128"]
+    own = ["--model.discriminator_optimizer=lightning_gans.optimizers.AdamW"]
+    rates = ["--model.optimizer.lr=0.0003", *own, "--model.discriminator_optimizer.lr=0.0001"]
+    assert fitted(*vaegan)[-4:] == [*rates, "--data.batch_size=8"]
+    # a rate of one's own is that of both players, and one of the discriminator its own alone
+    assert not set(rates) & set(fitted(*vaegan, "optimizer.lr=0.001"))
+    typed = fitted(*vaegan, "discriminator_optimizer.lr=0.001")
+    assert set(rates) & set(typed) == set(rates[:2])
+
+
 def test_widths_are_those_of_the_networks_that_fit() -> None:
     narrow = "model.generator.channels=8", "model.discriminator.channels=8"
     conv = CONV_DISCRIMINATOR

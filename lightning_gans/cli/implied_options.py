@@ -17,6 +17,8 @@ from lightning_gans.scaling import (
     CHANNELS,
     DISCRIMINATOR_RATE,
     ENCODER_WEIGHT,
+    FEATURES_RATE,
+    FEATURES_SIDE,
     GENERATOR_RATE,
     PENALTIES,
     PRIOR_LOSS,
@@ -101,8 +103,9 @@ def fit_to_images(
     widths = {f"--model.{p}.channels": channels for p in players if channels != CHANNELS}
     if ENCODER_WEIGHT in known or not plays:
         rate = DISCRIMINATOR_RATE
+        discriminator_rate = FEATURES_RATE if plays and shape[-1] >= FEATURES_SIDE else rate
     else:
-        rate = GENERATOR_RATE
+        rate, discriminator_rate = GENERATOR_RATE, DISCRIMINATOR_RATE
         fitted.append("--model.generator=lightning_gans.networks.SkipGenerator")
         widths["--model.generator.channels"] = channels
         widths["--model.generator.max_channels"] = SKIP_MAX_CHANNELS
@@ -111,8 +114,8 @@ def fit_to_images(
     if is_open("optimizer.lr", last_set(rates, "lr")) and is_open("optimizer", None):
         fitted.append(f"--model.optimizer.lr={rate:g}")
         shared = last_set(models, "discriminator_optimizer") is None
-        if rate != DISCRIMINATOR_RATE and shared and not any(map(is_rate, settings)):
-            option = f"--model.discriminator_optimizer.lr={DISCRIMINATOR_RATE:g}"
+        if discriminator_rate != rate and shared and not any(map(is_rate, settings)):
+            option = f"--model.discriminator_optimizer.lr={discriminator_rate:g}"
             fitted += [*name_optimizer([option], content), option]
     data = [subsection(subsection(found, "data"), "init_args") for found in content]
     typed = any(is_argument(s.partition("=")[0], "data", "batch_size") for s in settings)
