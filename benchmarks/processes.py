@@ -147,13 +147,13 @@ def run_one(game: str, name: str, file: Path, rank: int, blocks: int, seconds: f
     meeting = []
     if setup.summed is not None:
         meeting = [Sum(setup.summed, rank, file.with_suffix(".store"))]
-    measured = train(game, setup, blocks, block, meeting)
+    taken = train(game, setup, blocks, block, meeting)
     # so that what the other process used counts as ours, not as that of a neighbour
     with suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
     if rank == int(os.environ.get("LOCAL_RANK", "0")) == 0:
-        file.write_text(json.dumps(measured), encoding="utf-8")
+        file.write_text(json.dumps(taken), encoding="utf-8")
 
 
 def measured(game: str, name: str, folder: Path, blocks: int, seconds: float) -> list[float]:

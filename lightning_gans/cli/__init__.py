@@ -93,7 +93,8 @@ def split_command(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
     known = [*train.COMMANDS, *(workflow.typed_name(*each) for each in found.items())]
     if completions:
         two = " ".join(argv[:2])
-        if len(argv) > 1 and (meant := suggestion(two, completions)):
+        is_word = len(argv) > 1 and not argv[1].startswith("-")
+        if is_word and (meant := suggestion(two, completions)):
             raise UsageError(f"there is no command '{two}'{meant}")
         raise UsageError(f"'{first}' is incomplete; commands are {', '.join(completions)}")
     if command == "train" and "=" not in first and not first.startswith("-"):

@@ -365,3 +365,13 @@ def test_sigterm_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
     assert isinstance(lightning_gans.load(checkpoint), GAN)
     saved = torch.load(checkpoint, weights_only=True)
     assert saved["global_step"] == int(checkpoint.stem.rpartition("=")[2]) >= 20
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+@pytest.mark.parametrize("group", ["ood", "reproduce"])
+def test_an_option_is_not_taken_for_the_second_word_of_a_command(
+    group: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([group, option])
+    assert f"'{group}' is incomplete; commands are {group} " in capsys.readouterr().err
