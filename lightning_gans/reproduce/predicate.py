@@ -11,8 +11,8 @@ the left side exceeds the right one by (for ``<`` the reverse). A comparison *ho
 margin is above t·s/√n, and *does not hold* if it is below -t·s/√n, where s is the standard
 deviation of the margins over the n seeds and t the 97.5 % quantile of Student's distribution with
 n - 1 degrees of freedom (4.30 for three seeds): a paired t-test at 5 %, two-sided. Otherwise, or
-with a single seed, or if a value is not finite, it *cannot be told*. Parts are joined by ``and``
-and ``or`` as in Kleene's logic of three values.
+with a single seed, with sides that are equal for every seed, or if a value is not finite, it
+*cannot be told*. Parts are joined by ``and`` and ``or`` as in Kleene's logic of three values.
 
 A claim that is declared ``exact`` is about each single run, such as a number of categories: it
 holds if it is true for every seed, and does not hold if it is false for one. Only such a claim may
@@ -293,8 +293,8 @@ def margin_test(margins: Sequence[float], zero_is_enough: bool = False) -> bool 
     if len(margins) < 2 or not all(map(math.isfinite, margins)):
         return None
     mean, error = fmean(margins), half_width(margins)
-    if error == 0:  # the repeats are equal
-        return mean > 0 or (zero_is_enough and mean == 0)
+    if mean == error == 0:  # a tie in every repeat, as of counts at their limit, tells nothing more
+        return True if zero_is_enough else None
     return True if mean > error else False if mean < -error else None
 
 
