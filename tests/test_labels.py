@@ -138,7 +138,7 @@ def test_update_is_a_running_mean_from_uniform() -> None:
     np.testing.assert_allclose(prior.probabilities, p, rtol=1e-7)
     for seed in range(3):
         found = softmax(draw(8, 5, seed=seed), (3, 2))
-        prior.update(found.requires_grad_())
+        prior.start_update(found.requires_grad_())()
         p = 0.75 * p + 0.25 * found.detach().numpy().mean(0)
     np.testing.assert_allclose(prior.probabilities, p, rtol=1e-6)
     entropy = stats.entropy(p[:3]) + stats.entropy(p[3:])

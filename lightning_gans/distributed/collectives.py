@@ -6,7 +6,7 @@ All processes must call a function at the same point, or none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -56,11 +56,27 @@ def is_distributed() -> bool:
 
 def global_mean(values: Tensor) -> Tensor:
     """Mean over the rows of all processes, (n, d) to (d,); n may differ between processes."""
+    return start_global_mean(values)()
+
+
+def start_global_mean(values: Tensor) -> Callable[[], Tensor]:
+    """Start to compute the :func:`global_mean`, which the result returns once it is called.
+
+    What is computed between the two calls does not wait for the other processes.
+    """
     if not is_distributed():
-        return values.mean(0)
+        mean = values.mean(0)
+        return lambda: mean
     packed = torch.cat([values.sum(0), values.new_full((1,), len(values))])
-    _reduce(packed)
-    return packed[:-1] / packed[-1:]
+    with translated_peer_errors():
+        sent = distributed.all_reduce(packed, async_op=True)
+
+    def wait() -> Tensor:
+        with translated_peer_errors():
+            sent.wait()
+        return packed[:-1] / packed[-1:]
+
+    return wait
 
 
 class _Sum(torch.autograd.Function):
@@ -116,7 +132,9 @@ def all_gather_object(value: T) -> list[T]:
 
 
 @torch.no_grad()
-def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None:
+def average_gradients(
+    parameters: Sequence[Tensor], finite: bool = True, bucket: int = 2**26
+) -> bool:
     """Replace each gradient by its mean over all processes.
 
     A missing gradient counts as zero if another process has one; a parameter without a gradient in
@@ -124,27 +142,31 @@ def average_gradients(parameters: Sequence[Tensor], bucket: int = 2**26) -> None
     over rows is that of one process with all rows.
 
     Args:
-        parameters: the same, in the same order, in all processes.
+        parameters: the same, in the same order, in all processes; at least one.
+        finite: whether the loss of this process is finite.
         bucket: bytes that are sent at once; gradients are copied into buckets of at most this size
             (a larger gradient gets its own bucket).
+
+    Returns:
+        Whether the losses of all processes are finite. If not, gradients are of no use.
     """
-    if not is_distributed() or not parameters:
-        return
-    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
-    used = used.to(parameters[0].device)
-    _reduce(used)
-    gradients = []
-    for parameter, count in zip(parameters, used.tolist(), strict=True):
-        if count:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-    for part in _buckets(gradients, bucket):
+    if not is_distributed():
+        return finite
+    used = [p.grad is not None for p in parameters]
+    # with the gradients: each message takes longer than these few numbers
+    flags = parameters[0].new_tensor([not finite, *used])
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    for part in _buckets([flags, *gradients], bucket):
         flat = torch.cat([g.reshape(-1) for g in part])
         _reduce(flat)
         flat /= distributed.get_world_size()
         for g, mean in zip(part, torch.split(flat, [g.numel() for g in part]), strict=True):
             g.copy_(mean.view_as(g))
+    any_infinite, *any_used = flags.tolist()
+    for parameter, gradient, needed in zip(parameters, gradients, any_used, strict=True):
+        if needed:
+            parameter.grad = gradient
+    return not any_infinite
 
 
 def _buckets(tensors: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:

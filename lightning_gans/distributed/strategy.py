@@ -6,16 +6,15 @@ Lightning, ``torchrun`` or SLURM starts the processes, and Lightning connects th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.plugins import TorchSyncBatchNorm
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import Optimizer
 from typing_extensions import override
 
 from lightning_gans.distributed.collectives import (
@@ -35,8 +34,8 @@ class ProcessesDiffer(UserError, RuntimeError):
 class GANDDP(DDPStrategy):
     """Data-parallel training of games: ``trainer.strategy=gan_ddp``.
 
-    Before each step of an optimiser, the gradients of its own parameters are averaged over all
-    processes; gradients of other players are left alone. The model is not wrapped, so a turn may
+    At the end of each turn, the gradients of the acting player's parameters are averaged over all
+    processes; those of other players are left alone. The model is not wrapped, so a turn may
     run its networks in any order and any number of times, including penalties with second
     derivatives, and no search for unused parameters is needed (Lightning #20328, #18086).
 
@@ -87,24 +86,22 @@ class GANDDP(DDPStrategy):
         broadcast_from_rank_zero(state_tensors(self.lightning_module))
         self.checked_at = self.lightning_module.global_step
 
-    @override
-    def optimizer_step(
-        self,
-        optimizer: Optimizer,
-        closure: Callable[[], Any],
-        model: LightningModule | nn.Module | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Average the gradients of this optimiser's parameters over the processes, then step.
+    def average_gradients(self, parameters: Sequence[Tensor], finite: bool) -> bool:
+        """Replace the gradients of one player's parameters by their means over the processes.
+
+        Args:
+            parameters: of the player whose turn it is.
+            finite: whether its loss is finite in this process.
+
+        Returns:
+            Whether it is in all processes.
 
         Raises:
             ProcessLost: if another process does not respond.
             ProcessesDiffer: if a comparison finds a difference.
         """
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._compare_processes()
-        average_gradients(parameters, int(self.bucket * 2**20))
-        return super().optimizer_step(optimizer, closure, model, **kwargs)
+        return average_gradients(parameters, finite, int(self.bucket * 2**20))
 
     def _compare_processes(self) -> None:
         module = self.lightning_module

@@ -138,12 +138,13 @@ class AEDLSGAN(AdversarialModule, Generates, Edits, ScoresOOD, EncodesByDiscrimi
             c_f = self.attributes(z * s)
             fake = self.score_and_encode(self.generator(z * s))
             a_f = self.activation(fake.score, c_f, self.classes)
+            update = self.prior.start_update(torch.cat([seen, fake.code]))
             minimize(
                 adversarial=self.loss.generator(a_f).mean(),
                 latent=self.generator_latent * (s * (z - fake.code)).square().mean(),
             )
 
-        self.prior.update(torch.cat([seen, fake.code]))
+        update()
 
     @capability
     def edit_latents(

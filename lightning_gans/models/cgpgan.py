@@ -150,9 +150,10 @@ class CGPGAN(AdversarialModule, Generates, Clusters):
             z, c_f = self.prior.sample(n, self.random), self.categories.sample(n, self.random)
             y = self.generator(z, c_f)
             fake = activations(critic(self.augment(y)).score, c_f, self.classes)
+            update = self.categories.start_update(found)
             minimize(adversarial=self.loss.generator(fake).mean())
 
-        self.categories.update(found)
+        update()
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Logits of the categories of x, (n, sum(classes)); unchecked, gradients flow."""

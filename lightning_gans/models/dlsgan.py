@@ -101,9 +101,10 @@ class DLSGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
         with self.turn("generator") as minimize:
             z = self.prior.sample(len(x), self.random)
             fake = self.score_and_encode(self.generator(z * s))
+            update = self.prior.start_update(torch.cat([seen, fake.code]))
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 latent=self.generator_latent * (s * (z - fake.code)).square().mean(),
             )
 
-        self.prior.update(torch.cat([seen, fake.code]))
+        update()

@@ -108,13 +108,14 @@ class InfoGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD):
             z = self.prior.sample(len(x), self.random)
             fake = self.score_and_encode(self.generator(z * s))
             mean, variance = self.predict(fake.code)
+            update = self.prior.start_update(torch.cat([seen, mean]))
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 latent=self.generator_latent
                 * (variance.log() + (z - mean).square() / variance).mean(),
             )
 
-        self.prior.update(torch.cat([seen, mean]))
+        update()
 
     def predict(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """The discriminator's code, (n, 2 latent_dim), as mean and variance, (n, latent_dim)."""

@@ -123,13 +123,14 @@ class PVDGAN(AdversarialModule, Generates, Reconstructs, ScoresOOD, EncodesByDis
             z = torch.cat([real.code[:half].detach() + z[:half] * missing, z[half:]])
             fake = self.score_and_encode(self.generator(z * s))
             difference = real.features[:half].detach() - fake.features[:half]
+            update = self.prior.start_update(torch.cat([seen, fake.code[half:]]))
             minimize(
                 adversarial=self.loss.generator(fake.score).mean(),
                 latent=self.generator_latent * (s * (z - fake.code))[half:].square().mean(),
                 reconstruction=self.reconstruction * difference.square().mean(),
             )
 
-        self.prior.update(torch.cat([seen, fake.code[half:]]))
+        update()
 
 
 def halves(x: Tensor) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.distributed.collectives import global_mean
+from lightning_gans.distributed.collectives import start_global_mean
 from lightning_gans.errors import InputError
 from lightning_gans.labels import Classes, is_one, one_hot, softmax, split
 from lightning_gans.ranges import Decay, NonNegativeFloat, PositiveFloat, checked
@@ -88,7 +88,7 @@ class Categorical(Categories):
     Args:
         classes: how many classes each label has.
         probabilities: initial P(C), (sum(classes),), of sum 1 for each label; uniform by default.
-        decay: of the running mean that :meth:`update` steps, in [0, 1).
+        decay: of the running mean that :meth:`start_update` steps, in [0, 1).
 
     Attributes:
         p: (sum(classes),), P(C). A buffer: saved in checkpoints, never averaged.
@@ -131,13 +131,19 @@ class Categorical(Categories):
         return one_hot(rows, self.classes, p.dtype, check=False)
 
     @torch.no_grad()
-    def update(self, predicted: Tensor) -> None:
-        """Make one step of the running mean of predicted probabilities, (n, sum(classes)).
+    def start_update(self, predicted: Tensor) -> Callable[[], None]:
+        """One step of the running mean of predicted probabilities, (n, sum(classes)).
 
-        The mean is over the rows of all processes (thesis, Algorithm 5, line 25).
+        The mean is over the rows of all processes (thesis, Algorithm 5, line 25). The step is made
+        once the result is called; the processes exchange their means in between.
         """
-        mean = global_mean(predicted.detach().to(self.p.dtype))
-        self.p.lerp_(mean, 1 - self.decay)
+        mean = start_global_mean(predicted.detach().to(self.p.dtype))
+
+        @torch.no_grad()
+        def finish() -> None:
+            self.p.lerp_(mean(), 1 - self.decay)
+
+        return finish
 
 
 class GumbelSoftmax(Categories):

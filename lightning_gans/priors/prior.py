@@ -3,13 +3,14 @@
 A prior has ``dim`` independent elements that usually share one one-dimensional distribution, with
 quantile function Q. Every prior has ``sample, log_prob, cdf, icdf, mean, variance, entropy``; the
 terms of distances, ``quantile_integral`` and ``mean_difference`` (by default integrals of
-``icdf``); and ``scale`` and ``update``. For a fixed prior ``scale()`` is ones and ``update`` does
-nothing, so algorithms need not distinguish the two kinds.
+``icdf``); and ``scale`` and ``start_update``. For a fixed prior ``scale()`` is ones and an update
+does nothing, so algorithms need not distinguish the two kinds.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol, TypedDict
 
 import torch
@@ -124,8 +125,17 @@ class Prior(nn.Module, ABC):
         """The factor on each element before the generator sees it, (dim,): ones."""
         return self._anchor.new_ones(self.dim)
 
+    def start_update(self, recovered: Tensor) -> Callable[[], None]:
+        """Update the state from recovered codes, (n, dim), once the result is called.
+
+        Several processes exchange in between what the update needs, while a player computes its
+        gradients. A fixed prior has no state.
+        """
+        return lambda: None
+
     def update(self, recovered: Tensor) -> None:
-        """Update the state from recovered codes (n, dim); a fixed prior has none."""
+        """Update the state from recovered codes, (n, dim)."""
+        self.start_update(recovered)()
 
     @property
     def device(self) -> torch.device:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from lightning_gans.distributed.collectives import global_mean
+from lightning_gans.distributed.collectives import start_global_mean
 from lightning_gans.errors import InputError
 from lightning_gans.priors.fixed import Normal
 from lightning_gans.priors.prior import Prior, PriorFactory
@@ -106,15 +107,21 @@ class Traced(Prior, ABC):
         """The factor on each element before the generator sees it, (dim,)."""
 
     @torch.no_grad()
-    def update(self, recovered: Tensor) -> None:
+    def start_update(self, recovered: Tensor) -> Callable[[], None]:
         """One step of v's moving average over codes recovered from fakes, (n, dim).
 
         Call it once per iteration, with the codes of both turns: two calls would decay twice.
-        The mean is over the codes of all processes, so v is the same in each.
+        The mean is over the codes of all processes, so v is the same in each. The step is made
+        once the result is called.
         """
         self._check(recovered)
-        squares = global_mean(recovered.detach().to(self.v.dtype).square())
-        self.v.lerp_(squares, 1 - self.decay)
+        mean_square = start_global_mean(recovered.detach().to(self.v.dtype).square())
+
+        @torch.no_grad()
+        def finish() -> None:
+            self.v.lerp_(mean_square(), 1 - self.decay)
+
+        return finish
 
     def negative_log_likelihood(self, code: Tensor) -> Tensor:
         """-log N(code; mean, v), (n, dim) to (n,), in nats: AnoDLSGAN's score (thesis, Eq. 37).

@@ -236,7 +236,8 @@ def talk(rank: int, processes: int) -> dict[str, Any]:
         b.grad = torch.arange(4.0)
     found: dict[str, Any] = {"rows": global_mean(torch.full((rank + 1, 2), float(rank)))}
     for bucket in (1, 2**20):
-        average_gradients([a, b, c], bucket)
+        found[f"finite{bucket}"] = average_gradients([a, b, c], bucket=bucket)
+        found[f"elsewhere{bucket}"] = average_gradients([c], finite=rank != 1, bucket=bucket)
         found[f"a{bucket}"], found[f"b{bucket}"], found["c"] = a.grad.clone(), b.grad, c.grad
     x = torch.tensor([1.0, 2.0, 3.0])
     swapped = x[[0, 2, 1]] if rank == 2 else x
@@ -255,6 +256,8 @@ def test_what_processes_tell_each_other(tmp_path: Path) -> None:
         for bucket in (1, 2**20):
             assert torch.equal(found[f"a{bucket}"], torch.ones(2, 3))
             assert torch.allclose(found[f"b{bucket}"], torch.arange(4.0) / 3)
+            assert found[f"finite{bucket}"]
+            assert not found[f"elsewhere{bucket}"]
         assert found["c"] is None
         assert found["difference"] == "tiny"
         assert found["order"] == "order"

@@ -76,7 +76,7 @@ def test_a_running_mean_of_probabilities_stays_one(
     before = categories.probabilities.clone()
     random = torch.Generator().manual_seed(seed)
     predicted = softmax(torch.randn(7, sum(kinds), generator=random), kinds)
-    categories.update(predicted)
+    categories.start_update(predicted)()
     expected = decay * before + (1 - decay) * predicted.mean(0)
     torch.testing.assert_close(categories.probabilities, expected)
     for part in split(categories.probabilities, kinds):

@@ -142,13 +142,25 @@ def test_v_is_the_mean_over_the_codes_of_all_processes(monkeypatch: pytest.Monke
     """Another process holds three codes, this one five: v weighs all eight alike."""
     here, there = torch.randn(5, 2), torch.randn(3, 2)
 
-    def all_reduce(packed: torch.Tensor, op: object) -> None:
-        packed += torch.cat([there.square().sum(0), torch.tensor([3.0])])
+    class Sent:
+        """The other process answers late."""
+
+        def __init__(self, packed: torch.Tensor) -> None:
+            self.packed = packed
+
+        def wait(self) -> None:
+            self.packed += torch.cat([there.square().sum(0), torch.tensor([3.0])])
+
+    def all_reduce(packed: torch.Tensor, async_op: bool) -> Sent:
+        assert async_op
+        return Sent(packed)
 
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
     prior = DynamicScale(2, decay=0.75, start=0.5)
-    prior.update(here)
+    update = prior.start_update(here)
+    assert prior.v.eq(0.5).all()
+    update()
     mean = torch.cat([here, there]).square().mean(0)
     torch.testing.assert_close(prior.v, 0.75 * 0.5 + 0.25 * mean)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import Strategy
@@ -33,8 +33,9 @@ from lightning_gans.compat import (
     log_interval,
     read_log_no_more,
     step_without_hooks,
+    uncounted,
 )
-from lightning_gans.distributed.collectives import any_rank
+from lightning_gans.distributed.strategy import GANDDP
 from lightning_gans.errors import UserError
 from lightning_gans.freed_memory import keep_freed_memory
 
@@ -145,7 +146,9 @@ class AlternatingTurns(LightningModule, ABC):
                 p.grad = None
             self.differentiate(loss, own)
             # the value is read only here, so that a GPU computes the gradients meanwhile
-            self._check_finite(player, terms, value())
+            total = value()
+            if not self._shared(own, math.isfinite(total)):
+                raise self._non_finite(player, terms, total)
             self._step(optimizer)
             self._log_terms(player, terms, loss, iteration)
 
@@ -170,6 +173,16 @@ class AlternatingTurns(LightningModule, ABC):
         else:
             # no precision that is supported scales a loss
             torch.autograd.backward(loss, inputs=needed)
+
+    def _shared(self, parameters: list[Tensor], finite: bool) -> bool:
+        """Average the gradients over the processes; whether the losses of all are finite."""
+        strategy = self.trainer.strategy
+        # a single process has another strategy
+        return (
+            strategy.average_gradients(parameters, finite)
+            if isinstance(strategy, GANDDP)
+            else finite
+        )
 
     def _step(self, optimizer: LightningOptimizer) -> None:
         """As ``optimizer.step``, which asks every callback for a hook that few have."""
@@ -220,21 +233,19 @@ class AlternatingTurns(LightningModule, ABC):
         for optimizer in optimizers[:-1]:
             assert isinstance(optimizer, LightningOptimizer)
             # Lightning counts every optimiser step as a training step; only the last player's
-            # should count. It sets these two hooks again before each training_step.
-            optimizer._on_before_step = do_nothing_closure
-            optimizer._on_after_step = do_nothing_closure
+            # should count
+            uncounted(optimizer)
         acting = optimizers[self.players.index(player)]
         assert isinstance(acting, LightningOptimizer)
         return acting
 
-    def _check_finite(self, player: str, terms: dict[str, Tensor], loss: float) -> None:
-        if not any_rank(not math.isfinite(loss), self.device):
-            return  # all processes stop here, or none does
+    def _non_finite(self, player: str, terms: dict[str, Tensor], loss: float) -> NonFiniteLoss:
+        """The error that all processes raise, or none does."""
         wrong = [f"'{player}/{n}' became {t.item()}" for n, t in terms.items() if not t.isfinite()]
         if not wrong and not math.isfinite(loss):
             wrong = [f"'{player}', the sum of {', '.join(terms)}, became {loss}"]
         what = wrong[0] if wrong else f"of {player} is not finite in another process"
-        raise NonFiniteLoss(
+        return NonFiniteLoss(
             f"the term {what} in iteration {self.global_step + 1}; "
             "training stops before it changes the weights. A lower learning rate or a stronger "
             "gradient penalty usually helps"
@@ -284,7 +295,6 @@ class AlternatingTurns(LightningModule, ABC):
         self._hooked = is_overridden("backward", self, LightningModule) or any(
             is_used(hook) for hook in ("on_before_backward", "on_after_backward")
         )
-        # gan_ddp, for one, averages gradients before a step
         self._steps_hooked = (
             is_used("on_before_optimizer_step")
             or is_overridden("optimizer_step", self.trainer.strategy, Strategy)
