@@ -12,6 +12,9 @@ import time
 from fcntl import ioctl
 from typing import TextIO
 
+# not written by any command: what came before it was read, once it was
+END = "\x05"
+
 
 class Terminal:
     """A terminal of some columns: what was written to it, and what stands on it."""
@@ -31,9 +34,13 @@ class Terminal:
 
     def text(self) -> str:
         """All that was written so far."""
-        termios.tcdrain(self.stream.fileno())
-        time.sleep(0.2)
-        return self.found.decode()
+        self.stream.write(END)
+        self.stream.flush()
+        for _ in range(6000):  # a minute
+            if self.found.endswith(END.encode()):
+                break
+            time.sleep(0.01)
+        return self.found.decode().replace(END, "")
 
     def screen(self) -> list[str]:
         """The rows as a person sees them, of characters of one column."""
