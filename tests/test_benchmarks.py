@@ -30,6 +30,7 @@ from benchmarks.measuring import (
     write_figures,
 )
 from benchmarks.operations import Recorder
+from benchmarks.processes import SETUPS, shown
 from benchmarks.scaling import Case, visit
 
 
@@ -67,6 +68,15 @@ def test_a_table_of_markdown_has_a_rule_and_numbers_to_the_right() -> None:
     assert table(["what", "ms"], [["one", 1], ["two", "2.0"]]) == (
         "| what | ms |\n| --- | ---: |\n| one | 1 |\n| two | 2.0 |"
     )
+
+
+def test_processes_are_compared_with_one_process_of_the_same_game() -> None:
+    first, *_, last = SETUPS
+    rates = {("a", first): 200.0, ("a", last): 300.0, ("b", first): 50.0, ("b", last): 40.0}
+    found = [Figure.of("rate", "", [v], game=g, setup=s) for (g, s), v in rates.items()]
+    (text,) = shown(found)
+    times = [row.split("|")[-2].strip() for row in text.splitlines()[2:]]
+    assert times == ["**1.00**", "**1.50**", "**1.00**", "**0.800**"]
 
 
 def test_figures_come_back_from_their_file_with_the_machine(tmp_path: Path) -> None:
