@@ -5,7 +5,8 @@
     runs/reproduce/configs/<hash>.yaml  the merged config of a command line
 
 Hashes are those of :mod:`lightning_gans.reproduce.fingerprints`, so that a training which two items
-have in common is made once.
+have in common is made once. A training that differs from a finished one in more iterations alone
+begins where that one ended, which gives the same as training it whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +44,7 @@ from lightning_gans.reproduce.results import (
     write_results,
 )
 from lightning_gans.runs.atomic import replacing, write_text
-from lightning_gans.runs.folder import ROOT, checkpoints, newest
+from lightning_gans.runs.folder import ROOT, checkpoints, newest, step_of
 from lightning_gans.runs.layout import VARIABLE
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
@@ -248,11 +250,20 @@ class Run:
         if (folder / FINISHED).is_file():
             self.log(f"{folder} is trained already")
             return
-        if checkpoints(folder, "last") and newest(folder) is not None:
-            status = self.commands.run(["train", f"ckpt={folder}"])
-        else:
+        config = self._config(words)
+        begun = bool(checkpoints(folder, "last")) and newest(folder) is not None
+        if not begun:
             if folder.exists():  # it was stopped before its first checkpoint
                 folder.rename(_free(folder))
+            shorter = _shorter(config, seed)
+            if shorter is not None:
+                self.log(f"{folder} begins where {shorter} ended")
+                _copy_run(shorter, folder)
+                begun = True
+        if begun:
+            steps = f"trainer.max_steps={config['trainer']['max_steps']}"
+            status = self.commands.run(["train", f"ckpt={folder}", steps])
+        else:
             status = self.commands.run(["train", *words, f"seed_everything={seed}"], folder)
         _check(status, f"the training in {folder}")
         content = {"words": [*words, f"seed_everything={seed}"], "version": __version__}
@@ -416,6 +427,26 @@ def sources_hash() -> str:
     for file in sorted({file.resolve() for file in files}):
         content.update(file.read_bytes())
     return content.hexdigest()
+
+
+def _shorter(config: Mapping[str, Any], seed: int) -> Path | None:
+    """The longest finished training that is the same but for fewer iterations; None if none is."""
+    lasts = [checkpoints(mark.parent, "last")[-1:] for mark in FOLDER.glob(f"*/{FINISHED}")]
+    for length in sorted({step_of(path) for last in lasts for path in last}, reverse=True):
+        trainer = {**config["trainer"], "max_steps": length}
+        folder = FOLDER / training_hash({**config, "trainer": trainer}, seed)
+        if length < config["trainer"]["max_steps"] and (folder / FINISHED).is_file():
+            return folder
+    return None
+
+
+def _copy_run(source: Path, target: Path) -> None:
+    """Copy a finished training, which the copy is not: it is to be longer."""
+    half = target.with_name(f"{target.name}-copying")
+    if half.exists():  # an earlier copy was cut off
+        shutil.rmtree(half)
+    shutil.copytree(source, half, symlinks=True, ignore=shutil.ignore_patterns(FINISHED))
+    half.rename(target)
 
 
 def _check(status: int, what: str) -> None:

@@ -154,6 +154,23 @@ def test_a_training_that_no_command_line_has_is_refused_before_any_is_made(
     assert "did you mean 'model.warmup'" in capsys.readouterr().err
 
 
+def test_more_iterations_begin_where_fewer_ended_and_give_the_same() -> None:
+    text = TINY.replace("trainer.val_check_interval={iterations}", "trainer.val_check_interval=2")
+    name = write_item(text.replace("iterations: 8", "iterations: 4"))
+    run_of(name, InProcess()).all_seeds(1)
+    write_item(text.replace("iterations: 8", "iterations: 6"))
+    longer = InProcess()
+    found = run_of(name, longer).all_seeds(1)
+    for words in trainings(longer):
+        assert words[1].startswith("ckpt=runs/reproduce/")
+        assert words[2:] == ["trainer.max_steps=6"]
+
+    FOLDER.rename("elsewhere")
+    whole = InProcess()
+    assert run_of(name, whole, "whole").all_seeds(1) == found
+    assert not any("ckpt=" in word for words in trainings(whole) for word in words)
+
+
 def test_a_folder_without_a_checkpoint_is_set_aside_and_trained_anew() -> None:
     name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
     run = run_of(name, InProcess())
