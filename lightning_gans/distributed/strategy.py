@@ -37,7 +37,8 @@ class GANDDP(DDPStrategy):
     At the end of each turn, the gradients of the acting player's parameters are averaged over all
     processes; those of other players are left alone. The model is not wrapped, so a turn may
     run its networks in any order and any number of times, including penalties with second
-    derivatives, and no search for unused parameters is needed (Lightning #20328, #18086).
+    derivatives, and no search for unused parameters is needed (Lightning #20328, #18086). A
+    module that takes no turns calls :meth:`average_gradients` before each step itself.
 
     Each process gets its share of a batch, and losses are means over rows. Training is therefore
     equal to that of one process with the whole batch, except for layers that depend on several
