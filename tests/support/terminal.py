@@ -23,7 +23,7 @@ class Terminal:
         self.master, slave = pty.openpty()
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.stream: TextIO = os.fdopen(slave, "w", encoding="utf-8")
-        self.columns, self.found = columns, b""
+        self.columns, self.found, self.asked = columns, b"", 0
         # a terminal that nobody reads lets its writer wait
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -36,9 +36,10 @@ class Terminal:
         """All that was written so far."""
         self.stream.write(END)
         self.stream.flush()
-        for _ in range(6000):  # a minute
-            if self.found.endswith(END.encode()):
-                break
+        self.asked += 1
+        until = time.monotonic() + 60
+        while self.found.count(END.encode()) < self.asked:
+            assert time.monotonic() < until, "what was written to the terminal did not come back"
             time.sleep(0.01)
         return self.found.decode().replace(END, "")
 
