@@ -31,11 +31,12 @@
       - function: ...               called with the runs and the file
         of: [dlsgan]
         name: clusters
-    published: {dlsgan.nll.near.mean: 84.67}
+    published: {dlsgan.nll.near.mean: 84.67}        a list where each run's value is printed
     claims:
       - text: ...
         holds: dlsgan.nll.near.mean > infogan.nll.near.mean
         exact: false                see lightning_gans.reproduce.predicate
+        ours: false                 true for a question that the document does not answer in words
         investigation: ...          why it does not hold in the cpu profile, if that was looked into
 
 A training, a measure or a claim with ``profiles: [paper]`` is of these profiles only.
@@ -191,6 +192,8 @@ class Claim:
         text: a sentence.
         holds: the predicate.
         exact: whether it is about each single run.
+        ours: whether it is a question of this project, which the document does not say in words.
+            Pages mark it, and count it apart.
         profiles: in which its values are measured.
         investigation: why it does not hold in the cpu profile, or cannot be told there, as far as
             that was found out. Pages print it unless it holds.
@@ -199,6 +202,7 @@ class Claim:
     text: str
     holds: str
     exact: bool = False
+    ours: bool = False
     profiles: tuple[str, ...] = PROFILES
     investigation: str = ""
 
@@ -217,7 +221,7 @@ class Item:
         profiles: by name.
         measures: what is measured.
         pictures: what is drawn.
-        published: the values that the document prints, by name.
+        published: the values that the document prints, by name; several if it prints each run's.
         claims: what it says of them.
     """
 
@@ -230,7 +234,7 @@ class Item:
     profiles: Mapping[str, Profile]
     measures: tuple[Measurement, ...]
     pictures: tuple[Picture, ...]
-    published: Mapping[str, float]
+    published: Mapping[str, tuple[float, ...]]
     claims: tuple[Claim, ...]
 
     def trainings_of(self, profile: str) -> list[Training]:
@@ -478,23 +482,28 @@ def _picture(value: object, every: tuple[str, ...]) -> Picture:
     )
 
 
-def _published(section: Mapping[str, Any]) -> dict[str, float]:
+def _published(section: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    found = {}
     for name, value in section.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UsageError(f"published.{name}: expected a number, got {value!r:.40}")
-    return {name: float(value) for name, value in section.items()}
+        values = value if isinstance(value, list) else [value]
+        if not values or any(type(v) not in (int, float) for v in values):
+            raise UsageError(
+                f"published.{name}: expected a number, or a list of the runs' numbers, got "
+                f"{value!r:.40}"
+            )
+        found[name] = tuple(map(float, values))
+    return found
 
 
 def _claim(value: object, every: tuple[str, ...]) -> Claim:
     section = _mapping("claims", value)
-    _check_keys("claims", section, ("text", "holds", "exact", "profiles", "investigation"))
-    exact = section.get("exact", False)
-    if not isinstance(exact, bool):
-        raise UsageError(f"claims.exact: expected true or false, got {exact!r:.40}")
+    keys = ("text", "holds", "exact", "ours", "profiles", "investigation")
+    _check_keys("claims", section, keys)
     return Claim(
         " ".join(_text("claims.text", section.get("text")).split()),
         " ".join(_text("claims.holds", section.get("holds")).split()),
-        exact,
+        _flag("claims.exact", section.get("exact", False)),
+        _flag("claims.ours", section.get("ours", False)),
         _profiles(section, every),
         " ".join(_text("claims.investigation", section.get("investigation", "")).split()),
     )
@@ -636,6 +645,12 @@ def _list(where: str, value: object) -> list[Any]:
 def _text(where: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{where}: expected text, got {value!r:.60}")
+    return value
+
+
+def _flag(where: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{where}: expected true or false, got {value!r:.40}")
     return value
 
 

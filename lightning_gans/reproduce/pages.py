@@ -58,12 +58,14 @@ def judged(item: Item, results: Results) -> list[tuple[Claim, Judged]]:
 def index(items: Mapping[str, Item], found: Found) -> str:
     """The first page: counts of claims, and a row for each item."""
     verdicts = Counter(
-        answer.verdict
+        (answer.verdict, claim.ours)
         for (name, _), results in found.items()
-        for _, answer in judged(items[name], results)
+        for claim, answer in judged(items[name], results)
     )
     run = {name for name, _ in found}
-    unrun = sum(len(item.claims) for name, item in items.items() if name not in run)
+    unrun = Counter(
+        claim.ours for name, item in items.items() if name not in run for claim in item.claims
+    )
     lines = [
         "# Results",
         "",
@@ -73,13 +75,14 @@ def index(items: Mapping[str, Item], found: Found) -> str:
         f"{len(items)} items, of which {len(run)} were run. "
         "[Reproducing](../reproducing.md) says how, and how a verdict is reached.",
         "",
-        "| claims | number |",
-        "|---|---:|",
-        *(f"| {verdict.value} | {verdicts[verdict]} |" for verdict in Verdict),
-        f"| of items that were not run | {unrun} |",
+        "| claims | of the documents | ours |",
+        "|---|---:|---:|",
+        *(f"| {v.value} | {verdicts[v, False]} | {verdicts[v, True]} |" for v in Verdict),
+        f"| of items that were not run | {unrun[False]} | {unrun[True]} |",
         "",
-        "| item | shows | profile | seeds | holds | does not hold | cannot be told |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| item | shows | profile | seeds | holds | does not hold | cannot be told "
+        "| from one seed |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for item in items.values():
         label = f"[{item.id}]({page_of(item.document)}#{item.id})"
@@ -90,7 +93,7 @@ def index(items: Mapping[str, Item], found: Found) -> str:
             cells = " | ".join(str(counts[verdict]) for verdict in Verdict)
             lines.append(f"| {label} | {item.title} | {profile} | {len(results.seeds)} | {cells} |")
         if not profiles:
-            lines.append(f"| {label} | {item.title} | not run | - | - | - | - |")
+            lines.append(f"| {label} | {item.title} | not run | - | - | - | - | - |")
     return "\n".join([*lines, ""])
 
 
@@ -115,7 +118,7 @@ def item_section(item: Item, results: Mapping[str, Results]) -> list[str]:
         lines += profile_lines(item, profile, results.get(profile))
     if not results:
         lines += ["Claims that a run would check:", ""]
-        lines += [f"- {claim.text}" for claim in item.claims]
+        lines += [f"- {sentence(claim)}" for claim in item.claims]
         lines.append("")
     return lines
 
@@ -124,10 +127,14 @@ def profile_lines(item: Item, profile: str, results: Results | None) -> list[str
     """A profile of an item: what it takes and, if it was run, what was found."""
     chosen = item.profiles[profile]
     cost = f"about {duration(chosen.minutes)} a seed"
-    if chosen.iterations:
-        setting = f"{chosen.network}; {chosen.iterations:,} iterations; {chosen.samples}; {cost}"
-    else:
-        setting = f"{chosen.network}; {chosen.samples}; {cost}"
+    # as it was run, whatever the item says now
+    network, iterations, samples = (
+        (chosen.network, chosen.iterations, chosen.samples)
+        if results is None or results.setting is None
+        else (results.setting.network, results.setting.iterations, results.setting.samples)
+    )
+    length = f" {iterations:,} iterations;" if iterations else ""
+    setting = f"{network};{length} {samples}; {cost}"
     if results is None:
         seeds = "" if chosen.seeds == SEEDS else f" seeds={chosen.seeds}"
         command = f"lightning-gans reproduce run {item.id} profile={profile}{seeds}"
@@ -138,11 +145,13 @@ def profile_lines(item: Item, profile: str, results: Results | None) -> list[str
     if answers:
         lines += ["| claim | verdict | evidence |", "|---|---|---|"]
         lines += [
-            f"| {cell(claim.text)} | **{answer.verdict.value}** "
+            f"| {cell(sentence(claim))} | **{answer.verdict.value}** "
             f"| {cell('; '.join(answer.evidence))} |"
             for claim, answer in answers
         ]
         lines.append("")
+    if results.sources:
+        lines += [sources_line(results.sources), ""]
     for claim, answer in answers:
         if claim.investigation and profile == "cpu" and answer.verdict is not Verdict.HOLDS:
             lines += [f"*{claim.text}* {claim.investigation}", ""]
@@ -168,10 +177,24 @@ def values_table(item: Item, results: Results) -> list[str]:
     for name, values in results.values.items():
         numbers = results.all_of(name)
         published = item.published.get(name)
-        printed = "-" if published is None else number(published)
+        printed = "-" if published is None else ", ".join(map(number, published))
         each = ", ".join(number(value) for value in numbers) if len(values) > 1 else ""
         lines.append(f"| {name} | {spread(numbers)} | {printed} | {each} |")
     return lines
+
+
+def sources_line(sources: Mapping[str, str]) -> str:
+    """Where the images of each OOD set came from."""
+    kinds = {
+        kind: [name for name, of in sources.items() if of == kind] for kind in sources.values()
+    }
+    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()]
+    return f"Images of the OOD sets, by their source: {'; '.join(parts)}."
+
+
+def sentence(claim: Claim) -> str:
+    """A claim as pages have it: with a mark if no document says it."""
+    return f"{claim.text} (ours)" if claim.ours else claim.text
 
 
 def duration(minutes: float) -> str:

@@ -70,6 +70,7 @@ class Verdict(StrEnum):
     HOLDS = "holds"
     FAILS = "does not hold"
     UNTOLD = "cannot be told at this size"
+    ONE_SEED = "cannot be told from one seed"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,10 @@ class Predicate:
                 verdict = Verdict.UNTOLD if None in values else Verdict.HOLDS
             true = sum(value is True for value in values)
             return Judged(verdict, (f"true for {true} of {len(seeds)} seeds", *evidence))
-        return Judged(self._verdict(self._tree, seeds), evidence)
+        verdict = self._verdict(self._tree, seeds)
+        if verdict is Verdict.UNTOLD and len(seeds) == 1:
+            verdict = Verdict.ONE_SEED
+        return Judged(verdict, evidence)
 
     # Parsing
 

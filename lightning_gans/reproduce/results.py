@@ -36,6 +36,21 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What was run, as the item's profile said then.
+
+    Attributes:
+        network: what was trained, in words.
+        iterations: of each training.
+        samples: what was measured on, in words.
+    """
+
+    network: str
+    iterations: int
+    samples: str
+
+
+@dataclass(frozen=True)
 class Results:
     """What was measured of an item.
 
@@ -47,6 +62,10 @@ class Results:
         trainings: how each was made.
         values: of each seed, by name; None where a value is not finite.
         pictures: the names of files, with what they show.
+        measured: of each seed, a hash of what was measured, with which arguments, code and files;
+            empty in a file of an earlier version.
+        setting: of the profile when it was run; None in a file of an earlier version.
+        sources: of each set of OOD images, whether its images were read or made.
     """
 
     item: str
@@ -56,6 +75,9 @@ class Results:
     trainings: tuple[TrainingRecord, ...]
     values: Mapping[str, tuple[float | None, ...]]
     pictures: Mapping[str, str] = field(default_factory=dict)
+    measured: tuple[str, ...] = ()
+    setting: Setting | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def of_seed(self, index: int) -> dict[str, float]:
         """All values of one seed, NaN where one is not finite."""
@@ -123,7 +145,20 @@ def _results(content: Any) -> Results:
     if any(Path(name).name != name for name in pictures):
         raise ValueError("a picture is in another folder")
     item, profile, version = (str(content[key]) for key in ("item", "profile", "version"))
-    return Results(item, profile, version, seeds, trainings, values, pictures)
+    measured = tuple(map(str, content.get("measured", ())))
+    if len(measured) not in (0, len(seeds)):
+        raise ValueError(f"expected {len(seeds)} hashes of measures, one for each seed")
+    setting = _setting(content.get("setting"))
+    sources = {str(name): str(text) for name, text in content.get("sources", {}).items()}
+    return Results(
+        item, profile, version, seeds, trainings, values, pictures, measured, setting, sources
+    )
+
+
+def _setting(given: Mapping[str, Any] | None) -> Setting | None:
+    if given is None:
+        return None
+    return Setting(str(given["network"]), int(given["iterations"]), str(given["samples"]))
 
 
 def _values(given: Sequence[Any], count: int) -> tuple[float | None, ...]:

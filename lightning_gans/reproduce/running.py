@@ -32,11 +32,18 @@ import yaml
 
 from lightning_gans import __version__
 from lightning_gans.errors import InputError, Stopped, UserError
-from lightning_gans.reproduce.fingerprints import code_version, hash_of, training_hash
+from lightning_gans.paths import is_file
+from lightning_gans.reproduce.fingerprints import (
+    class_paths,
+    code_version,
+    hash_of,
+    training_hash,
+)
 from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
 from lightning_gans.reproduce.names import as_name
 from lightning_gans.reproduce.results import (
     Results,
+    Setting,
     TrainingRecord,
     as_number,
     finite,
@@ -52,7 +59,11 @@ from lightning_gans.signatures import CONFIGS, PACKAGE
 from lightning_gans.text import printable
 
 FOLDER = Path(ROOT, "reproduce")
-FINISHED, VALUES = "finished.json", "values.json"
+FINISHED, VALUES, TABLE = "finished.json", "values.json", "table.csv"
+# where a config of a name is looked for
+OWN_FIRST = (Path("configs"), CONFIGS)
+# of the files in a folder of data sets, by which it is known again
+MOST_LISTED = 1000
 # how a command ends after a signal
 _STOPPED = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
@@ -153,10 +164,19 @@ class Run:
                     configs[key] = self._config(words)
                 own[training.name] = FOLDER / training_hash(configs[key], seed)
         found = self._kept(before, folders)
+        lost = [seed for seed in folders if seed >= seeds and seed not in found]
+        if lost:
+            self.log(
+                f"{self.item.id}: seeds {', '.join(map(str, lost))} were measured with other "
+                f"settings, code or data, and are left out; seeds={lost[-1] + 1} runs them again"
+            )
+        # until new ones are drawn with the last seed
+        pictures = {} if before is None else dict(before.pictures)
         result = None
         for seed in range(seeds):
             found[seed] = self._seed(seed, folders[seed])
-            pictures = self._pictures(folders, range(seeds)) if seed == seeds - 1 else {}
+            if seed == seeds - 1:
+                pictures = self._pictures(folders, range(seeds))
             result = self._written(found, folders, pictures)
         assert result is not None
         return result
@@ -170,9 +190,10 @@ class Run:
         hashes = {record.name: record.hashes for record in before.trainings}
         return {
             seed: before.of_seed(i)
-            for i, seed in enumerate(before.seeds)
+            for i, (seed, measured) in enumerate(zip(before.seeds, before.measured, strict=False))
             if {name: h[i] for name, h in hashes.items()}
             == {name: folder.name for name, folder in folders[seed].items()}
+            and measured == self._measured(folders[seed], seed)
         }
 
     def _written(
@@ -183,6 +204,8 @@ class Run:
     ) -> Results:
         """Write the values of some seeds."""
         seeds = sorted(found)
+        chosen = self.item.profiles[self.profile]
+        setting = Setting(chosen.network, chosen.iterations, chosen.samples)
         results = Results(
             self.item.id,
             self.profile,
@@ -201,6 +224,9 @@ class Run:
                 for name in self.item.values_of(self.profile)
             },
             pictures,
+            tuple(self._measured(folders[seed], seed) for seed in seeds),
+            setting,
+            self._sources({seed: folders[seed] for seed in seeds}),
         )
         write_results(self.results, results)
         return results
@@ -301,31 +327,40 @@ class Run:
         self, measure: Measurement, folders: Mapping[str, Path], seed: int
     ) -> dict[str, float]:
         """The tables of a command that measures runs."""
-        variables = {**self.item.profiles[self.profile].variables(), "seed": str(seed)}
-        names = {name: str(folder) for name, folder in folders.items()}
-        command = " ".join(filled(measure.command, {**variables, "root": "{root}", **names})[:2])
-        name = "ood table" if command == "ood table" else command.split()[0]
-        module = f"{PACKAGE.name}.workflows.{name.replace(' ', '_')}"
-        words = filled(measure.command, {**variables, "root": self.root, **names})
-        key = filled(measure.command, {**variables, "root": "{root}", **names})
-        folder = FOLDER / "measures" / hash_of([key, code_version([module])])
+        words = self._command_words(measure, folders, seed, self.root)
+        folder = self._command_folder(measure, folders, seed)
 
         def compute() -> dict[str, float]:
             _check(self.commands.run([*words, f"out={folder}"]), f"'{shlex.join(words)}'")
-            if name == "ood table":
-                return ood_values(folder / "table.csv", measure.trainings)
+            if words[:2] == ["ood", "table"]:
+                return ood_values(folder / TABLE, measure.trainings)
             return evaluate_values(folder / "metrics.json", measure.trainings[0])
 
         return cached(folder, compute)
+
+    def _command_words(
+        self, measure: Measurement, folders: Mapping[str, Path], seed: int, root: str
+    ) -> list[str]:
+        variables = {**self.item.profiles[self.profile].variables(), "seed": str(seed)}
+        names = {name: str(folder) for name, folder in folders.items()}
+        return filled(measure.command, {**variables, "root": root, **names})
+
+    def _command_folder(self, measure: Measurement, folders: Mapping[str, Path], seed: int) -> Path:
+        """Where a command's tables are: by its words, its code and that of its data, and files."""
+        words = self._command_words(measure, folders, seed, "{root}")
+        name = "ood_table" if words[:2] == ["ood", "table"] else words[0]
+        data = [
+            data_config(word.removeprefix("data=")) for word in words if word.startswith("data=")
+        ]
+        code = code_version([f"{PACKAGE.name}.workflows.{name}", *class_paths(data)])
+        return FOLDER / "measures" / hash_of([words, data, code, *self._files(measure.command)])
 
     def _function(self, measure: Measurement, run: Path | None, seed: int) -> dict[str, float]:
         """The values of a function, for one run."""
         variables = {**self.item.profiles[self.profile].variables(), "seed": seed}
         given = {**variables, "root": self.root}
-        keyed = {k: argument(v, {**variables, "root": ""}) for k, v in measure.arguments.items()}
         arguments = {key: argument(value, given) for key, value in measure.arguments.items()}
-        key = [measure.function, keyed, None if run is None else run.name]
-        folder = FOLDER / "measures" / hash_of([key, code_version([measure.function])])
+        folder = self._function_folder(measure, run, seed)
 
         def compute() -> dict[str, float]:
             function = imported(measure.function)
@@ -333,6 +368,43 @@ class Run:
             return {name: float(value) for name, value in result.items()}
 
         return cached(folder, compute)
+
+    def _function_folder(self, measure: Measurement, run: Path | None, seed: int) -> Path:
+        """Where a function's values are: by its arguments, its run, its code, and files."""
+        variables = {**self.item.profiles[self.profile].variables(), "seed": seed, "root": ""}
+        keyed = {key: argument(value, variables) for key, value in measure.arguments.items()}
+        key = [measure.function, keyed, None if run is None else run.name]
+        files = self._files(json.dumps(dict(measure.arguments)))
+        return FOLDER / "measures" / hash_of([key, code_version([measure.function]), *files])
+
+    def _files(self, text: str) -> list[Any]:
+        """The files of the data sets, if a measure names their folder."""
+        return [listing(Path(self.root))] if "{root}" in text else []
+
+    def _measured(self, folders: Mapping[str, Path], seed: int) -> str:
+        """A hash of all that is measured for a seed: what, how, by which code, on which files."""
+        parts: list[Any] = []
+        for measure in self.item.measures_of(self.profile):
+            if measure.evaluation:
+                parts.append([measure.evaluation, measure.names])
+            elif measure.command:
+                parts.append(self._command_folder(measure, folders, seed).name)
+            else:
+                runs: list[Path | None] = [folders[name] for name in measure.of]
+                parts += [self._function_folder(measure, run, seed).name for run in runs or [None]]
+        return hash_of(parts)
+
+    def _sources(self, folders: Mapping[int, Mapping[str, Path]]) -> dict[str, str]:
+        """Where the images of each OOD set that has a value came from."""
+        found: dict[str, dict[str, None]] = {}
+        sets = {name.rpartition(".")[2] for name in self.item.values_of(self.profile)}
+        for seed, own in folders.items():
+            for measure in self.item.measures_of(self.profile):
+                if measure.command.startswith("ood table"):
+                    for row in rows_of(self._command_folder(measure, own, seed) / TABLE):
+                        if row["set"] in sets:
+                            found.setdefault(row["set"], {})[row["source"]] = None
+        return {name: " and ".join(sorted(kinds)) for name, kinds in found.items()}
 
     def _pictures(
         self, folders: Mapping[int, Mapping[str, Path]], seeds: Sequence[int]
@@ -399,8 +471,7 @@ def ood_values(table: Path, trainings: Sequence[str]) -> dict[str, float]:
         trainings: its models, in the order in which they were named.
     """
     values: dict[str, float] = {}
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = rows_of(table)
     models = list(dict.fromkeys(row["model"] for row in rows))
     if len(models) != len(trainings):
         raise InputError(f"{table} has {len(models)} models; expected {len(trainings)}")
@@ -409,6 +480,38 @@ def ood_values(table: Path, trainings: Sequence[str]) -> dict[str, float]:
         name = ".".join((names[row["model"]], as_name(row["score"]), row["kind"], row["set"]))
         values[name] = 100 * float(row["auroc"])
     return values
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none if it is not there."""
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def data_config(name: str) -> Any:
+    """What a name of data stands for: its config, the person's own or the package's."""
+    file = next(
+        (f for f in (folder / "data" / f"{name}.yaml" for folder in OWN_FIRST) if is_file(f)), None
+    )
+    return name if file is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def listing(root: Path) -> list[Any]:
+    """What a folder of data sets has, two levels deep: names, and the sizes of files.
+
+    A folder of more than a thousand files, such as one of images, is listed by their number.
+    """
+    found: list[Any] = []
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        if len(inside) > MOST_LISTED:
+            found.append([path.name, len(inside)])
+        else:
+            found.append([path.name, [[p.name, p.stat().st_size] for p in inside if p.is_file()]])
+            found[-1] += [[p.name, sum(1 for _ in p.iterdir())] for p in inside if p.is_dir()]
+    return found
 
 
 def evaluate_values(file: Path, training: str) -> dict[str, float]:

@@ -126,7 +126,11 @@ def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
         ('{points: "{points}"}', "{points: -3}", "points of lightning_gans.reproduce.clusters"),
         ('{points: "{points}"}', '{points: "{pints}"}', "{pints} (did you mean 'points'?)"),
         ("{cgpgan.categories: 4}", "{cgpgan.categorys: 4}", "published.cgpgan.categorys (did you"),
-        ("{cgpgan.categories: 4}", "{cgpgan.categories: four}", "expected a number, got 'four'"),
+        (
+            "{cgpgan.categories: 4}",
+            "{cgpgan.categories: four}",
+            "expected a number, or a list of the runs' numbers, got 'four'",
+        ),
         ("gan.latent.loss >", "gan.latent.los >", "there is no value 'gan.latent.los'"),
         ("exact: true", "exact: maybe", "expected true or false"),
         ("evaluation: [gan]", "command: rm -rf {gan}", "'rm -rf {gan}' is none of ood table"),

@@ -45,7 +45,7 @@ def test_three_seeds_need_a_margin_of_two_and_a_half_deviations() -> None:
 
 
 def test_one_seed_tells_nothing_unless_the_claim_is_exact() -> None:
-    assert verdict("a > b", {"a": 9, "b": 0}) is Verdict.UNTOLD
+    assert verdict("a > b", {"a": 9, "b": 0}) is Verdict.ONE_SEED
     assert verdict("a > b", {"a": 9, "b": 0}, exact=True) is Verdict.HOLDS
     assert verdict("a == 4", {"a": 3}, exact=True) is Verdict.FAILS
     assert verdict("a > b") is Verdict.UNTOLD

@@ -13,10 +13,11 @@ import pytest
 
 from lightning_gans.errors import Stopped, UserError
 from lightning_gans.models import DLSGAN
-from lightning_gans.reproduce import running
+from lightning_gans.reproduce import fingerprints, running
+from lightning_gans.reproduce.fingerprints import class_paths
 from lightning_gans.reproduce.items import find_item
 from lightning_gans.reproduce.pages import pages
-from lightning_gans.reproduce.results import Results, file_of_results, read_results
+from lightning_gans.reproduce.results import Results, Setting, file_of_results, read_results
 from lightning_gans.reproduce.running import FOLDER, Run
 from tests.support.reproductions import TINY, InProcess, write_item
 
@@ -125,6 +126,118 @@ def test_values_of_other_code_or_settings_are_not_kept(monkeypatch: pytest.Monke
     other = InProcess()
     run_of(name, other).all_seeds(1)
     assert len(trainings(other)) == 2
+
+
+@pytest.mark.slow
+def test_values_that_were_measured_in_another_way_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = TINY.replace("iterations: 8", "iterations: 2")
+    name = write_item(short)
+    before = run_of(name, InProcess()).all_seeds(2)
+    assert before.setting == Setting("one layer of 8", 2, "200 points")
+    write_item(short.replace("{points: 200}", "{points: 300}"))
+    again, told = InProcess(), list[str]()
+    run = Run(find_item(name), "cpu", "data", Path("results"), again, told.append)
+    assert run.all_seeds(1).seeds == (0,)
+    assert again.ran == [], "the trainings are the same"
+    assert told[0] == (
+        f"{name}: seeds 1 were measured with other settings, code or data, and are left out; "
+        "seeds=2 runs them again"
+    )
+    after = run.all_seeds(2)
+    assert len({*before.measured, *after.measured}) == 4
+    assert run.all_seeds(1) == after
+    monkeypatch.setattr(running, "code_version", lambda paths: "other")
+    assert run_of(name, again).all_seeds(1).seeds == (0,)
+    # the file of an earlier version does not say how its values were measured
+    file = file_of_results(Path("results"), name, "cpu")
+    run_of(name, again).all_seeds(2)
+    content = json.loads(file.read_text())
+    del content["measured"], content["setting"], content["sources"]
+    file.write_text(json.dumps(content))
+    assert run_of(name, again).all_seeds(1).seeds == (0,)
+
+
+def test_measures_of_other_files_are_measured_again(tmp_path: Path) -> None:
+    name = write_item(
+        """
+title: A table
+source: {document: thesis, place: Figure 900}
+trainings: {a: model=gan}
+profiles: {cpu: {network: none, iterations: 1, samples: none, minutes: 1}}
+measures:
+  - command: ood table ckpt={a} data=mnist_ood data.root={root}
+    names: [a.nll.near.fog]
+  - function: lightning_gans.reproduce.latents.foreign
+    arguments: {root: "{root}"}
+    names: [foreign.fid]
+claims: []
+"""
+    )
+    root = tmp_path / "sets"
+    (root / "mnist_c" / "fog").mkdir(parents=True)
+    (root / "mnist_c" / "fog" / "test_images.npy").write_bytes(b"1")
+    run = Run(find_item(name), "cpu", str(root), Path("results"), InProcess(), lambda line: None)
+    folders = {"a": Path("runs/a")}
+
+    def places() -> list[Path]:
+        command, function = run.item.measures
+        return [
+            run._command_folder(command, folders, 0),
+            run._function_folder(function, None, 0),
+        ]
+
+    first = places()
+    root.rename(tmp_path / "moved")
+    moved = Run(run.item, "cpu", str(tmp_path / "moved"), run.results, run.commands, run.log)
+    assert moved._command_folder(run.item.measures[0], folders, 0) == first[0]
+    (tmp_path / "moved").rename(root)
+    (root / "train-images-idx3-ubyte").write_bytes(b"")
+    more = places()
+    assert not set(more) & set(first)
+    (root / "mnist_c" / "stripe").mkdir()
+    assert not set(places()) & {*first, *more}
+    # the config of the data, the person's own as well
+    kept = places()
+    config = Path("configs", "data", "mnist_ood.yaml")
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("class_path: lightning_gans.ood.datasets.MNISTOOD\n")
+    changed = places()
+    assert changed[0] != kept[0]
+    assert changed[1] == kept[1]
+
+
+@pytest.mark.parametrize("module", ["ood.datasets.mnist", "ood.datasets.published", "data.mnist"])
+def test_the_code_of_a_tables_images_decides_it(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(fingerprints, "source_hash", lambda name: found.append(name) or name)
+    config = running.data_config("mnist_ood")
+    fingerprints.code_version(["lightning_gans.workflows.ood_table", *class_paths(config)])
+    assert f"lightning_gans.{module}" in found
+
+
+@pytest.mark.slow
+@pytest.mark.figures
+def test_pictures_stay_until_new_ones_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    before = run_of(name, InProcess()).all_seeds(1)
+    assert before.pictures
+    with monkeypatch.context() as context:
+
+        def failing(self: Run, seed: int, folders: object) -> dict[str, float]:
+            if seed == 1:
+                raise UserError("the second seed fails")
+            return before.of_seed(0)
+
+        context.setattr(Run, "_seed", failing)
+        with pytest.raises(UserError, match="second seed"):
+            run_of(name, InProcess()).all_seeds(2)
+    kept = read_results(Path("results"), name, "cpu")
+    assert kept is not None
+    assert kept.pictures == before.pictures
 
 
 def test_a_training_that_fails_is_named_and_the_results_of_before_stay() -> None:

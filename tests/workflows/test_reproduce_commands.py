@@ -166,7 +166,7 @@ def test_a_typed_run_prints_its_verdicts_and_where_the_values_are(
     status, out, err = typed(f"reproduce run {name} seeds=1 out=mine", capsys)
     assert status == 0
     assert "| There are categories. | **holds** | true for 1 of 1 seeds" in out
-    assert "| The encoder of the GAN is poor. | **cannot be told at this size** |" in out
+    assert "| The encoder of the GAN is poor. | **cannot be told from one seed** |" in out
     assert f"values: mine/data/{name}-cpu.json" in out
     assert f"{name}, cpu, seed 0: training cgpgan, 2 of 2" in err
     assert find_item(name).values_of("cpu") == list(
