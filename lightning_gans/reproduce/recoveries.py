@@ -36,7 +36,12 @@ from lightning_gans.inversion import (
     recover,
 )
 from lightning_gans.inversion.evaluation import measure
-from lightning_gans.inversion.known_codes import compare, errors, published_criteria
+from lightning_gans.inversion.known_codes import (
+    THRESHOLDS,
+    compare,
+    errors,
+    published_criteria,
+)
 from lightning_gans.losses import LeastSquares
 from lightning_gans.metrics.digit_classifier import trained_digit_classifier
 from lightning_gans.models import Model
@@ -254,7 +259,8 @@ def known_codes(
 ) -> dict[str, float]:
     """How often each criterion of resampling finds the code of an image (Egan 2018, Table 1).
 
-    Each finished criterion is kept in the run's folder, so that an interrupted call resumes.
+    The last code of a descent is its result, as in the paper's Algorithm 1. Each finished criterion
+    is kept in the run's folder, so that an interrupted call resumes.
 
     Args:
         run: of a GAN; its codes are drawn once, and all criteria begin with the same ones.
@@ -263,9 +269,11 @@ def known_codes(
         lr: of Adam.
 
     Returns:
-        For each criterion, such as trunc_norm_2_5: mean, the mean of ‖z - z*‖²/L; below_1, below_01
-        and below_001, the percentages of codes with an error below 1, 0.1 and 0.01; and, but for
-        disabled, wins, the percentage with a lower error than without a criterion.
+        For each criterion, such as trunc_norm_2_5: mean, the mean of ‖z - z*‖²/L; below_1,
+        below_01, below_001, below_0001 and below_00001, the percentages of codes with an error
+        below 1, 0.1, 0.01, 0.001 and 0.0001; and, but for disabled, wins, the percentage with a
+        lower error than without a criterion, and significant_wins, that percentage of the codes of
+        which one error is at least twice the other, NaN if there are none.
     """
     model = load(run)
     if not isinstance(model, Model):
@@ -289,6 +297,7 @@ def known_codes(
                 restarts=1,
                 lr=lr,
                 loss=L2(),
+                result="last",
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             recovery.save(file)
@@ -296,13 +305,10 @@ def known_codes(
     values: dict[str, float] = {}
     for name, row in compare(found, "disabled").items():
         own = as_name(name)
-        _, _, hundredth, tenth, one = (100 * share for share in row.below)
-        values |= {
-            f"{own}.mean": row.mean,
-            f"{own}.below_1": one,
-            f"{own}.below_01": tenth,
-            f"{own}.below_001": hundredth,
-        }
+        values[f"{own}.mean"] = row.mean
+        for threshold, share in zip(THRESHOLDS, row.below, strict=True):
+            values[f"{own}.below_{f'{threshold:f}'.rstrip('0').replace('.', '')}"] = 100 * share
         if name != "disabled":
             values[f"{own}.wins"] = 100 * row.wins
+            values[f"{own}.significant_wins"] = 100 * row.significant_wins
     return values
