@@ -57,9 +57,9 @@ def other_latents(
         features: of all images.
 
     Returns:
-        FID and precision against the real images: own.fid and own.precision of draws of the prior,
-        other.fid and other.precision of the other latents, and foreign.fid and foreign.precision
-        of the test images of FashionMNIST.
+        FID and precision against the real images: own.fid.digits (or of other features) and
+        own.precision of draws of the prior, other.fid.digits and other.precision of the other
+        latents, and foreign.fid.digits and foreign.precision of the test images of FashionMNIST.
     """
     model = gan(run)
     extract = extractor(features)
@@ -76,7 +76,7 @@ def other_latents(
         nearest = PrecisionRecall()
         nearest.update(real, real=True)
         nearest.update(fake, real=False)
-        values[f"{name}.fid"] = frechet(real, fake)
+        values[f"{name}.fid.{features}"] = frechet(real, fake)
         values[f"{name}.precision"] = float(nearest.compute()["precision"])
     return values
 
@@ -84,18 +84,21 @@ def other_latents(
 def foreign(
     root: str, images: PositiveInt = 2000, features: Features = "digits"
 ) -> dict[str, float]:
-    """foreign.fid: between the test images of MNIST and those of FashionMNIST.
+    """The FID of the test images of FashionMNIST against those of MNIST.
 
     Args:
         root: the folder of both.
         images: how many of each are taken at most.
         features: of all images.
+
+    Returns:
+        foreign.fid.digits, or of the other features.
     """
     extract = extractor(features)
     real, other = (
         described(extract, real_images(data, images)) for data in (MNIST(root), FashionMNIST(root))
     )
-    return {"foreign.fid": frechet(real, other)}
+    return {f"foreign.fid.{features}": frechet(real, other)}
 
 
 def embedding(run: Path, pairs: PositiveInt = 200, norm: PositiveFloat = 1.0) -> dict[str, float]:
@@ -129,7 +132,8 @@ def circles(
         step, the largest distance of neighbouring images on a circle, the mean over the circles,
         and turn, the mean distance of opposite ones, both in units of the mean distance of images
         of independent draws (root mean squares of pixels);
-        slerp.fid and linear.fid, of images of the middles of paths against images of draws;
+        slerp.fid.digits and linear.fid.digits (or of other features), of images of the middles of
+        paths against images of draws;
         slerp.norm and linear.norm, the mean norm of the middles in units of that of draws.
     """
     model = gan(run)
@@ -151,7 +155,7 @@ def circles(
     paths: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {"slerp": slerp, "linear": linear}
     for name, path in paths.items():
         middle = path(first, second, 3)[:, 1]
-        values[f"{name}.fid"] = frechet(draws, described(extract, made(model, middle)))
+        values[f"{name}.fid.{features}"] = frechet(draws, described(extract, made(model, middle)))
         values[f"{name}.norm"] = float(middle.norm(dim=1).mean() / third.norm(dim=1).mean())
     return values
 

@@ -95,6 +95,7 @@ def cell(
     start: First = "prior",
     result: Kept = "best",
     draws: NonNegativeInt = 0,
+    shared_step_count: bool = False,
     seed: Seed = 0,
 ) -> dict[str, float]:
     """One cell of the tables: test digits recovered under one setting.
@@ -106,7 +107,7 @@ def cell(
         images: how many are recovered.
         steps: of each descent.
         restarts: of each image.
-        lr: of Adam, which is new for each batch of images.
+        lr: of Adam.
         regularizer: what is added to the loss.
         weight: of the regulariser; "typical" keeps codes as far from the prior as draws are.
         resampling: which elements are drawn again after each step, with the whole probability.
@@ -116,6 +117,8 @@ def cell(
         result: which code of a descent is its result; the papers take the last.
         draws: of the prior, in each step, that a statistical distance is measured from; 0 for its
             closed form.
+        shared_step_count: whether Adam's count of steps runs on from one batch of images to the
+            next, as in the published code, or begins anew.
         seed: of the first codes and of the draws.
 
     Returns:
@@ -149,6 +152,7 @@ def cell(
         lr=lr,
         start=_start(start),
         result=result,
+        shared_step_count=shared_step_count,
         seed=seed,
     )
     found = measure(recovery, x, model.prior, y, classify)

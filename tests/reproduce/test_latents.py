@@ -128,7 +128,7 @@ def test_images_of_other_latents_are_compared_as_by_scipy(model: GAN, root: str)
     }
     for name, x in draws.items():
         fake = grey(x.detach())
-        assert found[f"{name}.fid"] == pytest.approx(frechet(real, fake), rel=1e-4)
+        assert found[f"{name}.fid.digits"] == pytest.approx(frechet(real, fake), rel=1e-4)
         assert found[f"{name}.precision"] == pytest.approx(on_manifold(fake, real))
     assert len(found) == 6
 
@@ -136,7 +136,7 @@ def test_images_of_other_latents_are_compared_as_by_scipy(model: GAN, root: str)
 @pytest.mark.usefixtures("pixels")
 def test_images_of_another_data_set_are_foreign(root: str) -> None:
     expected = frechet(*(grey(digits_of(root, kind)) for kind in (MNIST, FashionMNIST)))
-    assert foreign(root, IMAGES)["foreign.fid"] == pytest.approx(expected, rel=1e-4)
+    assert foreign(root, IMAGES)["foreign.fid.digits"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_sums_of_vectors_of_a_linear_generator_add_up(model: GAN) -> None:
@@ -161,8 +161,8 @@ def test_paths_of_a_linear_generator_have_known_lengths(model: GAN) -> None:
     assert found["linear.norm"] == pytest.approx(float(middle.norm(dim=1).mean()) / norm)
     assert found["slerp.norm"] == pytest.approx(1, abs=0.03)
     expected = frechet(*(grey(Corner(DIM, ())(z).detach()) for z in (three, middle)))
-    assert found["linear.fid"] == pytest.approx(expected, rel=1e-3)
-    assert found["slerp.fid"] < found["linear.fid"] / 5
+    assert found["linear.fid.digits"] == pytest.approx(expected, rel=1e-3)
+    assert found["slerp.fid.digits"] < found["linear.fid.digits"] / 5
 
 
 class Jump(Corner):

@@ -21,8 +21,11 @@ from lightning_gans.models import GAN
 from lightning_gans.networks import DiscriminatorOutput
 from lightning_gans.priors import Normal, Prior, Uniform
 from lightning_gans.reproduce import recoveries
+from lightning_gans.reproduce.items import argument, find_item
 from lightning_gans.reproduce.recoveries import cell, row
 from lightning_gans.rng import stream
+from lightning_gans.safe_yaml import read_mapping
+from lightning_gans.signatures import CONFIGS
 from tests.support.idx import write_digits
 from tests.support.recoveries import recovery_of
 
@@ -168,12 +171,28 @@ def test_the_settings_of_a_cell_reach_the_descent(root: str, asked: Mapping[str,
     cell(RUN, root, "a", 3, 7, 5, 0.25, "z_square", 0.5, "logistic", 3.0, seed=9)
     assert (asked["steps"], asked["restarts"], asked["lr"], asked["seed"]) == (7, 5, 0.25, 9)
     assert (asked["weight"], asked["result"], len(asked["x"])) == (0.5, "best", 3)
+    assert asked["shared_step_count"] is False
     probability = asked["constraint"].probability(torch.tensor([[1.0, 3.0]]), Normal(2))
     # the whole probability in each step, not spread over the descent
     assert not asked["constraint"].per_step
     assert probability.tolist()[0] == pytest.approx([1 / (1 + np.e**3), 1 / (1 + np.e**-3)])
     starts = asked["start"].codes(asked["x"], 5, Normal(LATENT), stream("start", 0))
     assert starts.std() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("number", [8, 22])
+def test_the_published_setting_of_a_table_is_that_of_the_published_inversion(
+    number: int, root: str, asked: Mapping[str, Any]
+) -> None:
+    """Of (Cho 2021, section 5.2) and its code, as `inversion=cho_published` has it."""
+    item = find_item(f"cho2021-table-{number}")
+    published = read_mapping(CONFIGS / "inversion" / "cho_published.yaml")
+    variables = {**item.profiles["paper"].variables(), "root": root, "seed": 0, "n": IMAGES}
+    measure = next(m for m in item.measures_of("paper") if "regularizer" in m.arguments)
+    cell(RUN, **{key: argument(value, variables) for key, value in measure.arguments.items()})
+    for key in ("steps", "restarts", "lr", "result", "shared_step_count"):
+        assert asked[key] == published[key], key
+    assert asked["regularizer"].draws == published["regularizer"]["init_args"]["draws"]
 
 
 def test_a_row_descends_once_from_zeros_to_its_last_step(
