@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from lightning_gans.cli import main
+from lightning_gans.reproduce.items import find_item
 from tests.support.experiments import (
     FILES,
     NAMES,
@@ -130,6 +131,38 @@ def test_an_experiment_makes_two_iterations_on_stand_in_images_of_its_size(
     for saved in (tmp_path / "runs").glob("*/*/*/checkpoints/last-step=2.ckpt"):
         weights = torch.load(saved, weights_only=True)["state_dict"]
         assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("item", "training", "words"),
+    [
+        ("thesis-figure-8", "acgan_1", "acgan_gaussians"),
+        ("thesis-figure-11", "acgan_pure", "acgan_gaussians_pure"),
+        ("thesis-figure-11", "acgan_mixed", "acgan_gaussians_mixed"),
+        ("thesis-figure-11", "cagan_pure", "cagan_gaussians_pure"),
+        ("thesis-figure-11", "cagan_mixed", "mixed_gaussians"),
+        ("thesis-figure-38", "continuous", "gan_gaussians"),
+        ("thesis-figure-38", "categorical", "gan_categories_gaussians"),
+        ("thesis-figure-39", "infogan", "infogan_gaussians"),
+        ("thesis-figure-40", "t01_slow", "elastic_infogan_gaussians"),
+        (
+            *("thesis-figure-40", "t1_fast"),
+            "elastic_infogan_gaussians model.categories.temperature=1 model.categories_lr=0.001",
+        ),
+    ],
+)
+def test_an_experiment_is_what_a_figure_of_the_thesis_trains(
+    item: str, training: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merged = []
+    typed = find_item(item).train_words(training, "paper", {"root": "data", "seed": "0"})
+    for command in (f"experiment={words}".split(), typed):
+        with pytest.raises(SystemExit) as caught:
+            main([*command, "--print_config"])
+        assert not caught.value.code
+        merged.append(capsys.readouterr().out)
+    assert merged[0] == merged[1]
 
 
 def test_every_file_is_an_experiment_or_the_demonstration() -> None:

@@ -163,10 +163,28 @@ def test_a_book_of_another_size_changes_the_published_discriminator() -> None:
     assert features.shape == (2, 2 * 3 * 5)
 
 
+@pytest.mark.parametrize("name", ["gan_codebook_afhq", "gan_labels_afhq"])
+def test_a_gan_of_many_labels_has_a_discriminator_as_wide_as_that_of_a_codebook(name: str) -> None:
+    settings = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
+    arguments = settings["model"]["init_args"]
+    pages = arguments["num_labels"] * arguments["num_categories"]
+    with torch.device("meta"):
+        published = CodebookDiscriminator((3, 256, 256), pages)
+        made = ResidualDiscriminator((3, 256, 256), 1, **arguments["discriminator"]["init_args"])
+    # two units for each page; of the scores of the pages, the GAN has one
+    assert count(published) - count(made) == (2 * pages + 1) * (pages - 1)
+
+
 # Gaussian clusters
 
 
-@pytest.mark.parametrize("name", ["cagan_gaussians", "mixed_gaussians"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("acgan_gaussians", "acgan_gaussians_mixed", "acgan_gaussians_pure"),
+        *("cagan_gaussians", "cagan_gaussians_pure", "mixed_gaussians"),
+    ],
+)
 def test_discriminators_of_clusters_have_a_fifth_hidden_layer(name: str) -> None:
     settings = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
     chosen = settings["model"]["init_args"]["discriminator"]
@@ -175,7 +193,7 @@ def test_discriminators_of_clusters_have_a_fifth_hidden_layer(name: str) -> None
     made = getattr(networks, chosen["class_path"].rpartition(".")[2])
     discriminator = made((2,), 4, 0, **chosen["init_args"])
     # the batch's deviations enter the fifth by weights of their own
-    extra = 512 * 512 if name == "mixed_gaussians" else 0
+    extra = 0 if name in {"acgan_gaussians", "cagan_gaussians"} else 512 * 512
     assert count(discriminator) == (2 + 1) * 512 + 4 * (512 + 1) * 512 + extra + (512 + 1) * 4
     assert count(MLPGenerator(256, (2,), (4,))) == 261 * 512 + 3 * 513 * 512 + 513 * 2
 
