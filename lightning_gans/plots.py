@@ -166,6 +166,8 @@ def curve_panels(
     panels: Mapping[str, Mapping[str, Sequence[tuple[Sequence[float], Sequence[float]]]]],
     path: Path,
     columns: int = 3,
+    of: str = "iterations",
+    log: bool = False,
 ) -> None:
     """Plot curves of several runs, a panel for each quantity, with one legend; a PNG file.
 
@@ -173,6 +175,8 @@ def curve_panels(
         panels: by title, the groups of curves as :func:`compared_curves` takes them.
         path: of the file.
         columns: the greatest number of panels in a row.
+        of: what the horizontal axis shows.
+        log: whether that axis is logarithmic.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -191,8 +195,10 @@ def curve_panels(
                     steps, values, marker=".", linewidth=1, color=color, linestyle=style
                 )
                 shown.setdefault(f" {plain(name)}", line)
+        if log:
+            axes.set_xscale("log")
         axes.set_title(plain(title), fontsize=9)
-        axes.set_xlabel("iterations", fontsize=8)
+        axes.set_xlabel(of, fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     legend = list(shown.values()), list(shown)

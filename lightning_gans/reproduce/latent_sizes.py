@@ -30,6 +30,7 @@ from lightning_gans.models.base.load import load
 from lightning_gans.networks.digit_classifier import DigitBackbone
 from lightning_gans.ood.batches import size
 from lightning_gans.ranges import PositiveFloat, PositiveInt
+from lightning_gans.reproduce.curves import measured
 from lightning_gans.reproduce.fingerprints import code_version
 from lightning_gans.reproduce.recoveries import FOLDER
 from lightning_gans.rng import stream
@@ -133,12 +134,11 @@ def placements(
         least and the greatest of 10,000 draws; train.ratio and validation.ratio, the mean norm,
         divided by the mean norm of draws.
     """
-    model = _gan(run)
-    drawn = shell(model.prior, DRAWS, stream("norms", 0))
+    lengths = free_norms(run, root, source, images, steps, lr)
+    drawn = lengths["draws"]
     found: dict[str, float] = {}
     for part in ("train", "validation"):
-        x = _images(source, root, model.image_shape, images, part)
-        length = norms(_codes(model, x, steps, lr, projected=False))
+        length = lengths[part]
         inside = (length >= drawn.min()) & (length <= drawn.max())
         found |= {
             f"{part}.above": placement(length, drawn).above,
@@ -234,6 +234,27 @@ def classifier(
     return found
 
 
+def free_norms(
+    run: Path, root: str, source: Source, images: int, steps: int, lr: float
+) -> dict[str, Tensor]:
+    """Norms of codes of train and validation images, recovered without a constraint, and of draws.
+
+    Computed once, and kept in the run's folder.
+    """
+    version = code_version([f"{__name__}.free_norms"])
+    file = run / FOLDER / version / f"norms-{source}-{images}-{steps}-{lr:g}.safetensors"
+    if not file.is_file():
+        model = _gan(run)
+        found = {"draws": shell(model.prior, DRAWS, stream("norms", 0))}
+        for part in ("train", "validation"):
+            x = _images(source, root, model.image_shape, images, part)
+            found[part] = norms(_codes(model, x, steps, lr, projected=False))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(file, found, {})
+    kept, _ = read_tensors(file)
+    return kept
+
+
 def reconstructions(
     run: Path,
     root: str,
@@ -294,6 +315,67 @@ def draw_reconstructions(
     plots.sheet(list(to_uint8(torch.stack(columns, 1))), path, gaps=(1,))
 
 
+def draw_errors(
+    runs: Mapping[str, Sequence[Path]],
+    path: Path,
+    root: str,
+    source: Source = "mnist",
+    foreign: Source = "fashion_mnist",
+    images: PositiveInt = 32,
+    steps: PositiveInt = 300,
+    lr: PositiveFloat = 0.05,
+    kinds: tuple[str, ...] = ("train", "validation"),
+) -> None:
+    """Errors by the size of the latent, a panel for each kind of images, a curve for each seed."""
+    panels: Panels = {kind: {} for kind in kinds}
+    for folders in zip(*runs.values(), strict=True):
+        for run in folders:
+            model, found = _model(run), errors(run, root, source, foreign, images, steps, lr)
+            group = "GAN" if isinstance(model, Generates) else "autoencoder"
+            for kind in kinds:
+                if kind not in found:
+                    raise InputError(f"there are no images '{kind}'; kinds are {', '.join(found)}")
+                _add(panels[kind], group, model.prior.dim, found[kind], folders[0])
+    plots.curve_panels(_sorted(panels), path, 3, "elements of the latent", log=True)
+
+
+def draw_evaluations(
+    runs: Mapping[str, Sequence[Path]], path: Path, names: tuple[str, ...]
+) -> None:
+    """The last evaluations by the size of the latent, in one panel, a curve for each seed.
+
+    Args:
+        runs: of GANs and autoencoders.
+        path: the PNG file.
+        names: of the measures, such as fid.digits; a run without one has no point of it.
+    """
+    panels: Panels = {", ".join(names): {}}
+    for folders in zip(*runs.values(), strict=True):
+        for run in folders:
+            series = measured(run)
+            for name in (name for name in names if name in series):
+                value = series[name][1][-1]
+                _add(panels[", ".join(names)], name, _model(run).prior.dim, value, folders[0])
+    plots.curve_panels(_sorted(panels), path, 1, "elements of the latent", log=True)
+
+
+def draw_norms(
+    runs: Mapping[str, Sequence[Path]],
+    path: Path,
+    root: str,
+    source: Source = "mnist",
+    images: PositiveInt = 32,
+    steps: PositiveInt = 300,
+    lr: PositiveFloat = 0.05,
+) -> None:
+    """Histograms of the norms of draws, and of codes recovered without a constraint (Fig. 10)."""
+    groups = {
+        name: free_norms(folders[0], root, source, images, steps, lr)
+        for name, folders in runs.items()
+    }
+    plots.histograms(groups, path)
+
+
 def draw_surfaces(runs: Mapping[str, Sequence[Path]], path: Path, points: PositiveInt = 41) -> None:
     """The loss around one generated image of the first run of each training."""
     planes = {
@@ -308,6 +390,32 @@ def draw_weights(runs: Mapping[str, Sequence[Path]], path: Path) -> None:
 
 
 # Parts
+
+# of each panel, of each group, by a seed's first run: the value at each size
+Panels = dict[str, dict[str, dict[Path, dict[float, float]]]]
+
+
+def _add(
+    groups: dict[str, dict[Path, dict[float, float]]],
+    group: str,
+    size_: int,
+    value: float,
+    seed: Path,
+) -> None:
+    groups.setdefault(group, {}).setdefault(seed, {})[size_] = value
+
+
+def _sorted(panels: Panels) -> dict[str, dict[str, list[tuple[list[float], list[float]]]]]:
+    """The panels as they are drawn: sizes in order."""
+    return {
+        title: {
+            group: [
+                (sorted(points), [points[x] for x in sorted(points)]) for points in seeds.values()
+            ]
+            for group, seeds in groups.items()
+        }
+        for title, groups in panels.items()
+    }
 
 
 def _model(run: Path) -> Model:

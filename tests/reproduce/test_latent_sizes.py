@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from lightning_gans import plots
 from lightning_gans.data import MNIST
 from lightning_gans.errors import InputError
 from lightning_gans.models import GAN, Autoencoder, Model
@@ -19,6 +20,9 @@ from lightning_gans.reproduce import latent_sizes
 from lightning_gans.reproduce.latent_sizes import (
     classifier,
     digits,
+    draw_errors,
+    draw_evaluations,
+    draw_norms,
     draw_reconstructions,
     draw_surfaces,
     draw_weights,
@@ -223,3 +227,61 @@ def test_pictures_have_a_column_of_images_and_one_for_each_run(
     draw_surfaces(gans, tmp_path / "b.png", points=9)
     draw_weights(gans, tmp_path / "c.png")
     assert (tmp_path / "b.png").stat().st_size > 2000 < (tmp_path / "c.png").stat().st_size
+
+
+def test_curves_by_size_have_a_point_for_each_model_and_a_curve_for_each_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"gan_large": 256, "gan_small": 4, "ae_small": 4, "ae_large": 256}
+    made = {
+        f"{name}-{seed}": GAN((2,), size) if name.startswith("gan") else Autoencoder(SHAPE, size)
+        for name, size in sizes.items()
+        for seed in (0, 1)
+    }
+    value = {name: float(number) for number, name in enumerate(made)}
+    monkeypatch.setattr(latent_sizes, "load", lambda run: made[run.name])
+    monkeypatch.setattr(latent_sizes, "_model", lambda run: made[run.name])
+    monkeypatch.setattr(
+        latent_sizes, "errors", lambda run, *_: {"train": value[run.name], "noise": -1.0}
+    )
+    monkeypatch.setattr(
+        latent_sizes,
+        "measured",
+        lambda run: {
+            ("fid" if run.name.startswith("gan") else "reconstruction_fid"): (
+                [1.0, 2.0],
+                [99.0, value[run.name]],
+            )
+        },
+    )
+    drawn: dict[str, dict[str, list[tuple[list[float], list[float]]]]] = {}
+    monkeypatch.setattr(
+        plots, "curve_panels", lambda panels, path, *_, **options: drawn.update(panels)
+    )
+    runs = {name: [tmp_path / f"{name}-0", tmp_path / f"{name}-1"] for name in sizes}
+    curves = {
+        kind: [
+            ([4.0, 256.0], [value[f"{kind}_small-{seed}"], value[f"{kind}_large-{seed}"]])
+            for seed in (0, 1)
+        ]
+        for kind in ("gan", "ae")
+    }
+    draw_errors(runs, tmp_path / "a.png", "data", kinds=("train",))
+    assert drawn == {"train": {"GAN": curves["gan"], "autoencoder": curves["ae"]}}
+    drawn.clear()
+    draw_evaluations(runs, tmp_path / "a.png", ("fid", "reconstruction_fid"))
+    assert drawn == {
+        "fid, reconstruction_fid": {"fid": curves["gan"], "reconstruction_fid": curves["ae"]}
+    }
+    with pytest.raises(InputError, match="no images 'shifted'; kinds are train, noise"):
+        draw_errors(runs, tmp_path / "a.png", "data", kinds=("shifted",))
+
+
+@pytest.mark.figures
+def test_curves_by_size_and_histograms_of_norms_are_drawn(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"gan": [as_run(monkeypatch, tmp_path / "run", gan())]}
+    draw_errors(runs, tmp_path / "a.png", root, images=2, steps=2)
+    draw_norms(runs, tmp_path / "b.png", root, images=2, steps=2)
+    assert (tmp_path / "a.png").stat().st_size > 2000 < (tmp_path / "b.png").stat().st_size

@@ -213,7 +213,12 @@ def test_the_code_of_a_tables_images_decides_it(
     module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
-    monkeypatch.setattr(fingerprints, "source_hash", lambda name: found.append(name) or name)
+
+    def source_hash(name: str) -> str:
+        found.append(name)
+        return name
+
+    monkeypatch.setattr(fingerprints, "source_hash", source_hash)
     config = running.data_config("mnist_ood")
     fingerprints.code_version(["lightning_gans.workflows.ood_table", *class_paths(config)])
     assert f"lightning_gans.{module}" in found
