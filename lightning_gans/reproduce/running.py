@@ -273,8 +273,15 @@ class Run:
 
     def _train(self, words: Sequence[str], seed: int, folder: Path) -> None:
         """Train in a folder, or resume there; nothing if it is finished."""
+        files = hash_of(listing(Path(self.root)))
         if (folder / FINISHED).is_file():
             self.log(f"{folder} is trained already")
+            made = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+            if made.get("files", files) != files:
+                self.log(
+                    f"its files in {self.root} had other names or sizes then; if those of its data "
+                    f"set have changed, move {folder} away to train it again"
+                )
             return
         config = self._config(words)
         begun = bool(checkpoints(folder, "last")) and newest(folder) is not None
@@ -292,7 +299,11 @@ class Run:
         else:
             status = self.commands.run(["train", *words, f"seed_everything={seed}"], folder)
         _check(status, f"the training in {folder}")
-        content = {"words": [*words, f"seed_everything={seed}"], "version": __version__}
+        content = {
+            "words": [*words, f"seed_everything={seed}"],
+            "version": __version__,
+            "files": files,
+        }
         write_text(folder / FINISHED, json.dumps(content, indent=1) + "\n")
 
     # Measurements

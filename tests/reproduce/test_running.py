@@ -80,6 +80,17 @@ def test_an_item_that_was_stopped_ends_as_if_it_had_not_been(
     assert {n: v[:2] for n, v in more.values.items()} == dict(expected.values)
     assert run_of(name, InProcess()).all_seeds(1).values == more.values
 
+    # the folder of data sets has changed: nothing is trained again, and a line says so
+    Path("data").mkdir()
+    Path("data", "more").touch()
+    told: list[str] = []
+    Run(find_item(name), "cpu", "data", Path("results"), InProcess(), told.append).all_seeds(1)
+    assert sum("had other names or sizes then" in line for line in told) == 2
+    Path("data", "more").unlink()
+    told.clear()
+    Run(find_item(name), "cpu", "data", Path("results"), InProcess(), told.append).all_seeds(1)
+    assert not any("had other names" in line for line in told)
+
     # another item with the same training does not repeat it, however its words are written
     other = write_item(
         TINY.replace("  cgpgan: model=cgpgan model.warmup=2\n", "")
