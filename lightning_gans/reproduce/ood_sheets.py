@@ -18,7 +18,7 @@ from lightning_gans.models.base.load import load
 from lightning_gans.ood.batches import size
 from lightning_gans.ood.corruptions import mix
 from lightning_gans.ood.datasets import MNISTOOD, CelebAOOD, OODData
-from lightning_gans.ranges import PositiveInt
+from lightning_gans.ranges import NonNegativeInt, PositiveInt
 
 Name = Literal["mnist", "celeba"]
 # images that are reconstructed at once
@@ -42,7 +42,11 @@ class Sets(NamedTuple):
 
 
 def reconstruction(
-    run: Path, root: str, data: Name = "mnist", images: PositiveInt = 200
+    run: Path,
+    root: str,
+    data: Name = "mnist",
+    images: PositiveInt = 200,
+    fold: NonNegativeInt | None = None,
 ) -> dict[str, float]:
     """How well a model reconstructs ID and OOD images.
 
@@ -51,11 +55,12 @@ def reconstruction(
         root: the folder of data sets.
         data: the ID images.
         images: the greatest number of each set.
+        fold: of the digits that the model was not trained on; None for the publisher's test images.
 
     Returns:
         PSNR in dB: inside, of ID images; near and far, means over the sets of OOD images.
     """
-    model, sets = _model(run), read_sets(root, data, images)
+    model, sets = _model(run), read_sets(root, data, images, fold)
     return {
         "inside": _psnr(model, sets.inside),
         "near": sum(_psnr(model, x) for x in sets.near.values()) / len(sets.near),
@@ -69,6 +74,7 @@ def draw_sets(
     root: str,
     data: Name = "mnist",
     rows: PositiveInt = 6,
+    fold: NonNegativeInt | None = None,
 ) -> None:
     """ID images in the first column, then a column for each near set and each far one.
 
@@ -78,15 +84,20 @@ def draw_sets(
         root: the folder of data sets.
         data: the ID images.
         rows: the greatest number of images of each set.
+        fold: as of :func:`reconstruction`.
     """
-    sets = read_sets(root, data, rows)
+    sets = read_sets(root, data, rows, fold)
     columns = [sets.inside, *sets.near.values(), *sets.far.values()]
     gaps = (1, 1 + len(sets.near))
     plots.sheet(list(to_uint8(torch.stack(columns, 1))), path, gaps=gaps)
 
 
 def draw_reconstructions(
-    runs: Mapping[str, Sequence[Path]], path: Path, root: str, data: Name = "mnist"
+    runs: Mapping[str, Sequence[Path]],
+    path: Path,
+    root: str,
+    data: Name = "mnist",
+    fold: NonNegativeInt | None = None,
 ) -> None:
     """Near OOD images above their reconstructions, then far ones, one image of each set.
 
@@ -95,8 +106,9 @@ def draw_reconstructions(
         path: the PNG file.
         root: the folder of data sets.
         data: the ID images.
+        fold: as of :func:`reconstruction`.
     """
-    sets, rows = read_sets(root, data, 1), list[Tensor]()
+    sets, rows = read_sets(root, data, 1, fold), list[Tensor]()
     for folders in runs.values():
         model = _model(folders[0])
         for part in (sets.near, sets.far):
@@ -105,11 +117,24 @@ def draw_reconstructions(
     plots.sheet([to_uint8(row) for row in rows], path)
 
 
-def read_sets(root: str, data: Name, n: int) -> Sets:
+def sizes(root: str, data: Name = "celeba", most: PositiveInt = 10_000) -> dict[str, float]:
+    """How many images of each set are used (thesis, Table 7).
+
+    Args:
+        root: the folder of data sets.
+        data: the ID images.
+        most: of a larger set.
+
+    Returns:
+        images.<set>.
+    """
+    sets = _tested(root, data, None).sets
+    return {f"images.{k}": float(min(most, size(of))) for k, of in sets.items() if k not in OURS}
+
+
+def read_sets(root: str, data: Name, n: int, fold: int | None = None) -> Sets:
     """The first n ID images and OOD images of each set, or fewer, mixed as in ``ood table``."""
-    tested: OODData = MNISTOOD(root) if data == "mnist" else CelebAOOD(root)
-    tested.prepare_data()
-    tested.setup("test")
+    tested = _tested(root, data, fold)
     n = min(n, *(size(of) for of in (tested.validation_set, *tested.sets.values())))
     inside = read(tested.validation_set, range(n)).x
     far = {k: read(of, range(n)).x for k, of in tested.sets.items() if k not in OURS}
@@ -119,6 +144,14 @@ def read_sets(root: str, data: Name, n: int) -> Sets:
             f"of the first {n} images of {short[0]}, or of the ID images, some cannot be read"
         )
     return Sets(inside, {k: mix(inside, x, tested.near) for k, x in far.items()}, far)
+
+
+def _tested(root: str, data: Name, fold: int | None) -> OODData:
+    """The ID images and the sets."""
+    tested: OODData = MNISTOOD(root, fold=fold) if data == "mnist" else CelebAOOD(root)
+    tested.prepare_data()
+    tested.setup("test")
+    return tested
 
 
 def _model(run: Path) -> Model:

@@ -14,6 +14,8 @@ from lightning_gans import plots
 from lightning_gans.data import MNIST
 from lightning_gans.errors import InputError
 from lightning_gans.models import GAN, Autoencoder
+from lightning_gans.ood.batches import size
+from lightning_gans.ood.datasets import MNISTOOD
 from lightning_gans.reproduce import curves, ood_sheets
 from lightning_gans.reproduce.ood_sheets import draw_reconstructions, draw_sets, read_sets
 from tests.support.idx import write_digits
@@ -98,6 +100,25 @@ def test_near_images_are_a_tenth_of_the_far_ones(root: str) -> None:
     assert set(sets.near) == set(sets.far) >= {"stripe", "fog", "fashion_mnist"}
     for name, x in sets.far.items():
         assert sets.near[name] == pytest.approx(0.1 * x + 0.9 * sets.inside, abs=1e-5), name
+
+
+@pytest.mark.parametrize("fold", [None, 0, 6])
+def test_id_images_are_of_the_fold_that_is_not_trained_on(fold: int | None, root: str) -> None:
+    data = MNIST(root, fold=fold)
+    data.setup("validate")
+    sets = read_sets(root, "mnist", 3, fold)
+    expected = torch.stack([data.validation_set[i][0] for i in range(3)])
+    assert sets.inside.equal(expected)
+
+
+def test_of_large_sets_no_more_images_are_counted_than_are_used(root: str) -> None:
+    tested = MNISTOOD(root)
+    tested.setup("test")
+    found = ood_sheets.sizes(root, "mnist", most=5)
+    assert set(found) == {f"images.{name}" for name in tested.sets if name != "letters"}
+    assert set(found.values()) == {5}
+    many = ood_sheets.sizes(root, "mnist")
+    assert many == {f"images.{k}": size(of) for k, of in tested.sets.items() if k != "letters"}
 
 
 def test_errors_of_reconstructed_sets_are_those_of_what_is_lost(
