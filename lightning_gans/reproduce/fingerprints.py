@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from lightning_gans import __version__
@@ -44,7 +46,7 @@ _SHOWN_OF_TRAINER = (
     *("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
     *("log_every_n_steps", "profiler"),
 )
-_SHOWN_OF_DATA = ("root", "workers", "download")
+_SHOWN_OF_DATA = ("workers", "download")
 LENGTH = 16
 
 
@@ -54,19 +56,24 @@ def hash_of(value: object) -> str:
     return sha256(text.encode()).hexdigest()[:LENGTH]
 
 
-def training_hash(config: Mapping[str, Any], seed: int) -> str:
+def training_hash(config: Mapping[str, Any], seed: int, root: str) -> str:
     """The hash of a training.
 
     Args:
         config: as ``train --print_config`` prints it.
         seed: of all its random numbers.
+        root: the folder of the data sets, which may lie elsewhere another time.
     """
     kept = {key: value for key, value in config.items() if key not in _SHOWN}
     kept["trainer"] = _without(kept.get("trainer"), _SHOWN_OF_TRAINER)
     data = dict(kept.get("data") or {})
     data["init_args"] = _without(data.get("init_args"), _SHOWN_OF_DATA)
+    if "root" in data["init_args"]:
+        # which of the sets in it
+        data["init_args"]["root"] = os.path.relpath(str(data["init_args"]["root"]), root)
     kept |= {"data": data, "seed_everything": seed}
-    return hash_of({"config": kept, "code": code_version([*class_paths(config), *ALWAYS])})
+    code = code_version([*class_paths(config), *ALWAYS])
+    return hash_of({"config": kept, "code": code, "own": own_modules(config)})
 
 
 def code_version(paths: Iterable[str]) -> str:
@@ -83,12 +90,28 @@ def code_version(paths: Iterable[str]) -> str:
 
 def class_paths(value: object) -> Iterator[str]:
     """The import paths of this package anywhere in a config."""
+    yield from (text for text in _texts(value) if text.startswith(f"{PACKAGE.name}."))
+
+
+def own_modules(config: object) -> dict[str, str]:
+    """Hashes of the modules in the working folder that a config names; not of what they import."""
+    found = {}
+    for text in _texts(config):
+        module = text.rpartition(".")[0]
+        if module and all(part.isidentifier() for part in text.split(".")):
+            file = Path(*module.split(".")).with_suffix(".py")
+            if file.is_file():
+                found[module] = sha256(file.read_bytes()).hexdigest()[:LENGTH]
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in plain data."""
     if isinstance(value, str):
-        if value.startswith(f"{PACKAGE.name}."):
-            yield value
+        yield value
     elif isinstance(value, (Mapping, list)):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from class_paths(part)
+            yield from _texts(part)
 
 
 @lru_cache

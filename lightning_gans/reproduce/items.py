@@ -73,6 +73,8 @@ DOCUMENTS = {
 }
 # what a command's results are read from; other commands have no values
 COMMANDS = ("ood table", "evaluate")
+# modules of lightning_gans.reproduce whose functions an item may not call
+MACHINERY = ("fingerprints", "items", "names", "pages", "predicate", "results", "running")
 # what words may name besides trainings and the values of a profile
 FOLDER_VALUES = ("root", "seed")
 
@@ -279,9 +281,19 @@ def filled(text: str, variables: Mapping[str, object]) -> list[str]:
     >>> filled("model=gan trainer.max_steps={n}", {"n": 3})
     ['model=gan', 'trainer.max_steps=3']
     """
-    return [
-        _TEMPLATE.sub(lambda found: str(variables[found[1]]), word) for word in shlex.split(text)
-    ]
+    return [_TEMPLATE.sub(lambda found: str(variables[found[1]]), word) for word in split(text)]
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, as a shell would split it.
+
+    Raises:
+        UsageError: if a quote has no end.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"'{text:.100}' cannot be split into words: {error}") from None
 
 
 def argument(value: Any, variables: Mapping[str, object]) -> Any:
@@ -472,8 +484,11 @@ def _measurement(value: object, every: tuple[str, ...]) -> Measurement:
 def _picture(value: object, every: tuple[str, ...]) -> Picture:
     section = _mapping("pictures", value)
     _check_keys("pictures", section, ("name", "function", "of", "arguments", "text", "profiles"))
+    name = _text("pictures.name", section.get("name"))
+    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+        raise UsageError(f"pictures.name: expected letters, digits, _ and -, got {name!r:.60}")
     return Picture(
-        _text("pictures.name", section.get("name")),
+        name,
         _text("pictures.function", section.get("function")),
         tuple(_texts("pictures.of", section.get("of", []))),
         _text("pictures.text", section.get("text")),
@@ -588,11 +603,14 @@ def _check_function(
     An item may come from elsewhere, and must not run what it likes.
     """
     module, _, name = path.rpartition(".")
-    if not module.startswith("lightning_gans.reproduce."):
-        raise UsageError(f"{where}: {path} is no function of lightning_gans.reproduce")
+    rooms = module.split(".")
+    if rooms[:2] != ["lightning_gans", "reproduce"] or len(rooms) != 3 or rooms[2] in MACHINERY:
+        raise UsageError(f"{where}: {path} is no measure or picture of lightning_gans.reproduce")
     found = signature(module, name)
     if found is None or not found.returns or name.startswith("_"):
         raise UsageError(f"{where}: there is no function {path}")
+    if where == "measures" and "path" in found.parameters:
+        raise UsageError(f"{where}: {path} draws a picture")
     parameters = dict(found.parameters)
     for own in first:
         if parameters.pop(own, None) is None:

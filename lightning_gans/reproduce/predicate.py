@@ -103,6 +103,8 @@ class Predicate:
         self._patterns: list[str] = []
         if not isinstance(text, str) or len(text) > MOST:
             raise UsageError(f"expected a predicate of at most {MOST} characters")
+        if "#" in text:  # Python would leave out the rest
+            raise UsageError(f"'{text}' is no predicate: # begins no comment here")
         # a dot and a star are no Python: names become placeholders, which no name can be
         replaced = _NAMES.sub(self._placeholder, text)
         try:

@@ -134,13 +134,15 @@ def _results(content: Any) -> Results:
     if content["format"] != FORMAT:
         raise ValueError(f"expected format {FORMAT}, got {content['format']!r:.20}")
     seeds = tuple(content["seeds"])
-    if not all(type(seed) is int for seed in seeds):
-        raise ValueError("seeds are no whole numbers")
+    if not all(type(seed) is int for seed in seeds) or len({*seeds}) < len(seeds):
+        raise ValueError("seeds are no whole numbers, each once")
     values = {str(name): _values(v, len(seeds)) for name, v in content["values"].items()}
     trainings = tuple(
         TrainingRecord(str(t["name"]), str(t["command"]), tuple(map(str, t["hashes"])))
         for t in content["trainings"]
     )
+    if any(len(training.hashes) != len(seeds) for training in trainings):
+        raise ValueError(f"expected {len(seeds)} hashes of each training, one for each seed")
     pictures = {str(name): str(text) for name, text in content["pictures"].items()}
     if any(Path(name).name != name for name in pictures):
         raise ValueError("a picture is in another folder")
@@ -167,7 +169,14 @@ def _values(given: Sequence[Any], count: int) -> tuple[float | None, ...]:
     for value in given:
         if value is not None and type(value) not in (int, float):
             raise ValueError(f"{value!r:.40} is no number")
-    return tuple(None if v is None or not math.isfinite(v) else float(v) for v in given)
+    return tuple(None if v is None else finite(v) for v in map(_float, given))
+
+
+def _float(value: float | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        raise ValueError(f"a number of {len(str(value)):,} digits is too large") from None
 
 
 def finite(value: float) -> float | None:

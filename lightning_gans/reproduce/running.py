@@ -45,12 +45,15 @@ from lightning_gans.reproduce.results import (
     Results,
     Setting,
     TrainingRecord,
+    UnreadableResults,
     as_number,
+    file_of_results,
     finite,
     read_results,
     write_results,
 )
 from lightning_gans.runs.atomic import replacing, write_text
+from lightning_gans.runs.claim import hold, release
 from lightning_gans.runs.folder import ROOT, checkpoints, newest, step_of
 from lightning_gans.runs.layout import VARIABLE
 from lightning_gans.runs.metrics_csv import FILE
@@ -59,7 +62,9 @@ from lightning_gans.signatures import CONFIGS, PACKAGE
 from lightning_gans.text import printable
 
 FOLDER = Path(ROOT, "reproduce")
-FINISHED, VALUES, TABLE = "finished.json", "values.json", "table.csv"
+FINISHED, VALUES = "finished.json", "values.json"
+# what commands write at their end
+TABLE, METRICS = "table.csv", "metrics.json"
 # where a config of a name is looked for
 OWN_FIRST = (Path("configs"), CONFIGS)
 # of the files in a folder of data sets, by which it is known again
@@ -151,7 +156,7 @@ class Run:
         """
         trainings = self.item.trainings_of(self.profile)
         folders: dict[int, dict[str, Path]] = {seed: {} for seed in range(seeds)}
-        before = read_results(self.results, self.item.id, self.profile)
+        before = self._before()
         for seed in before.seeds if before is not None else ():
             folders.setdefault(seed, {})
         configs: dict[str, Any] = {}
@@ -162,7 +167,7 @@ class Run:
                 key = shlex.join(words)
                 if key not in configs:
                     configs[key] = self._config(words)
-                own[training.name] = FOLDER / training_hash(configs[key], seed)
+                own[training.name] = FOLDER / training_hash(configs[key], seed, self.root)
         found = self._kept(before, folders)
         lost = [seed for seed in folders if seed >= seeds and seed not in found]
         if lost:
@@ -176,10 +181,21 @@ class Run:
         for seed in range(seeds):
             found[seed] = self._seed(seed, folders[seed])
             if seed == seeds - 1:
-                pictures = self._pictures(folders, range(seeds))
+                pictures = self._pictures(folders, sorted(found))
             result = self._written(found, folders, pictures)
         assert result is not None
         return result
+
+    def _before(self) -> Results | None:
+        """The results of earlier runs; a file that cannot be read is set aside."""
+        try:
+            return read_results(self.results, self.item.id, self.profile)
+        except UnreadableResults as error:
+            file = file_of_results(self.results, self.item.id, self.profile)
+            aside = _free(file, "unreadable")
+            file.rename(aside)
+            self.log(f"{error}; it is {aside} now")
+            return None
 
     def _kept(
         self, before: Results | None, folders: Mapping[int, Mapping[str, Path]]
@@ -247,7 +263,9 @@ class Run:
 
     def _config(self, words: Sequence[str]) -> Any:
         """The merged config of a training."""
-        file = FOLDER / "configs" / f"{hash_of([*words, sources_hash()])}.yaml"
+        named = [Path(word.partition("=")[2]) for word in words]
+        texts = [path.read_text(encoding="utf-8") for path in named if _is_config(path)]
+        file = FOLDER / "configs" / f"{hash_of([*words, *texts, sources_hash()])}.yaml"
         if not file.is_file():
             text = self.commands.output(["train", *words, "--print_config"])
             if text is None:
@@ -287,8 +305,10 @@ class Run:
         begun = bool(checkpoints(folder, "last")) and newest(folder) is not None
         if not begun:
             if folder.exists():  # it was stopped before its first checkpoint
+                hold(folder)  # unless it is trained right now
                 folder.rename(_free(folder))
-            shorter = _shorter(config, seed)
+                release(folder)
+            shorter = _shorter(config, seed, self.root)
             if shorter is not None:
                 self.log(f"{folder} begins where {shorter} ended")
                 _copy_run(shorter, folder)
@@ -342,10 +362,12 @@ class Run:
         folder = self._command_folder(measure, folders, seed)
 
         def compute() -> dict[str, float]:
+            if any((folder / name).exists() for name in (TABLE, METRICS)):
+                folder.rename(_free(folder))  # it ended, but its values are lost
             _check(self.commands.run([*words, f"out={folder}"]), f"'{shlex.join(words)}'")
             if words[:2] == ["ood", "table"]:
                 return ood_values(folder / TABLE, measure.trainings)
-            return evaluate_values(folder / "metrics.json", measure.trainings[0])
+            return evaluate_values(folder / METRICS, measure.trainings[0])
 
         return cached(folder, compute)
 
@@ -534,21 +556,27 @@ def evaluate_values(file: Path, training: str) -> dict[str, float]:
     }
 
 
+def _is_config(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") and is_file(path)
+
+
 def sources_hash() -> str:
     """A hash of the files that decide how a command line is merged into a config."""
-    files = [*PACKAGE.rglob("*.py"), *CONFIGS.rglob("*.yaml"), *Path("configs").rglob("*.yaml")]
+    # a folder of configs may be a link
+    own = [Path(at, f) for at, _, names in os.walk("configs", followlinks=True) for f in names]
+    files = [*PACKAGE.rglob("*.py"), *CONFIGS.rglob("*.yaml"), *filter(_is_config, own)]
     content = sha256()
     for file in sorted({file.resolve() for file in files}):
         content.update(file.read_bytes())
     return content.hexdigest()
 
 
-def _shorter(config: Mapping[str, Any], seed: int) -> Path | None:
+def _shorter(config: Mapping[str, Any], seed: int, root: str) -> Path | None:
     """The longest finished training that is the same but for fewer iterations; None if none is."""
     lasts = [checkpoints(mark.parent, "last")[-1:] for mark in FOLDER.glob(f"*/{FINISHED}")]
     for length in sorted({step_of(path) for last in lasts for path in last}, reverse=True):
         trainer = {**config["trainer"], "max_steps": length}
-        folder = FOLDER / training_hash({**config, "trainer": trainer}, seed)
+        folder = FOLDER / training_hash({**config, "trainer": trainer}, seed, root)
         if length < config["trainer"]["max_steps"] and (folder / FINISHED).is_file():
             return folder
     return None
@@ -585,7 +613,7 @@ def _stopped(number: signal.Signals) -> Stopped:
     return Stopped(number, f"stopped by {number.name}; the same command resumes")
 
 
-def _free(folder: Path) -> Path:
-    """A name that nothing has, for a folder that is set aside."""
-    names: Iterator[Path] = (folder.with_name(f"{folder.name}-unfinished-{n}") for n in count(1))
+def _free(path: Path, what: str = "unfinished") -> Path:
+    """A name that nothing has, for a folder or file that is set aside."""
+    names: Iterator[Path] = (path.with_name(f"{path.name}-{what}-{n}") for n in count(1))
     return next(name for name in names if not name.exists())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from lightning_gans.errors import UsageError
@@ -13,6 +14,7 @@ from lightning_gans.reproduce.items import PROFILES, find_item
 from lightning_gans.reproduce.pages import profile_lines
 from lightning_gans.reproduce.results import Results, file_of_results
 from lightning_gans.reproduce.running import Run, Subprocesses
+from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.text import printable
 from lightning_gans.workflows.outcome import Outcome
@@ -66,6 +68,7 @@ def reproduce_run(
         others = " or ".join(f"profile={name}" for name in PROFILES if name in chosen.profiles)
         raise UsageError(f"{chosen.id} has no profile {profile}; give {others}")
     folder = typed_path(out)
+    make_folder_of_results(folder)  # before hours of training
     run = Run(chosen, profile, root, folder, Subprocesses(), log)
     with StopSignals():
         results = run.all_seeds(chosen.profiles[profile].seeds if seeds is None else seeds)
@@ -76,6 +79,18 @@ def reproduce_run(
         ]
     )
     return ReproduceRun(folder, text, results=results)
+
+
+def make_folder_of_results(folder: Path) -> None:
+    """Make a folder of results.
+
+    Raises:
+        Unwritable: if that is impossible.
+    """
+    try:
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unwritable(folder / "data", error) from error
 
 
 def log(line: str) -> None:

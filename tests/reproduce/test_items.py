@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
         (
             "lightning_gans.reproduce.clusters.draw",
             "os.system",
-            "no function of lightning_gans.",
+            "no measure or picture of lightning_gans.",
         ),
         ('{points: "{points}"}', "{pints: 3}", "has no argument pints (did you mean 'points'?)"),
         ('{points: "{points}"}', "{points: -3}", "points of lightning_gans.reproduce.clusters"),
@@ -175,23 +176,66 @@ def changed(*path: str, value: object) -> dict[str, object]:
 
 
 def test_a_training_is_the_same_if_its_numbers_are() -> None:
-    same = training_hash(CONFIG, 0)
+    same = training_hash(CONFIG, 0, "a")
     for path, value in (
         (("trainer", "logger"), None),
         (("trainer", "default_root_dir"), "b"),
-        (("data", "init_args", "root"), "b"),
         (("pictures", "samples"), 9),
         (("seed_everything",), 5),  # the seed is an argument
     ):
-        assert training_hash(changed(*path, value=value), 0) == same, path
+        assert training_hash(changed(*path, value=value), 0, "a") == same, path
+    # the folder of data sets is elsewhere
+    assert training_hash(changed("data", "init_args", "root", value="/b/c"), 0, "/b/c") == same
     others = {
-        training_hash(CONFIG, 1),
-        training_hash(changed("trainer", "max_steps", value=6), 0),
-        training_hash(changed("model", "init_args", "latent_dim", value=4), 0),
-        training_hash(changed("data", "init_args", "fold", value=2), 0),
-        training_hash(changed("model", "class_path", value="lightning_gans.models.DLSGAN"), 0),
+        training_hash(CONFIG, 1, "a"),
+        training_hash(changed("trainer", "max_steps", value=6), 0, "a"),
+        training_hash(changed("model", "init_args", "latent_dim", value=4), 0, "a"),
+        training_hash(changed("data", "init_args", "fold", value=2), 0, "a"),
+        training_hash(changed("model", "class_path", value="lightning_gans.models.DLSGAN"), 0, "a"),
+        # other sets in it
+        training_hash(changed("data", "init_args", "root", value="a/faces"), 0, "a"),
+        training_hash(changed("data", "init_args", "root", value="a/cats"), 0, "a"),
     }
-    assert len(others | {same}) == 6
+    assert len(others | {same}) == 8
+
+
+def test_a_persons_own_network_decides_the_numbers() -> None:
+    config = changed("model", "init_args", "generator", value="mynets.small.Generator")
+    lacking = training_hash(config, 0, "a")
+    Path("mynets").mkdir()
+    file = Path("mynets", "small.py")
+    file.write_text("class Generator: ...\n")
+    first = training_hash(config, 0, "a")
+    file.write_text("class Generator: pass\n")
+    assert len({lacking, first, training_hash(config, 0, "a")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("lightning_gans.reproduce.running.imported", "no measure or picture of"),
+        ("lightning_gans.reproduce.items.all_items", "no measure or picture of"),
+        ("lightning_gans.reproduce.criteria.draw", "draws a picture"),
+        ("os.system", "no measure or picture of"),
+    ],
+)
+def test_an_item_calls_measures_alone(entry: str, told: str) -> None:
+    name = write_item(TINY.replace("lightning_gans.reproduce.clusters.assignment", entry))
+    with pytest.raises(UsageError, match=told):
+        find_item(name)
+
+
+@pytest.mark.parametrize("name", ["/../../escaped", "a/b", "..", "a\0b", ""])
+def test_a_picture_has_a_name_that_leads_nowhere_else(name: str) -> None:
+    item = write_item(TINY.replace("  - name: points\n", f"  - name: {json.dumps(name)}\n"))
+    with pytest.raises(UsageError, match=r"pictures.name: expected letters"):
+        find_item(item)
+
+
+def test_words_with_an_open_quote_are_refused() -> None:
+    item = find_item(write_item(TINY.replace("latent_dim=8", "latent_dim='8")))
+    with pytest.raises(UsageError, match=r"cannot be split into words: No closing quotation"):
+        item.train_words("gan", "cpu", {"root": "data", "seed": "0"})
 
 
 def test_rooms_that_change_no_number_are_rooms() -> None:

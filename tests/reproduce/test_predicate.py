@@ -44,6 +44,11 @@ def test_three_seeds_need_a_margin_of_two_and_a_half_deviations() -> None:
     assert margin_test([-2.49 + x for x in spread]) is False
 
 
+def test_nothing_of_a_predicate_is_a_comment() -> None:
+    with pytest.raises(UsageError, match="# begins no comment"):
+        Predicate("a > 4 # and b > 4", ["a", "b"])
+
+
 def test_one_seed_tells_nothing_unless_the_claim_is_exact() -> None:
     assert verdict("a > b", {"a": 9, "b": 0}) is Verdict.ONE_SEED
     assert verdict("a > b", {"a": 9, "b": 0}, exact=True) is Verdict.HOLDS

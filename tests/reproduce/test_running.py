@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,16 @@ from lightning_gans.reproduce import fingerprints, running
 from lightning_gans.reproduce.fingerprints import class_paths
 from lightning_gans.reproduce.items import find_item
 from lightning_gans.reproduce.pages import pages
-from lightning_gans.reproduce.results import Results, Setting, file_of_results, read_results
+from lightning_gans.reproduce.results import (
+    Results,
+    Setting,
+    UnreadableResults,
+    file_of_results,
+    read_results,
+    write_results,
+)
 from lightning_gans.reproduce.running import FOLDER, Run
+from lightning_gans.runs.claim import LOCK, FolderInUse
 from tests.support.reproductions import TINY, InProcess, write_item
 
 
@@ -298,6 +309,89 @@ def test_more_iterations_begin_where_fewer_ended_and_give_the_same() -> None:
     whole = InProcess()
     assert run_of(name, whole, "whole").all_seeds(1) == found
     assert not any("ckpt=" in word for words in trainings(whole) for word in words)
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    commands = InProcess()
+    run_of(name, commands).all_seeds(1)
+    folder = next(FOLDER.glob(f"*/{running.FINISHED}")).parent
+    shutil.rmtree(folder / "checkpoints")
+    (folder / running.FINISHED).unlink()
+    code = (
+        f"import filelock, time; lock = filelock.FileLock({str(folder / LOCK)!r}); lock.acquire(); "
+        "print(1, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        try:
+            with pytest.raises(FolderInUse, match="is in use by"):
+                run_of(name, InProcess()).all_seeds(1)
+            assert not [*FOLDER.glob("*-unfinished-*")]
+        finally:
+            other.kill()
+    run_of(name, InProcess()).all_seeds(1)
+    assert (folder / running.FINISHED).is_file()
+
+
+def test_results_that_cannot_be_read_are_set_aside() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    expected = run_of(name, InProcess()).all_seeds(1)
+    file = file_of_results(Path("results"), name, "cpu")
+    file.write_text("{")
+    told: list[str] = []
+    run = Run(find_item(name), "cpu", "data", Path("results"), InProcess(), told.append)
+    assert run.all_seeds(1) == expected
+    aside = file.with_name(f"{file.name}-unreadable-1")
+    assert aside.read_text() == "{"
+    assert told[0].endswith(f"it is {aside} now")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seeds": [0, 0]}, "each once"),
+        ({"measured": []}, None),
+        ({"measured": ["a", "b", "c"]}, "expected 2 hashes of measures"),
+        ({"trainings": [{"name": "a", "command": "b", "hashes": ["c"]}]}, "2 hashes of each"),
+        ({"values": {"a": [1, 10**400]}}, "401 digits is too large"),
+        ({"setting": {"network": "a"}}, "iterations"),
+    ],
+)
+def test_results_are_checked_when_they_are_read(
+    change: dict[str, object], told: str | None
+) -> None:
+    whole = Results("thesis-figure-900", "cpu", "1", (0, 1), (), {"a": (1.0, 2.0)})
+    file = write_results(Path("results"), whole)
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    if told is None:
+        assert read_results(Path("results"), whole.item, "cpu") == whole
+        return
+    with pytest.raises(UnreadableResults, match=told):
+        read_results(Path("results"), whole.item, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [("other/exp.yaml", "other/exp.yaml"), ("configs/experiment/mine.yaml", "mine")],
+)
+def test_a_changed_config_of_ones_own_is_merged_again(
+    place: str, word: str, tmp_path: Path
+) -> None:
+    linked = tmp_path / "elsewhere"
+    linked.mkdir()
+    Path("configs").mkdir(exist_ok=True)
+    Path("configs", "experiment").symlink_to(linked)
+    file = Path(place)
+    file.parent.mkdir(exist_ok=True)
+    run = run_of(write_item(), InProcess())
+    found = []
+    for steps in (8, 64):
+        file.write_text(f"trainer: {{max_steps: {steps}}}\n")
+        config = run._config(["model=gan", "data=gaussians", f"experiment={word}"])
+        found.append(config["trainer"]["max_steps"])
+    assert found == [8, 64]
 
 
 def test_a_folder_without_a_checkpoint_is_set_aside_and_trained_anew() -> None:
