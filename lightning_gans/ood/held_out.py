@@ -53,7 +53,10 @@ def calibrate(
     defaults = Scorer(model).defaults
     scorer = Scorer(model, tuple(dict.fromkeys((*names, *defaults))))
     data.setup("fit" if scorer.needs_fit() else "predict")
-    if is_training_data and getattr(data, "train_set", None) is data.validation_set:
+    # digits of which all are trained on still have their test images
+    if is_training_data and (
+        getattr(data, "train_set", None) is data.validation_set or getattr(data, "pool", False)
+    ):
         raise InputError(
             "this model was trained on all images of its data, so none are held out; give "
             "data=NAME data.root=FOLDER with other images of the kind it was trained on"

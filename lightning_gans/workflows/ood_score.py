@@ -51,6 +51,7 @@ from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.image_folder import check_apart, image_folder
 from lightning_gans.workflows.memory import enough_memory
+from lightning_gans.workflows.ood_preparation import check_preparation
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
@@ -62,6 +63,7 @@ MOST_MAPS = 100
 SOME_UNREADABLE = 3
 # the number of images in a part of the results, and how the parts of held-out images are called
 PART, HELD_OUT = 1000, "held-out"
+HELD_OUT_IMAGES = "held-out images"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def ood_score(
         ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
             run.
         images: the folder of the images.
-        data: its validation images are the held-out images; the data of the run by default.
+        data: its validation images are the held-out images; the data of the run by default. Those
+            of the folder are cropped and padded as they are, so that data of the model's own kind
+            must be prepared as in training.
         data_changes: arguments to change in the data of the run, such as data.root=FOLDER.
         score: a score of the model, such as nll, reconstruction, typicality or softmax, or two
             combined as nll+reconstruction; by default nll if the model has it and its weights
@@ -155,6 +159,10 @@ def ood_score(
     model = load(checkpoint, parse_device(device))
     names, choice = choose_scores(score, model)
     check_square(model.image_shape)
+    # the run's own data are prepared as they are
+    if held_out_data is not None and (data is not None or data_changes):
+        for line in check_preparation({ckpt: ckpt}, held_out_data, HELD_OUT_IMAGES):
+            log(line)
     if not Scorer(model).is_batch_independent():
         log("this model's scores depend on the batch; images are scored one by one")
         batch_size = 1

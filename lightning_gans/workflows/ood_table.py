@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -37,6 +38,7 @@ from lightning_gans.text import printable
 from lightning_gans.workflows.device import parse_device
 from lightning_gans.workflows.image_folder import check_apart
 from lightning_gans.workflows.memory import enough_memory
+from lightning_gans.workflows.ood_preparation import check_preparation
 from lightning_gans.workflows.outcome import Outcome
 from lightning_gans.workflows.run_data import run_data
 
@@ -98,7 +100,8 @@ def ood_table(
         ckpt: a run's folder, or a checkpoint; on the command line also last or best, of the newest
             run. Give it once for each model.
         data: the ID images and the OOD sets, mnist_ood or celeba_ood; with sets, any data, whose
-            validation images are ID, by default those of the run.
+            validation images are ID, by default those of the run. They must be cropped, padded and
+            resized as the images that the models were trained on.
         data_changes: arguments to change in the data of the run, such as data.root=FOLDER.
         sets: folders of OOD images, as ood.sets=NAME:FOLDER,NAME:FOLDER; a name may begin with
             near/ or far/. Their images are prepared as the ID images are, and not mixed with them.
@@ -130,6 +133,7 @@ def ood_table(
     # wrong names and files are reported before the work begins
     tested = tested_data(checkpoints, numbers[0], data, data_changes, folders)
     models = {k: load_scorers(checkpoints, scores, k, device) for k in numbers}
+    notes = {k: check_models(checkpoints, models[k], tested, k) for k in numbers}
     share = tested.near if near is None else near
     request = {
         "command": "ood table",
@@ -149,7 +153,7 @@ def ood_table(
         finished_parts(folder, request, log) as parts,
         enough_memory("choose a smaller batch_size"),
     ):
-        found, missing, sources = score_folds(models, tested, n, share, batch_size, parts)
+        found, missing, sources = score_folds(models, tested, notes, n, share, batch_size, parts)
         log("intervals")
         results = rows(found, bootstrap, seed, AREAS[auroc], sources)
         names = dict(zip(found[0], checkpoints, strict=True))
@@ -241,9 +245,18 @@ def tested_data(
     return FolderSets(data, folders)
 
 
+def check_models(
+    checkpoints: Sequence[str], scorers: Mapping[str, Scorer], data: OODData, fold: int | None
+) -> list[str]:
+    """As :func:`check_preparation`, for the models of a fold."""
+    runs = dict(zip(scorers, all_paths(checkpoints, [fold]), strict=True))
+    return check_preparation(runs, data if fold is None else with_fold(data, fold), fold=fold)
+
+
 def score_folds(
     models: Mapping[int | None, Mapping[str, Scorer]],
     data: OODData,
+    notes: Mapping[int | None, Sequence[str]],
     n: int,
     near: float,
     batch_size: int,
@@ -254,6 +267,7 @@ def score_folds(
     Args:
         models: the scorers of each fold; the only key is None if there are no folds.
         data: of which the ID images and sets are scored.
+        notes: lines on each fold, to be shown once its images are there.
         n: the maximum number of ID images, and of images of each set.
         near: the share of the OOD image in near images.
         batch_size: images that are scored at once.
@@ -265,9 +279,14 @@ def score_folds(
     found = []
     missing: dict[str, str] = {}
     sources: dict[str, str] = {}
+    shown: set[str] = set()
     for fold, scorers in models.items():
         fold_data = data if fold is None else with_fold(data, fold)
         prepare(fold_data, scorers)
+        for line in notes[fold]:
+            if line not in shown:
+                log(line)
+        shown |= {*notes[fold]}
         for name, why in fold_data.missing.items():
             if name not in missing:
                 log(f"without {name}: {why}")
@@ -422,7 +441,7 @@ def prepare(data: OODData, scorers: Mapping[str, Scorer]) -> None:
         if scorer.model.image_shape != data.image_shape:
             raise InputError(
                 f"expected images of shape {scorer.model.image_shape}, as {name} takes, but "
-                f"{data.name} has {data.image_shape}; choose other data, or data.resolution"
+                f"{data.name} has {data.image_shape}; {other_shape(data)}"
             )
     data.prepare_data()
     data.setup("predict")
@@ -431,6 +450,15 @@ def prepare(data: OODData, scorers: Mapping[str, Scorer]) -> None:
             f"all OOD sets are missing: {', '.join(data.missing)}; "
             f"{next(iter(data.missing.values()))}"
         )
+
+
+def other_shape(data: DataModule) -> str:
+    """What may be given to get images of another shape."""
+    while isinstance(data, FolderSets):
+        data = data.data
+    known = inspect.signature(type(data)).parameters
+    options = [f"data.{name}" for name in ("resolution", "padding") if name in known]
+    return " or ".join(["choose other data", *options])
 
 
 def fit(scorers: Mapping[str, Scorer], data: OODData, batch_size: int) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from jsonargparse import ArgumentParser
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_gans.data import KMNIST, MNIST, DataMissing
+from lightning_gans.data import KMNIST, MNIST, DataMissing, DataModule
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed
 from lightning_gans.errors import UserError
 from lightning_gans.ood.batches import batches, size
@@ -310,8 +313,8 @@ def faces(tmp_path: Path) -> Path:
     names = [f"{182638 + i:06}.jpg" for i in range(6)] + ["000001.jpg"]
     for i, name in enumerate(names):
         draw(root / "celeba" / "img_align_celeba" / name, 10 * i, (178, 218))
-    rows = "".join(f"{name} 1 -1 1\n" for name in names)
-    attributes = f"{len(names)}\nBangs Male Smiling\n{rows}"
+    rows = "".join(f"{name} 1 -1 1 1 -1\n" for name in names)
+    attributes = f"{len(names)}\nBangs Male Smiling Black_Hair Young\n{rows}"
     (root / "celeba" / "list_attr_celeba.txt").write_text(attributes)
     for i in range(12):
         draw(root / "malaria" / ("a" if i < 6 else "b") / f"{i:02}.png", 20 * i)
@@ -338,6 +341,75 @@ def test_faces_and_the_folders_that_are_there(faces: Path) -> None:
     again.setup()
     assert torch.equal(everything(again.sets["malaria"])[0], x)
     assert size(again.train_set) == 1
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+# the trainings of the thesis's Table 8
+ON_FACES = ("anodlsgan", "infogan", "msegan", "autoencoder", "classifier")
+
+
+def configured(group: str, name: str, root: Path) -> DataModule:
+    """The data of a config file, from another folder."""
+    section = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text())["data"]
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(DataModule, "data")
+    words = [f"--data={json.dumps(section)}", f"--data.root={root}"]
+    data: DataModule = parser.instantiate(parser.parse_args(words)).data
+    return data
+
+
+@pytest.mark.parametrize("model", ON_FACES)
+def test_faces_are_those_that_the_published_experiments_train_on(
+    faces: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(faces / "cache"))
+    random = np.random.default_rng(0)
+    pictures = sorted((faces / "celeba" / "img_align_celeba").iterdir())
+    for path in pictures:
+        Image.fromarray(random.integers(0, 256, (218, 178, 3), np.uint8)).save(path)
+    trained = configured("experiment", f"{model}_celeba", faces / "celeba")
+    tested = (CelebAOOD(str(faces)), configured("data", "celeba_ood", faces))
+    trained.setup()
+    for data in tested:
+        data.setup()
+        assert data.image_shape == trained.image_shape
+        for part in ("train_set", "validation_set"):
+            found, expected = (everything(getattr(of, part))[0] for of in (data, trained))
+            assert torch.equal(found, expected)
+        # which the published code crops, and does not resize
+        x = everything(data.validation_set)[0]
+        for image, path in zip(x, pictures[1:], strict=True):
+            with Image.open(path) as whole:
+                pixels = np.asarray(whole)[45:173, 25:153].astype(np.float32)
+            assert torch.equal(image, torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_all_digits_are_padded_as_those_that_a_model_is_trained_on(
+    root: Path, padding: int
+) -> None:
+    write_digits(root, "KMNIST", 2, train=0)
+    (root / "mnist_c" / "fog").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28, 1), np.uint8)
+    np.save(root / "mnist_c" / "fog" / "test_images.npy", pixels)
+    trained, usual = MNIST(str(root), padding=padding), MNISTOOD(str(root))
+    data = usual.replace(padding=padding)
+    for opened in (trained, usual, data):
+        opened.setup()
+    assert data.image_shape == trained.image_shape == (1, 28 + 2 * padding, 28 + 2 * padding)
+    for part in ("train_set", "validation_set"):
+        found, expected = (everything(getattr(of, part))[0] for of in (data, trained))
+        assert torch.equal(found, expected)
+    assert list(data.sets) == list(usual.sets)
+    inside = slice(padding, 28 + padding)
+    for name, images in data.sets.items():
+        x, y = everything(images)
+        before = everything(usual.sets[name])
+        assert x.shape[1:] == data.image_shape
+        assert torch.equal(x[:, :, inside, inside], before[0][:, :, 2:30, 2:30])
+        assert torch.equal(y, before[1])
+        x[:, :, inside, inside] = -1
+        assert (x == -1).all(), name
 
 
 def test_near_is_as_in_the_thesis() -> None:

@@ -33,12 +33,15 @@ class CelebAOOD(OODData):
     Images of a set are in a random order that is always the same, since file names would sort them
     by class. They are thus paired with faces at random, as in the thesis's experiments.
 
+    Faces must be prepared as those that a model was trained on: the defaults are those of the
+    thesis's experiments, such as ``experiment=anodlsgan_celeba``, and not those of ``CelebA``.
+
     Args:
         root: folder with ``celeba``, the root of ``CelebA``, and a folder of images for each of
             :data:`NAMES`; sets without a folder are missing.
         resolution: height and width to which images are resized (cubic, antialiased), in pixels.
-        crop: what is kept of the faces before resizing, as in ``CelebA``; other images are
-            squashed to a square.
+        crop: what is kept of the faces before resizing, as in ``CelebA``; by default 128×128 of
+            their 178×218 pixels. Other images are squashed to a square.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
 
@@ -55,7 +58,7 @@ class CelebAOOD(OODData):
         root: str,
         *,
         resolution: Side = 128,
-        crop: Crop = "none",
+        crop: Crop = (25, 45, 25, 45),
         batch_size: BatchSize = 32,
         workers: Workers = 0,
     ) -> None:
@@ -67,6 +70,11 @@ class CelebAOOD(OODData):
             name: Folder(str(folder / name), resolution, crop="none", validation=0, on_error="skip")
             for name in NAMES
         }
+
+    @property
+    def inside(self) -> CelebA:
+        """The faces."""
+        return self.faces
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, TensorImages, to_signed
 from lightning_gans.ood.corruptions import corrupt_bytes
-from lightning_gans.ranges import Seed, checked
+from lightning_gans.ranges import Padding, Seed, checked
 
 # black pixels on each side, which make 32×32 of 28×28
 BORDER = 2
@@ -24,14 +24,17 @@ class Corrupted(Dataset[Batch]):
     them from digits.
 
     Args:
-        digits: 32×32, with two pixels of padding on each side.
+        digits: of 28×28 pixels, and the padding around them.
         name: of the corruption.
         seed: of the random parts of the corruption.
+        padding: pixels on each side, which make 32×32 by default.
     """
 
     @checked
-    def __init__(self, digits: TensorImages, name: str, seed: Seed = 0) -> None:
-        self.digits, self.name, self.seed = digits, name, seed
+    def __init__(
+        self, digits: TensorImages, name: str, seed: Seed = 0, padding: Padding = BORDER
+    ) -> None:
+        self.digits, self.name, self.seed, self.padding = digits, name, seed, padding
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -43,15 +46,16 @@ class Corrupted(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A whole batch, corrupted at once if the indices are consecutive."""
         chosen, first = list(indices), indices[0]
-        x = self.digits.images[chosen, :, BORDER:-BORDER, BORDER:-BORDER]
+        inside = slice(self.padding, self.digits.images.shape[-1] - self.padding)
+        x = self.digits.images[chosen, :, inside, inside]
         if chosen == list(range(first, first + len(chosen))):
             x = corrupt_bytes(x, self.name, self.seed, first)
         else:
             single = zip(x, chosen, strict=True)
             x = torch.cat([corrupt_bytes(i[None], self.name, self.seed, k) for i, k in single])
-        return to_signed(padded(x)), self.digits.labels[chosen]
+        return to_signed(padded(x, self.padding)), self.digits.labels[chosen]
 
 
-def padded(digits: Tensor) -> Tensor:
-    """Digits 28×28 with a black border, 32×32."""
-    return pad(digits, (BORDER,) * 4)
+def padded(digits: Tensor, padding: int = BORDER) -> Tensor:
+    """Digits 28×28 with a black border of so many pixels, by default 32×32."""
+    return pad(digits, (padding,) * 4)

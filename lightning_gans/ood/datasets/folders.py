@@ -110,6 +110,11 @@ class FolderSets(OODData):
         return self.data.near if isinstance(self.data, OODData) else 0.0
 
     @property
+    def inside(self) -> DataModule:
+        """Those of the data."""
+        return self.data.inside if isinstance(self.data, OODData) else self.data
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """That of the data."""
         return self.data.image_shape

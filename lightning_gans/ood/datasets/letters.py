@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from lightning_gans.data.tensors import Batch, to_signed
 from lightning_gans.errors import InputError
-from lightning_gans.ranges import ExampleCount, Seed, checked
+from lightning_gans.ood.datasets.corrupted import BORDER
+from lightning_gans.ranges import ExampleCount, Padding, Seed, checked
 from lightning_gans.rng import stream
 
 LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwxy"
@@ -50,7 +51,7 @@ _TYPE, _SHEET = 96, 256
 
 
 class Letters(Dataset[Batch]):
-    """Letters, white on black, 1×32×32, prepared as MNIST's digits were (LeCun et al. 1998).
+    """Letters, white on black, prepared as MNIST's digits were (LeCun et al. 1998).
 
     Slightly rotated and slanted, scaled to fit 20×20 pixels with smooth edges, placed in 28×28 by
     their centre of mass, and padded. Image i depends only on the seed and on i. Its label is the
@@ -59,13 +60,16 @@ class Letters(Dataset[Batch]):
     Args:
         n: how many.
         seed: of fonts, angles and slants.
+        padding: black pixels on each side of the 28×28, by default to 32×32.
     """
 
     @checked
-    def __init__(self, n: ExampleCount = 10_000, seed: Seed = 0) -> None:
+    def __init__(
+        self, n: ExampleCount = 10_000, seed: Seed = 0, *, padding: Padding = BORDER
+    ) -> None:
         if n < 0:
             raise InputError(f"expected at least 0 letters, got {n}")
-        self.n, self.seed = n, seed
+        self.n, self.seed, self.padding = n, seed, padding
 
     def __len__(self) -> int:
         return self.n
@@ -77,7 +81,8 @@ class Letters(Dataset[Batch]):
         letter = index % len(LETTERS)
         font = FONTS[int(u[0] * len(FONTS))]
         # at most 15 degrees in either direction, and a slant of at most 0.2
-        pixels = _drawn(LETTERS[letter], font, math.radians(30 * u[1] - 15), 0.4 * u[2] - 0.2)
+        angle, slant = math.radians(30 * u[1] - 15), 0.4 * u[2] - 0.2
+        pixels = _drawn(LETTERS[letter], font, angle, slant, self.padding)
         return to_signed(torch.from_numpy(pixels)[None]), torch.tensor(letter)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
@@ -98,8 +103,8 @@ def _sheet(letter: str, font: str) -> Image.Image:
     return sheet
 
 
-def _drawn(letter: str, font: str, angle: float, slant: float) -> Bytes:
-    """A letter of 32×32 pixels, 0 to 255."""
+def _drawn(letter: str, font: str, angle: float, slant: float, padding: int) -> Bytes:
+    """A letter of 28×28 pixels, 0 to 255, and the padding around them."""
     # from a pixel of the result to its place on the sheet: rotated about the centre, then slanted
     c, s, m = math.cos(angle), math.sin(angle), _SHEET / 2
     a, b, d, e = c + slant * s, -s + slant * c, s, c
@@ -113,10 +118,10 @@ def _drawn(letter: str, font: str, angle: float, slant: float) -> Bytes:
     small = np.asarray(glyph.resize((width, height), Image.Resampling.BOX), np.float64)
     rows, columns = np.indices(small.shape)
     weight = small.sum()
-    # the centre of 28 pixels is between the 14th and the 15th; plus 2 of padding
-    top = round(15.5 - float((rows * small).sum()) / weight)
-    left = round(15.5 - float((columns * small).sum()) / weight)
-    top, left = min(max(top, 2), 30 - height), min(max(left, 2), 30 - width)
-    pixels = np.zeros((32, 32), np.uint8)
+    # the centre of 28 pixels is between the 14th and the 15th
+    top = round(13.5 - float((rows * small).sum()) / weight)
+    left = round(13.5 - float((columns * small).sum()) / weight)
+    top, left = min(max(top, 0), 28 - height), min(max(left, 0), 28 - width)
+    pixels = np.zeros((28, 28), np.uint8)
     pixels[top : top + height, left : left + width] = small.round()
-    return pixels
+    return np.pad(pixels, padding)

@@ -17,7 +17,7 @@ from lightning_gans.ood.datasets.corrupted import Corrupted, padded
 from lightning_gans.ood.datasets.letters import Letters
 from lightning_gans.ood.datasets.ood_data import OODData, Source
 from lightning_gans.ood.datasets.published import FOLDER, Part, read_published
-from lightning_gans.ranges import BatchSize, NonNegativeInt, Workers, checked
+from lightning_gans.ranges import BatchSize, NonNegativeInt, Padding, Workers, checked
 
 
 class MNISTOOD(OODData):
@@ -26,7 +26,7 @@ class MNISTOOD(OODData):
     The corruptions are of the same digits, paired by index, within 28×28 pixels: the published
     files of MNIST-C where they lie in ``root``, otherwise made anew. In a fold, FashionMNIST and
     KMNIST are the images of the same numbers as the digits, as in the thesis's code. (The thesis
-    has no letters.)
+    has no letters.) Images of all sets are padded alike.
 
     Args:
         root: folder with ``MNIST/raw``, ``FashionMNIST/raw`` and ``KMNIST/raw``; a download puts
@@ -37,12 +37,12 @@ class MNISTOOD(OODData):
         fold: which of the 7 folds is ID, 0 to 6; None for the publisher's test images.
         batch_size: examples in a batch of each process, at least 1.
         workers: processes that load the batches; 0 loads them in the training process.
+        padding: black pixels on each side, as in ``MNIST``; with 0 the images are 1×28×28.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
 
-    image_shape = (1, 32, 32)
     classes = (10,)
     name = "mnist_ood"
     padding = MNIST.padding
@@ -58,14 +58,26 @@ class MNISTOOD(OODData):
         fold: NonNegativeInt | None = None,
         batch_size: BatchSize = 32,
         workers: Workers = 0,
+        *,
+        padding: Padding = 2,
     ) -> None:
         super().__init__(batch_size, workers)
-        self.root, self.download, self.fold = root, download, fold
-        self.digits = MNIST(root, download, fold)
+        self.root, self.download, self.fold, self.padding = root, download, fold, padding
+        self.digits = MNIST(root, download, fold, padding=padding)
         self.others = {
-            "fashion_mnist": FashionMNIST(root, download, fold),
-            "kmnist": KMNIST(root, download, fold),
+            "fashion_mnist": FashionMNIST(root, download, fold, padding=padding),
+            "kmnist": KMNIST(root, download, fold, padding=padding),
         }
+
+    @property
+    def inside(self) -> MNIST:
+        """The digits."""
+        return self.digits
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.digits.image_shape
 
     def prepare_data(self) -> None:
         """Download the files if ``download`` is set and any is missing.
@@ -96,9 +108,9 @@ class MNISTOOD(OODData):
         images, seed = cast(TensorImages, self.validation_set), self.digits.fold or 0
         published = {name: self._published(name, images.labels) for name in NAMES}
         sets: dict[str, Dataset[Batch]] = {
-            name: Corrupted(images, name, seed)
+            name: Corrupted(images, name, seed, self.padding)
             if found is None
-            else TensorImages(padded(found), images.labels)
+            else TensorImages(padded(found, self.padding), images.labels)
             for name, found in published.items()
         }
         sources: dict[str, Source] = {
@@ -111,7 +123,8 @@ class MNISTOOD(OODData):
                 sets[name], sources[name] = other.validation_set, "files"
             except DataMissing as error:
                 missing[name] = str(error)
-        sets["letters"], sources["letters"] = Letters(len(images), seed), "made"
+        letters = Letters(len(images), seed, padding=self.padding)
+        sets["letters"], sources["letters"] = letters, "made"
         self.sets, self.missing, self.sources = sets, missing, sources
 
     def _published(self, name: str, labels: Tensor) -> Tensor | None:

@@ -36,6 +36,11 @@ class OODData(DataModule, ABC):
     sources: Mapping[str, Source] = MappingProxyType({})
     kinds: Mapping[str, str] = MappingProxyType({})
 
+    @property
+    def inside(self) -> DataModule:
+        """The data whose validation images are the ID images; these data unless they have such."""
+        return self
+
     def called(self, name: str, index: int) -> str:
         """What an image of a set is called where it cannot be read."""
         return f"image {index} of {name}"
