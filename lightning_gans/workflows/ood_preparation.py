@@ -115,14 +115,14 @@ def compared(ckpt: str, data: DataModule) -> Difference | str:
     if run is None:
         return "there is no config.yaml of its run"
     found = compare(run, data)
-    # images of another shape are refused in words of their own
+    # images of another shape are refused with another message
     if not found.same_files and run.image_shape != id_data(data).image_shape:
         return Difference({}, {}, False)
     return found
 
 
 def exported_options(folder: Path) -> Options:
-    """The options in the config of an exported folder, which may be a stranger's.
+    """The options in the config of an exported folder, which may come from anyone.
 
     Raises:
         InputError: if there are none.

@@ -32,7 +32,7 @@ def differs(trained: dict[str, object], measured: dict[str, object], **more: Any
     [
         (CelebA("a", **FACES), CelebAOOD("b"), SAME),
         # the same margins, as Python and as a config file have them
-        (CelebA("a", resolution=128, crop=list(CROP)), CelebAOOD("b"), SAME),  # type: ignore[arg-type]
+        (CelebA("a", resolution=128, crop=list(CROP)), CelebAOOD("b"), SAME),  # type: ignore[arg-type]  # as a config has it
         (CelebA("a", **FACES, flip=True, attributes=("Male",), cache=0), CelebAOOD("b"), SAME),
         (
             CelebA("a", **FACES),
