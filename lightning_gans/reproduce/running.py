@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from itertools import count
@@ -291,11 +292,10 @@ class Run:
 
     def _train(self, words: Sequence[str], seed: int, folder: Path) -> None:
         """Train in a folder, or resume there; nothing if it is finished."""
-        files = hash_of(listing(Path(self.root)))
         if (folder / FINISHED).is_file():
             self.log(f"{folder} is trained already")
             made = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-            if made.get("files", files) != files:
+            if made.get("files", self._root_files) != self._root_files:
                 self.log(
                     f"its files in {self.root} had other names or sizes then; if those of its data "
                     f"set have changed, move {folder} away to train it again"
@@ -322,7 +322,7 @@ class Run:
         content = {
             "words": [*words, f"seed_everything={seed}"],
             "version": __version__,
-            "files": files,
+            "files": self._root_files,
         }
         write_text(folder / FINISHED, json.dumps(content, indent=1) + "\n")
 
@@ -412,7 +412,12 @@ class Run:
 
     def _files(self, text: str) -> list[Any]:
         """The files of the data sets, if a measure names their folder."""
-        return [listing(Path(self.root))] if "{root}" in text else []
+        return [self._root_files] if "{root}" in text else []
+
+    @cached_property
+    def _root_files(self) -> str:
+        """A hash of the files of the data sets; read once, as there may be many."""
+        return hash_of(listing(Path(self.root)))
 
     def _measured(self, folders: Mapping[str, Path], seed: int) -> str:
         """A hash of all that is measured for a seed: what, how, by which code, on which files."""

@@ -143,7 +143,7 @@ def test_values_of_other_code_or_settings_are_not_kept(monkeypatch: pytest.Monke
     assert len(trainings(changed)) == 1, "the GAN is trained already"
     assert found.seeds == (0,), "the second seed is of another training"
     monkeypatch.setattr(
-        running, "training_hash", lambda config, seed: f"other-{seed}-{len(str(config))}"
+        running, "training_hash", lambda config, seed, root: f"other-{seed}-{len(str(config))}"
     )
     other = InProcess()
     run_of(name, other).all_seeds(1)
@@ -200,11 +200,15 @@ claims: []
     root = tmp_path / "sets"
     (root / "mnist_c" / "fog").mkdir(parents=True)
     (root / "mnist_c" / "fog" / "test_images.npy").write_bytes(b"1")
-    run = Run(find_item(name), "cpu", str(root), Path("results"), InProcess(), lambda line: None)
+    item = find_item(name)
     folders = {"a": Path("runs/a")}
 
+    def of_root(where: Path) -> Run:  # which reads the folder once
+        return Run(item, "cpu", str(where), Path("results"), InProcess(), lambda line: None)
+
     def places() -> list[Path]:
-        command, function = run.item.measures
+        run = of_root(root)
+        command, function = item.measures
         return [
             run._command_folder(command, folders, 0),
             run._function_folder(function, None, 0),
@@ -212,8 +216,8 @@ claims: []
 
     first = places()
     root.rename(tmp_path / "moved")
-    moved = Run(run.item, "cpu", str(tmp_path / "moved"), run.results, run.commands, run.log)
-    assert moved._command_folder(run.item.measures[0], folders, 0) == first[0]
+    moved = of_root(tmp_path / "moved")
+    assert moved._command_folder(item.measures[0], folders, 0) == first[0]
     (tmp_path / "moved").rename(root)
     (root / "train-images-idx3-ubyte").write_bytes(b"")
     more = places()
