@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +68,6 @@ def probabilities(
 
 
 def draw(
-    runs: Mapping[str, Sequence[Path]],
     path: Path,
     criterion: Criterion,
     parameters: tuple[tuple[PositiveFloat, ...], ...],
@@ -76,7 +75,6 @@ def draw(
     """P as a function of the size of an element, a curve for each choice of parameters.
 
     Args:
-        runs: of no training.
         path: the PNG file.
         criterion: of which kind.
         parameters: of each curve.

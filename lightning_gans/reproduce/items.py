@@ -28,7 +28,7 @@
         arguments: {points: 10000}
         names: [categories]
     pictures:
-      - function: ...               called with the runs and the file
+      - function: ...               called with the file, and the runs if it is of some
         of: [dlsgan]
         name: clusters
     published: {dlsgan.nll.near.mean: 84.67}        a list where each run's value is printed
@@ -54,7 +54,7 @@ from typing import Any
 
 from lightning_gans.errors import UsageError
 from lightning_gans.paths import is_file
-from lightning_gans.ranges import fits, is_unknown
+from lightning_gans.ranges import describe, fits, is_unknown
 from lightning_gans.reproduce.names import NAME, expand_all
 from lightning_gans.reproduce.predicate import Predicate
 from lightning_gans.safe_yaml import UnreadableConfig, read_mapping
@@ -315,10 +315,14 @@ def item_files() -> dict[str, Path]:
     """The file of each item by its ID: those in ``./configs/reproduce``, then the package's."""
     folders = [CONFIGS / GROUP, Path("configs") / GROUP]
     return {
-        file.stem.replace("_", "-"): file
+        _id(file): file
         for folder in folders
-        for file in sorted(folder.glob("*.yaml"))
+        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
     }
+
+
+def _id(file: Path) -> str:
+    return file.stem.replace("_", "-").lower()
 
 
 def all_items() -> dict[str, Item]:
@@ -371,7 +375,7 @@ def read_item(file: Path) -> Item:
 
 
 def _item(file: Path, content: Mapping[str, Any]) -> Item:
-    identity = file.stem.replace("_", "-")
+    identity = _id(file)
     keys = ("title", "source", "about", "shared", "trainings", "profiles", "measures", "pictures")
     _check_keys("the file", content, (*keys, "published", "claims"))
     source = _mapping("source", content.get("source"))
@@ -386,20 +390,20 @@ def _item(file: Path, content: Mapping[str, Any]) -> Item:
         name: _text(f"shared.{name}", value)
         for name, value in _mapping("shared", content.get("shared", {})).items()
     }
-    trainings = {
-        name: _training(name, value, shared)
-        for name, value in _mapping("trainings", content.get("trainings", {})).items()
-    }
     profiles = {
         name: _profile(name, _mapping(f"profiles.{name}", value), shared)
         for name, value in _mapping("profiles", content.get("profiles")).items()
     }
     every = tuple(name for name in PROFILES if name in profiles)
+    trainings = {
+        name: _training(name, value, shared, every)
+        for name, value in _mapping("trainings", content.get("trainings", {})).items()
+    }
     return Item(
         identity,
-        _text("title", content.get("title")),
+        " ".join(_text("title", content.get("title")).split()),
         document,
-        _text("source.place", source.get("place")),
+        " ".join(_text("source.place", source.get("place")).split()),
         " ".join(_text("about", content.get("about", "")).split()),
         trainings,
         profiles,
@@ -410,13 +414,15 @@ def _item(file: Path, content: Mapping[str, Any]) -> Item:
     )
 
 
-def _training(name: str, value: object, shared: Mapping[str, str]) -> Training:
+def _training(
+    name: str, value: object, shared: Mapping[str, str], every: tuple[str, ...]
+) -> Training:
     if not NAME.fullmatch(name) or "." in name or name in (*FOLDER_VALUES, "iterations"):
         raise UsageError(f"trainings.{name}: expected a name of letters, digits and _")
     section = {"words": value} if isinstance(value, str) else _mapping(f"trainings.{name}", value)
     _check_keys(f"trainings.{name}", section, ("words", "profiles"))
     words = _text(f"trainings.{name}.words", section.get("words"))
-    return Training(name, _with_shared(words, shared), _profiles(section, PROFILES))
+    return Training(name, _with_shared(words, shared), _profiles(section, every))
 
 
 def _with_shared(words: str, shared: Mapping[str, str]) -> str:
@@ -491,7 +497,7 @@ def _picture(value: object, every: tuple[str, ...]) -> Picture:
         name,
         _text("pictures.function", section.get("function")),
         tuple(_texts("pictures.of", section.get("of", []))),
-        _text("pictures.text", section.get("text")),
+        " ".join(_text("pictures.text", section.get("text")).split()),
         _mapping("pictures.arguments", section.get("arguments", {})),
         _profiles(section, every),
     )
@@ -553,14 +559,13 @@ def _check(item: Item) -> None:
             raise UsageError(
                 f"published.{name}{_meant(name, everywhere)}: no measure has that name"
             )
-    for picture in item.pictures:
-        _check_function("pictures", picture.function, ("runs", "path"), picture.arguments)
 
 
 def _check_profile(item: Item, profile: str) -> None:
     """Check the words and functions of one profile."""
     trainings = [training.name for training in item.trainings_of(profile)]
-    variables = {*item.profiles[profile].variables(), *FOLDER_VALUES}
+    given = {**item.profiles[profile].variables(), "root": "data", "seed": 0}
+    variables = {*given}
     for name in item.profiles[profile].trainings:
         if name not in trainings:
             raise UsageError(f"profiles.{profile}.trainings.{name}: there is no such training")
@@ -573,13 +578,19 @@ def _check_profile(item: Item, profile: str) -> None:
         if measure.command:
             _check_variables("measures.command", measure.command, {*variables, *trainings})
         if measure.function:
-            first = ("run",) if measure.of else ()
-            _check_function("measures", measure.function, first, measure.arguments)
+            run = ("run",) if measure.of else ()
             for text in _strings(measure.arguments):
                 _check_variables("measures.arguments", text, variables)
+            _check_function("measures", measure.function, run, measure.arguments, given)
+    # a picture is of all seeds
+    given = {name: value for name, value in given.items() if name != "seed"}
     for picture in item.pictures:
         if profile in picture.profiles:
             _check_trainings("pictures", picture.of, trainings, profile)
+            for text in _strings(picture.arguments):
+                _check_variables("pictures.arguments", text, given)
+            firsts = ("runs", "path") if picture.of else ("path",)
+            _check_function("pictures", picture.function, firsts, picture.arguments, given)
 
 
 def _check_trainings(where: str, names: Iterable[str], known: Sequence[str], profile: str) -> None:
@@ -596,11 +607,22 @@ def _check_variables(where: str, text: str, known: Iterable[str]) -> None:
 
 
 def _check_function(
-    where: str, path: str, first: Sequence[str], arguments: Mapping[str, Any]
+    where: str,
+    path: str,
+    first: Sequence[str],
+    arguments: Mapping[str, Any],
+    variables: Mapping[str, object],
 ) -> None:
     """Check that a function exists, is of this room, and takes arguments of these names and types.
 
     An item may come from elsewhere, and must not run what it likes.
+
+    Args:
+        where: it is named, for messages.
+        path: its import path.
+        first: the arguments that it is given besides those of the item.
+        arguments: of the item.
+        variables: what ``{name}`` in them stands for.
     """
     module, _, name = path.rpartition(".")
     rooms = module.split(".")
@@ -618,10 +640,13 @@ def _check_function(
     for key, value in arguments.items():
         if key not in parameters:
             raise UsageError(f"{where}: {path} has no argument {key}{_meant(key, parameters)}")
-        templated = isinstance(value, str) and _TEMPLATE.search(value)
-        hint = parameters[key].hint
-        if not templated and not is_unknown(hint) and not fits(value, hint):
-            raise UsageError(f"{where}: {key} of {path}: got {value!r:.60}")
+        hint, filled_in = parameters[key].hint, argument(value, variables)
+        if not is_unknown(hint) and not fits(filled_in, hint):
+            origin = "" if filled_in == value else f" from {value!r:.60}"
+            raise UsageError(
+                f"{where}: {key} of {path}: expected {describe(hint)}, got {filled_in!r:.60}"
+                f"{origin}"
+            )
     for key, parameter in parameters.items():
         if parameter.default is None and key not in arguments:
             raise UsageError(f"{where}: {path} needs the argument {key}")
@@ -679,6 +704,6 @@ def _texts(where: str, value: object) -> list[str]:
 def _profiles(section: Mapping[str, Any], every: tuple[str, ...]) -> tuple[str, ...]:
     found = section.get("profiles", [*every])
     for name in _texts("profiles", found):
-        if name not in PROFILES:
-            raise UsageError(f"profiles: {name} is none of {', '.join(PROFILES)}")
+        if name not in every:
+            raise UsageError(f"profiles: {name} is none of those of the item: {', '.join(every)}")
     return tuple(found)

@@ -69,7 +69,6 @@ def reconstruction(
 
 
 def draw_sets(
-    runs: Mapping[str, Sequence[Path]],
     path: Path,
     root: str,
     data: Name = "mnist",
@@ -79,7 +78,6 @@ def draw_sets(
     """ID images in the first column, then a column for each near set and each far one.
 
     Args:
-        runs: not used.
         path: the PNG file.
         root: the folder of data sets.
         data: the ID images.

@@ -85,15 +85,15 @@ def index(items: Mapping[str, Item], found: Found) -> str:
         "|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for item in items.values():
-        label = f"[{item.id}]({page_of(item.document)}#{item.id})"
+        label, title = f"[{item.id}]({page_of(item.document)}#{item.id})", cell(item.title)
         profiles = [name for name in PROFILES if (item.id, name) in found]
         for profile in profiles:
             results = found[item.id, profile]
             counts = Counter(answer.verdict for _, answer in judged(item, results))
             cells = " | ".join(str(counts[verdict]) for verdict in Verdict)
-            lines.append(f"| {label} | {item.title} | {profile} | {len(results.seeds)} | {cells} |")
+            lines.append(f"| {label} | {title} | {profile} | {len(results.seeds)} | {cells} |")
         if not profiles:
-            lines.append(f"| {label} | {item.title} | not run | - | - | - | - | - |")
+            lines.append(f"| {label} | {title} | not run | - | - | - | - | - |")
     return "\n".join([*lines, ""])
 
 

@@ -59,7 +59,8 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] 
 # names, also with a "*" as a word; the first word may be one after "(" or ","
 _NAMES = re.compile(r"(?<![\w.])(?:(?<=[(,])\s*\*|[A-Za-z_]\w*)(?:\.(?:\w+|\*))*", re.ASCII)
 _KEYWORDS = {"and", "or", *FUNCTIONS}
-MOST = 2000  # characters of a predicate
+# of a predicate: characters, and names, numbers and signs
+MOST, MOST_PARTS = 2000, 400
 
 Values = Mapping[str, float]
 
@@ -109,8 +110,9 @@ class Predicate:
         replaced = _NAMES.sub(self._placeholder, text)
         try:
             self._tree = ast.parse(replaced.strip(), mode="eval").body
+            self._check_size()
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise UsageError(f"'{text}' is no predicate: {error}") from error
+            raise UsageError(f"'{text:.200}' is no predicate: {error}") from error
         self._check_truth(self._tree)
 
     @property
@@ -142,6 +144,18 @@ class Predicate:
         return Judged(verdict, evidence)
 
     # Parsing
+
+    def _check_size(self) -> None:
+        """Check that neither the predicate nor a number of it is too large to be evaluated."""
+        parts = sum(not isinstance(node, ast.expr_context) for node in ast.walk(self._tree))
+        if parts > MOST_PARTS:
+            raise ValueError(f"it has {parts} parts; expected at most {MOST_PARTS}")
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Constant) and type(node.value) is int:
+                try:
+                    float(node.value)
+                except OverflowError:
+                    raise ValueError("a number of it is too large") from None
 
     def _placeholder(self, match: re.Match[str]) -> str:
         """A Python name for a name of the predicate."""

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -61,6 +62,7 @@ from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
 from lightning_gans.signatures import CONFIGS, PACKAGE
 from lightning_gans.text import printable
+from lightning_gans.trust import current_trust
 
 FOLDER = Path(ROOT, "reproduce")
 FINISHED, VALUES = "finished.json", "values.json"
@@ -101,7 +103,7 @@ class Subprocesses:
         variables = {**os.environ, **({} if folder is None else {VARIABLE: str(folder)})}
         # in a group of its own, Ctrl-C reaches it once and not twice
         process = subprocess.Popen(
-            [sys.executable, "-m", PACKAGE.name, *words],
+            _command_line(words),
             env=variables,
             stdout=sys.stderr.fileno(),
             process_group=0,
@@ -112,17 +114,24 @@ class Subprocesses:
             number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
             process.send_signal(number)
             process.wait()
-            raise _stopped(number) from None
+            raise stopped(number) from None
 
     def output(self, words: Sequence[str]) -> str | None:
         """What a command prints to stdout."""
         done = subprocess.run(
-            [sys.executable, "-m", PACKAGE.name, *words],
+            _command_line(words),
             stdout=subprocess.PIPE,
             encoding="utf-8",
             check=False,
         )
         return done.stdout if done.returncode == 0 else None
+
+
+def _command_line(words: Sequence[str]) -> list[str]:
+    """A command of this package, which trusts what this process was told to."""
+    modules = current_trust().modules
+    trust = [f"trust={','.join(modules)}"] if modules else []
+    return [sys.executable, "-m", PACKAGE.name, *words, *trust]
 
 
 @dataclass(frozen=True)
@@ -155,21 +164,10 @@ class Run:
             UserError: if a command fails.
             Stopped: after a signal; the same call resumes.
         """
-        trainings = self.item.trainings_of(self.profile)
-        folders: dict[int, dict[str, Path]] = {seed: {} for seed in range(seeds)}
-        before = self._before()
-        for seed in before.seeds if before is not None else ():
-            folders.setdefault(seed, {})
         configs: dict[str, Any] = {}
-        for seed, own in folders.items():
-            for training in trainings:
-                # the folder of a training is in the words of those that depend on it
-                words = self._words(training.name, own, seed)
-                key = shlex.join(words)
-                if key not in configs:
-                    configs[key] = self._config(words)
-                own[training.name] = FOLDER / training_hash(configs[key], seed, self.root)
-        found = self._kept(before, folders)
+        folders = {seed: self._folders(seed, configs) for seed in range(seeds)}
+        before = self._before()
+        found = self._kept(before, folders, configs)
         lost = [seed for seed in folders if seed >= seeds and seed not in found]
         if lost:
             self.log(
@@ -180,12 +178,26 @@ class Run:
         pictures = {} if before is None else dict(before.pictures)
         result = None
         for seed in range(seeds):
-            found[seed] = self._seed(seed, folders[seed])
+            values = self._seed(seed, folders[seed])
+            # another process may have written other seeds meanwhile
+            found = {**self._kept(self._before(), folders, configs), **found, seed: values}
             if seed == seeds - 1:
                 pictures = self._pictures(folders, sorted(found))
             result = self._written(found, folders, pictures)
         assert result is not None
         return result
+
+    def _folders(self, seed: int, configs: dict[str, Any]) -> dict[str, Path]:
+        """The folder of each training of a seed; ``configs`` gains those that are merged."""
+        own: dict[str, Path] = {}
+        for training in self.item.trainings_of(self.profile):
+            # the folder of a training is in the words of those that depend on it
+            words = self._words(training.name, own, seed)
+            key = shlex.join(words)
+            if key not in configs:
+                configs[key] = self._config(words)
+            own[training.name] = FOLDER / training_hash(configs[key], seed, self.root)
+        return own
 
     def _before(self) -> Results | None:
         """The results of earlier runs; a file that cannot be read is set aside."""
@@ -199,9 +211,15 @@ class Run:
             return None
 
     def _kept(
-        self, before: Results | None, folders: Mapping[int, Mapping[str, Path]]
+        self, before: Results | None, folders: dict[int, dict[str, Path]], configs: dict[str, Any]
     ) -> dict[int, dict[str, float]]:
-        """The values of seeds that were run before, and would be the same now."""
+        """The values of seeds that were run before, and would be the same now.
+
+        ``folders`` and ``configs`` gain those of seeds that only the results have.
+        """
+        for seed in before.seeds if before is not None else ():
+            if seed not in folders:
+                folders[seed] = self._folders(seed, configs)
         if before is None or set(before.values) != set(self.item.values_of(self.profile)):
             return {}
         hashes = {record.name: record.hashes for record in before.trainings}
@@ -267,14 +285,16 @@ class Run:
         named = [Path(word.partition("=")[2]) for word in words]
         texts = [path.read_text(encoding="utf-8") for path in named if _is_config(path)]
         file = FOLDER / "configs" / f"{hash_of([*words, *texts, sources_hash()])}.yaml"
-        if not file.is_file():
-            text = self.commands.output(["train", *words, "--print_config"])
-            if text is None:
-                what = f"{self.item.id}: its training '{shlex.join(words)}' is refused"
-                raise UserError(f"{what}; the line above says why")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, text)
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        stored = _stored(file, yaml.safe_load, yaml.YAMLError)
+        if isinstance(stored, dict) and isinstance(stored.get("trainer"), dict):
+            return stored
+        text = self.commands.output(["train", *words, "--print_config"])
+        if text is None:
+            what = f"{self.item.id}: its training '{shlex.join(words)}' is refused"
+            raise UserError(f"{what}; the line above says why")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, text)
+        return yaml.safe_load(text)
 
     def _seed(self, seed: int, folders: Mapping[str, Path]) -> dict[str, float]:
         """Train what is not trained for a seed, and measure."""
@@ -292,16 +312,14 @@ class Run:
 
     def _train(self, words: Sequence[str], seed: int, folder: Path) -> None:
         """Train in a folder, or resume there; nothing if it is finished."""
-        if (folder / FINISHED).is_file():
-            self.log(f"{folder} is trained already")
-            made = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-            if made.get("files", self._root_files) != self._root_files:
-                self.log(
-                    f"its files in {self.root} had other names or sizes then; if those of its data "
-                    f"set have changed, move {folder} away to train it again"
-                )
-            return
         config = self._config(words)
+        if (folder / FINISHED).is_file():
+            # checkpoints may have been deleted for their size, once all was measured
+            if not checkpoints(folder, "last") or _is_whole(folder, config["trainer"]["max_steps"]):
+                self._say_finished(folder)
+                return
+            self.log(f"{folder} was trained, but its last checkpoint is damaged: it is made again")
+            (folder / FINISHED).unlink()
         begun = bool(checkpoints(folder, "last")) and newest(folder) is not None
         if not begun:
             if folder.exists():  # it was stopped before its first checkpoint
@@ -325,6 +343,17 @@ class Run:
             "files": self._root_files,
         }
         write_text(folder / FINISHED, json.dumps(content, indent=1) + "\n")
+
+    def _say_finished(self, folder: Path) -> None:
+        """Log that a training is there, and whether its data sets look different now."""
+        self.log(f"{folder} is trained already")
+        made = _stored(folder / FINISHED)
+        files = made.get("files") if isinstance(made, dict) else None
+        if files not in (None, self._root_files):
+            self.log(
+                f"its files in {self.root} had other names or sizes then; if those of its data "
+                f"set have changed, move {folder} away to train it again"
+            )
 
     # Measurements
 
@@ -398,7 +427,7 @@ class Run:
         def compute() -> dict[str, float]:
             function = imported(measure.function)
             result = function(**arguments) if run is None else function(run=run, **arguments)
-            return {name: float(value) for name, value in result.items()}
+            return numbers(result, measure.function)
 
         return cached(folder, compute)
 
@@ -467,9 +496,11 @@ class Run:
         runs = {name: [folders[seed][name] for seed in seeds] for name in picture.of}
         variables = {**self.item.profiles[self.profile].variables(), "root": self.root}
         arguments = {key: argument(value, variables) for key, value in picture.arguments.items()}
+        if runs:
+            arguments["runs"] = runs
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new:
-            imported(picture.function)(runs=runs, path=new, **arguments)
+            imported(picture.function)(path=new, **arguments)
 
     def _log(self, seed: int, text: str) -> None:
         self.log(f"{self.item.id}, {self.profile}, seed {seed}: {text}")
@@ -482,17 +513,46 @@ def imported(path: str) -> Callable[..., Any]:
     return found
 
 
+def numbers(result: object, function: str) -> dict[str, float]:
+    """The values that a measure has returned.
+
+    Raises:
+        UserError: if it returned anything but numbers by name.
+    """
+    if not isinstance(result, Mapping):
+        raise UserError(
+            f"{function} is no measure: expected numbers by name, got {type(result).__name__}"
+        )
+    try:
+        return {str(name): float(value) for name, value in result.items()}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{function} is no measure: expected numbers by name; {error}") from None
+
+
 def cached(folder: Path, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Values that are computed once for a folder."""
+    """Values that are computed once for a folder, and again if their file is damaged."""
     file = folder / VALUES
-    if file.is_file():
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        return {name: as_number(value) for name, value in stored.items()}
+    stored = _stored(file)
+    if isinstance(stored, dict):
+        with suppress(TypeError, ValueError):
+            return {name: float(as_number(value)) for name, value in stored.items()}
     values = compute()
     folder.mkdir(parents=True, exist_ok=True)
     content = {name: finite(value) for name, value in values.items()}
     write_text(file, json.dumps(content, indent=1) + "\n")
     return values
+
+
+def _stored(
+    file: Path,
+    read: Callable[[str], Any] = json.loads,
+    damage: type[Exception] = ValueError,
+) -> Any:
+    """The content of a file that can be made again; None if there is none, or it is damaged."""
+    try:
+        return read(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, RecursionError, damage):
+        return None
 
 
 def last_evaluation(run: Path) -> dict[str, float]:
@@ -582,9 +642,21 @@ def _shorter(config: Mapping[str, Any], seed: int, root: str) -> Path | None:
     for length in sorted({step_of(path) for last in lasts for path in last}, reverse=True):
         trainer = {**config["trainer"], "max_steps": length}
         folder = FOLDER / training_hash({**config, "trainer": trainer}, seed, root)
-        if length < config["trainer"]["max_steps"] and (folder / FINISHED).is_file():
+        is_shorter = length < config["trainer"]["max_steps"]
+        if is_shorter and (folder / FINISHED).is_file() and _is_whole(folder, length):
             return folder
     return None
+
+
+def _is_whole(folder: Path, length: int) -> bool:
+    """Whether a finished training has its last checkpoint, intact.
+
+    Args:
+        folder: of the training.
+        length: its iterations; below 0 if only its epochs are limited.
+    """
+    last = newest(folder)
+    return last is not None and (length < 0 or step_of(last) >= length)
 
 
 def _copy_run(source: Path, target: Path) -> None:
@@ -606,7 +678,7 @@ def _check(status: int, what: str) -> None:
     # a negative status: the process was ended by a signal that it does not handle
     number = _STOPPED.get(status if status >= 0 else 128 - status)
     if number is not None:
-        raise _stopped(number)
+        raise stopped(number)
     if status != 0:
         raise UserError(
             f"{printable(what)} ended with status {status}; its own messages are above. The same "
@@ -614,7 +686,8 @@ def _check(status: int, what: str) -> None:
         )
 
 
-def _stopped(number: signal.Signals) -> Stopped:
+def stopped(number: signal.Signals) -> Stopped:
+    """The error after a signal, which says how to resume."""
     return Stopped(number, f"stopped by {number.name}; the same command resumes")
 
 

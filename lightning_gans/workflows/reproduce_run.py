@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lightning_gans.errors import UsageError
+from lightning_gans.errors import Stopped, UsageError
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import PositiveInt, checked
 from lightning_gans.reproduce.items import PROFILES, find_item
 from lightning_gans.reproduce.pages import profile_lines
 from lightning_gans.reproduce.results import Results, file_of_results
-from lightning_gans.reproduce.running import Run, Subprocesses
+from lightning_gans.reproduce.running import Run, Subprocesses, stopped
 from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.text import printable
@@ -70,8 +70,11 @@ def reproduce_run(
     folder = typed_path(out)
     make_folder_of_results(folder)  # before hours of training
     run = Run(chosen, profile, root, folder, Subprocesses(), log)
-    with StopSignals():
-        results = run.all_seeds(chosen.profiles[profile].seeds if seeds is None else seeds)
+    try:
+        with StopSignals():
+            results = run.all_seeds(chosen.profiles[profile].seeds if seeds is None else seeds)
+    except Stopped as stop:
+        raise stopped(stop.number) from None
     text = "\n".join(
         [
             *profile_lines(chosen, profile, results),

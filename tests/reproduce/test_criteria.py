@@ -49,13 +49,13 @@ def test_elements_are_drawn_again_as_often_as_the_criterion_says(
 @pytest.mark.figures
 def test_curves_are_drawn_where_the_probability_is() -> None:
     path = Path("curve.png")
-    draw({}, path, "logistic", ((30.0, 2.0),))
+    draw(path, "logistic", ((30.0, 2.0),))
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     blue = (abs(pixels - (31, 119, 180)).sum(2) < 30).nonzero()
     # a steep curve: low in its left half, high in its right one
     middle = (blue[1].min() + blue[1].max()) / 2
     assert np.median(blue[0][blue[1] < middle - 20]) > np.median(blue[0][blue[1] > middle + 60])
-    draw({}, Path("three.png"), "truncated_normal", ((2.0,), (3.0,), (3.75,)))
+    draw(Path("three.png"), "truncated_normal", ((2.0,), (3.0,), (3.75,)))
     assert (
         len(set(map(tuple, np.asarray(Image.open("three.png").convert("RGB")).reshape(-1, 3)))) > 3
     )

@@ -142,7 +142,7 @@ def test_sheets_of_sets_have_a_column_for_each(
     root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ood_sheets, "load", lambda run: Upper((1, 32, 32), latent_dim=2))
-    draw_sets({}, tmp_path / "a.png", root, rows=2)
+    draw_sets(tmp_path / "a.png", root, rows=2)
     draw_reconstructions({"autoencoder": [tmp_path]}, tmp_path / "b.png", root)
     count = len(read_sets(root, "mnist", 1).far)
     with Image.open(tmp_path / "a.png") as picture:

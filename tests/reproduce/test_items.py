@@ -137,6 +137,26 @@ def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
         ("evaluation: [gan]", "command: rm -rf {gan}", "'rm -rf {gan}' is none of ood table"),
         ("gan: model=dlsgan", "gan: model=encoder model.checkpoint={gan}", "name each other"),
         ("claims:", "claim:", "unknown key 'claim'"),
+        (
+            "values: {points: 200}",
+            "values: {points: many}",
+            "expected whole number ≥ 1, got 'many' from '{points}'",
+        ),
+        ("of: [cgpgan]\n    text", "arguments: {points: '{zzz}'}\n    text", "{zzz} stands for"),
+        ("of: [cgpgan]\n    text", "text", "draw needs the argument runs"),
+        (
+            "    exact: true",
+            "    exact: true\n    profiles: [paper]",
+            "none of those of the item: cpu",
+        ),
+        (
+            "cgpgan: model=cgpgan model.warmup=2",
+            "cgpgan: {words: model=cgpgan, profiles: [paper]}",
+            "paper is none of those of the item: cpu",
+        ),
+        ("categories >= 0", f"categories >= 1{'0' * 400}", "a number of it is too large"),
+        ("categories >= 0", f"categories >= 0{' + 1' * 450}", "1354 parts; expected at most 400"),
+        ("categories >= 0", f"categories >= {'-' * 1500}1", "is no predicate"),
     ],
 )
 def test_a_wrong_item_is_refused_in_one_line(old: str, new: str, said: str) -> None:
@@ -154,6 +174,20 @@ def test_a_persons_own_item_comes_before_that_of_the_package() -> None:
     write_item(TINY.replace("Figure 900", "Figure 42"), "thesis_figure_42")
     assert find_item("thesis-figure-42").title == "A few iterations on four clusters"
     assert item_files()["thesis-figure-42"] == Path("configs/reproduce/thesis_figure_42.yaml")
+
+
+def test_an_own_file_is_found_however_its_name_is_written() -> None:
+    file = Path("configs", "reproduce", f"{write_item(name='thesis_figure_900')}.yaml")
+    Path("configs", "reproduce", "thesis_figure_900.yaml").rename(file.with_name("Thesis_1.yml"))
+    assert next(iter(all_items())) == "thesis-1"
+    assert find_item("thesis-1").title == "A few iterations on four clusters"
+
+
+def test_a_title_is_one_cell_of_a_table() -> None:
+    title = json.dumps("A title\nof | two lines")
+    name = write_item(TINY.replace("A few iterations on four clusters", title))
+    row = f"| [{name}](thesis.md#{name}) | A title of \\| two lines | not run |"
+    assert row in pages({name: find_item(name)}, {})["index.md"]
 
 
 CONFIG = {

@@ -28,8 +28,9 @@ from lightning_gans.reproduce.results import (
     read_results,
     write_results,
 )
-from lightning_gans.reproduce.running import FOLDER, Run
+from lightning_gans.reproduce.running import FOLDER, Run, Subprocesses
 from lightning_gans.runs.claim import LOCK, FolderInUse
+from lightning_gans.trust import current_trust, trusting
 from tests.support.reproductions import TINY, InProcess, write_item
 
 
@@ -337,6 +338,108 @@ def test_a_folder_in_which_another_process_trains_is_left_alone() -> None:
             other.kill()
     run_of(name, InProcess()).all_seeds(1)
     assert (folder / running.FINISHED).is_file()
+
+
+def test_a_finished_training_whose_last_checkpoint_is_damaged_is_made_again() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 4"))
+    expected = run_of(name, InProcess()).all_seeds(1)
+    (marker,) = [
+        file for file in FOLDER.glob("*/finished.json") if "model=dlsgan" in file.read_text()
+    ]
+    (last,) = marker.parent.glob("checkpoints/last-*=4.ckpt")
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    commands, told = InProcess(), list[str]()
+    run = Run(find_item(name), "cpu", "data", Path("results"), commands, told.append)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert run.all_seeds(1) == expected
+    (words,) = trainings(commands)
+    assert words == ["train", f"ckpt={marker.parent}", "trainer.max_steps=4"]
+    assert f"{marker.parent} was trained, but its last checkpoint is damaged" in "".join(told)
+    assert json.loads(marker.read_text())["words"][0] == "model=dlsgan"
+
+    # whoever deletes checkpoints for their size keeps the values
+    for checkpoint in marker.parent.glob("checkpoints/*"):
+        checkpoint.unlink()
+    again = InProcess()
+    assert run_of(name, again).all_seeds(1) == expected
+    assert again.ran == []
+
+
+def test_files_that_can_be_made_again_are() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    expected = run_of(name, InProcess()).all_seeds(1)
+    files = [
+        *FOLDER.glob("configs/*.yaml"),
+        *FOLDER.glob("measures/*/values.json"),
+        *FOLDER.glob("*/finished.json"),
+    ]
+    assert len(files) == 5
+    for damage in (b"", b"{", b"[1, {", b"\xff\xfe", b'{"a": [1]}'):
+        for file in files:
+            file.write_bytes(damage)
+        commands = InProcess()
+        assert run_of(name, commands).all_seeds(1) == expected
+        assert commands.ran == [], "no training is lost"
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (None, "expected numbers by name, got NoneType"),
+        ([1.0], "expected numbers by name, got list"),
+        ({"a": "many"}, "could not convert"),
+        ({"a": None}, "NoneType"),
+    ],
+)
+def test_a_measure_that_returns_no_numbers_is_named(result: object, told: str) -> None:
+    with pytest.raises(UserError, match=r"own\.measure is no measure: expected n") as caught:
+        running.numbers(result, "own.measure")
+    assert told in str(caught.value)
+
+
+def test_seeds_that_another_process_writes_meanwhile_stay() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    expected = run_of(name, InProcess(), "other").all_seeds(2)
+    other = file_of_results(Path("other"), name, "cpu")
+
+    class Meanwhile(Run):
+        def _seed(self, seed: int, folders: Any) -> dict[str, float]:
+            values = super()._seed(seed, folders)
+            shutil.copy(other, file_of_results(self.results, name, "cpu"))
+            return values
+
+    Path("results", "data").mkdir(parents=True)
+    run = Meanwhile(find_item(name), "cpu", "data", Path("results"), InProcess(), lambda line: None)
+    assert run.all_seeds(1).seeds == (0, 1)
+    assert read_results(Path("results"), name, "cpu") == expected
+
+
+def test_commands_trust_what_this_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    class Process:
+        returncode, stdout = 0, ""
+
+        def __init__(self, words: list[str], **_: object) -> None:
+            ran.append(words[3:])
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(subprocess, "run", Process)
+    commands = Subprocesses()
+    commands.run(["train", "ckpt=a"])
+    with trusting("mine, yours.nets"):
+        commands.run(["train", "ckpt=a"])
+        commands.output(["train", "--print_config"])
+    before = ",".join(current_trust().modules)  # that of the tests
+    assert ran == [
+        ["train", "ckpt=a", f"trust={before}"],
+        ["train", "ckpt=a", f"trust={before},mine,yours.nets"],
+        ["train", "--print_config", f"trust={before},mine,yours.nets"],
+    ]
 
 
 def test_results_that_cannot_be_read_are_set_aside() -> None:

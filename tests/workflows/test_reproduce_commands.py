@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from lightning_gans.cli import main
+from lightning_gans.reproduce import running
 from lightning_gans.reproduce.items import all_items, find_item
 from lightning_gans.reproduce.results import Results, TrainingRecord, write_results
 from lightning_gans.workflows import reproduce_run as workflow
@@ -172,6 +174,18 @@ def test_a_typed_run_prints_its_verdicts_and_where_the_values_are(
     assert find_item(name).values_of("cpu") == list(
         json.loads(Path(f"mine/data/{name}-cpu.json").read_text())["values"]
     )
+
+
+def test_a_signal_while_a_function_measures_says_how_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(**_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(running, "imported", lambda path: measure)
+    status, out, err = typed("reproduce run egan2018-figure-2", capsys)
+    assert (status, out) == (128 + signal.SIGTERM, "")
+    assert err.splitlines()[-1].endswith("stopped by SIGTERM; the same command resumes")
 
 
 def test_commands_that_need_nothing_run_without_arguments(
