@@ -169,11 +169,6 @@ class Run:
         before = self._before()
         found = self._kept(before, folders, configs)
         lost = [seed for seed in folders if seed >= seeds and seed not in found]
-        if lost:
-            self.log(
-                f"{self.item.id}: seeds {', '.join(map(str, lost))} were measured with other "
-                f"settings, code or data, and are left out; seeds={lost[-1] + 1} runs them again"
-            )
         # until new ones are drawn with the last seed
         pictures = {} if before is None else dict(before.pictures)
         result = None
@@ -181,11 +176,24 @@ class Run:
             values = self._seed(seed, folders[seed])
             # another process may have written other seeds meanwhile
             found = {**self._kept(self._before(), folders, configs), **found, seed: values}
+            if lost:
+                self._set_aside(lost)
+                lost = []
             if seed == seeds - 1:
                 pictures = self._pictures(folders, sorted(found))
             result = self._written(found, folders, pictures)
         assert result is not None
         return result
+
+    def _set_aside(self, lost: Sequence[int]) -> None:
+        """Copy a file of results whose values of some seeds will not be in the new one."""
+        file = file_of_results(self.results, self.item.id, self.profile)
+        aside = _free(file, "earlier")
+        shutil.copy2(file, aside)
+        self.log(
+            f"{self.item.id}: seeds {', '.join(map(str, lost))} were measured with other settings, "
+            f"code or data; they stay in {aside}, and seeds={lost[-1] + 1} runs them again"
+        )
 
     def _folders(self, seed: int, configs: dict[str, Any]) -> dict[str, Path]:
         """The folder of each training of a seed; ``configs`` gains those that are merged."""

@@ -164,10 +164,15 @@ def test_values_that_were_measured_in_another_way_are_not_kept(
     run = Run(find_item(name), "cpu", "data", Path("results"), again, told.append)
     assert run.all_seeds(1).seeds == (0,)
     assert again.ran == [], "the trainings are the same"
-    assert told[0] == (
-        f"{name}: seeds 1 were measured with other settings, code or data, and are left out; "
-        "seeds=2 runs them again"
-    )
+    file = file_of_results(Path("results"), name, "cpu")
+    aside = file.with_name(f"{file.name}-earlier-1")
+    assert (
+        f"{name}: seeds 1 were measured with other settings, code or data; they stay in {aside}, "
+        "and seeds=2 runs them again"
+    ) in told
+    assert json.loads(aside.read_text())["values"]["cgpgan.entropy"] == [
+        *before.values["cgpgan.entropy"]
+    ]
     after = run.all_seeds(2)
     assert len({*before.measured, *after.measured}) == 4
     assert run.all_seeds(1) == after
