@@ -11,10 +11,10 @@ from torch import Tensor
 
 from lightning_gans.data import Gaussians
 from lightning_gans.errors import InputError
-from lightning_gans.models import Generates
+from lightning_gans.models import Clusters, Generates
 from lightning_gans.models.base.load import load
 from lightning_gans.plots import clusters
-from lightning_gans.ranges import PositiveFloat, PositiveInt
+from lightning_gans.ranges import PositiveFloat, PositiveInt, ProperFraction
 from lightning_gans.rng import stream
 
 TRUE = (0.1, 0.2, 0.3, 0.4)
@@ -23,6 +23,7 @@ USED = 0.01
 # a category is of one cluster if this share of its points is nearest to it
 PURE = 0.9
 NEAR = 0.2  # distance to a boundary between clusters
+SURE = 0.9  # posterior probability of a category
 
 
 def assignment(run: Path, points: PositiveInt = 10_000) -> dict[str, float]:
@@ -106,13 +107,42 @@ def between(run: Path, points: PositiveInt = 10_000) -> dict[str, float]:
     }
 
 
+def unsure(
+    run: Path, points: PositiveInt = 10_000, sure: ProperFraction = SURE
+) -> dict[str, float]:
+    """How many points are near the decision boundaries of a model's own classifier.
+
+    Args:
+        run: of a model that generates points and clusters them.
+        points: how many are generated, and how many of the data are taken.
+        sure: a point is near if no category has this posterior probability.
+
+    Returns:
+        unsure, the share of generated points that are near a boundary; unsure_real, that of the
+        data.
+    """
+    model = load(run)
+    if not isinstance(model, Clusters):
+        raise InputError(f"{run}: expected a model that clusters, got {type(model).__name__}")
+
+    def share(x: Tensor) -> float:
+        with torch.no_grad():
+            return float((model.class_logits(x).softmax(1).amax(1) < sure).double().mean())
+
+    return {"unsure": share(drawn(run, points)[0]), "unsure_real": share(real(points))}
+
+
 def real_boundary(points: PositiveInt = 100_000, near: PositiveFloat = NEAR) -> dict[str, float]:
     """The share of the data within a distance of a boundary: real.near_boundary."""
+    return {"real.near_boundary": float((to_boundary(real(points)) < near).double().mean())}
+
+
+def real(points: int) -> Tensor:
+    """Points of the data, (n, 2)."""
     data = Gaussians(train=points)
     data.prepare_data()
     data.setup("fit")
-    x = torch.stack([data.train_set[i][0] for i in range(points)])
-    return {"real.near_boundary": float((to_boundary(x) < near).double().mean())}
+    return torch.stack([data.train_set[i][0] for i in range(points)])
 
 
 def draw(runs: Mapping[str, Sequence[Path]], path: Path, columns: PositiveInt = 4) -> None:

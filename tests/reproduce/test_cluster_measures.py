@@ -10,8 +10,18 @@ import torch
 from torch import Tensor
 
 from lightning_gans.data import Gaussians
+from lightning_gans.errors import InputError
+from lightning_gans.models import GAN, CategoricalInfoGAN
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.reproduce import clusters
-from lightning_gans.reproduce.clusters import TRUE, assignment, between, boundary, real_boundary
+from lightning_gans.reproduce.clusters import (
+    TRUE,
+    assignment,
+    between,
+    boundary,
+    real_boundary,
+    unsure,
+)
 
 CENTRES = torch.tensor(Gaussians().centres).float()
 
@@ -114,3 +124,34 @@ def test_categories_that_tell_nothing_of_the_cluster_have_no_information(
     middle = CENTRES.mean(0).expand(len(x), 2)
     monkeypatch.setattr(clusters, "drawn", lambda run, points: (middle, c, p))
     assert between(Path("run"))["between"] == 1
+
+
+def test_points_near_the_boundaries_of_a_classifier_are_those_it_is_unsure_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = CategoricalInfoGAN(
+        latent_dim=4,
+        image_shape=(2,),
+        num_categories=2,
+        generator=MLPGenerator,
+        discriminator=MLPDiscriminator,
+    )
+    # posteriors of 1 / (1 + exp(-x)): below 0.9 where |x| < log 9
+    monkeypatch.setattr(model, "class_logits", lambda x: torch.stack([x[:, 0], 0 * x[:, 0]], 1))
+    monkeypatch.setattr(clusters, "load", lambda run: model)
+    x = torch.linspace(-4, 4, 8001)[:, None].expand(-1, 2)
+    monkeypatch.setattr(clusters, "drawn", lambda run, points: (x, None, None))
+    found = unsure(Path("run"))
+    assert found["unsure"] == pytest.approx(math.log(9) / 4, abs=1e-3)
+    # the mixture of the data: the share of each cluster, whose first coordinate is normal
+    near = torch.distributions.Normal(CENTRES[:, 0], Gaussians().std)
+    edge = torch.tensor(math.log(9))
+    expected = (torch.tensor(TRUE) * (near.cdf(edge) - near.cdf(-edge))).sum()
+    assert found["unsure_real"] == pytest.approx(float(expected), abs=0.02)
+
+
+def test_a_model_that_does_not_cluster_has_no_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = GAN(latent_dim=4, image_shape=(1, 16, 16))
+    monkeypatch.setattr(clusters, "load", lambda run: model)
+    with pytest.raises(InputError, match="expected a model that clusters, got GAN"):
+        unsure(Path("run"))
