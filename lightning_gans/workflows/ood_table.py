@@ -31,7 +31,7 @@ from lightning_gans.paths import near_miss, typed_path
 from lightning_gans.ranges import ClosedUnitInterval, NonNegativeInt, PositiveInt, Seed, checked
 from lightning_gans.runs.atomic import write_text
 from lightning_gans.runs.checkpoints import find
-from lightning_gans.runs.folder import ROOT
+from lightning_gans.runs.folder import FOLDER, ROOT
 from lightning_gans.runs.layout import family_of, is_complete
 from lightning_gans.runs.parts import Content, Parts, finished_parts, new_results
 from lightning_gans.text import printable
@@ -411,8 +411,8 @@ def model_name(pattern: str, path: str, family: str) -> str:
     if ROOT in file.parts:
         return family
     run = Path(pattern).resolve()
-    run = run.parent if run.suffix == ".ckpt" else run
-    run = run.parent if run.name == file.parent.name else run
+    run = run.parent if run.suffix == file.suffix else run
+    run = run.parent if run.name == FOLDER else run
     return run.name.replace(FOLD, "").strip("-_. ") or family
 
 

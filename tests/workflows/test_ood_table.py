@@ -28,6 +28,7 @@ from lightning_gans.ood.corruptions import corrupt, mix
 from lightning_gans.ood.datasets import MNISTOOD
 from lightning_gans.ood.resampling import MEASURES, coarse, estimates, samples
 from lightning_gans.ood.table import draw, markdown, write_csv
+from lightning_gans.workflows import ood_table
 from lightning_gans.workflows.ood_table import load_scorers
 from tests.support.idx import write_digits
 
@@ -347,6 +348,24 @@ def test_models_whose_folders_have_one_name_are_all_in_the_table(tmp_path: Path)
     paths = [str(save(small(i), folder)) for i, folder in enumerate(folders)]
     found = load_scorers([*paths, paths[0]], "nll", None, "cpu")
     assert list(found) == ["my run", "my run (2)", "my run (2) (2)", "my run (3)"]
+
+
+@pytest.mark.parametrize(
+    ("file", "typed", "name"),
+    [
+        ("my run/checkpoints/last-step=3.ckpt", "my run", "my run"),
+        ("my run/checkpoints/last-step=3.ckpt", "my run/checkpoints", "my run"),
+        ("my run/checkpoints/last-step=3.ckpt", "my run/checkpoints/last-step=3.ckpt", "my run"),
+        ("models/a.ckpt", "models/a.ckpt", "models"),
+        ("faces/model.safetensors", "faces", "faces"),
+        ("faces/model.safetensors", "faces/model.safetensors", "faces"),
+    ],
+)
+def test_a_model_is_named_after_its_own_folder(
+    file: str, typed: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ood_table, "find", lambda path: tmp_path / file)
+    assert ood_table.model_name(str(tmp_path / typed), str(tmp_path / typed), "gan") == name
 
 
 def test_folds_are_averaged_each_with_its_own_digits(
