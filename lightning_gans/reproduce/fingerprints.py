@@ -53,7 +53,8 @@ LENGTH = 16
 def hash_of(value: object) -> str:
     """A short hash of plain data; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return sha256(text.encode()).hexdigest()[:LENGTH]
+    # the name of a file may have bytes that are no text
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:LENGTH]
 
 
 def training_hash(config: Mapping[str, Any], seed: int, root: str) -> str:
@@ -90,28 +91,29 @@ def code_version(paths: Iterable[str]) -> str:
 
 def class_paths(value: object) -> Iterator[str]:
     """The import paths of this package anywhere in a config."""
-    yield from (text for text in _texts(value) if text.startswith(f"{PACKAGE.name}."))
+    yield from (text for text in texts_in(value) if text.startswith(f"{PACKAGE.name}."))
 
 
 def own_modules(config: object) -> dict[str, str]:
     """Hashes of the modules in the working folder that a config names; not of what they import."""
     found = {}
-    for text in _texts(config):
+    for text in texts_in(config):
         module = text.rpartition(".")[0]
         if module and all(part.isidentifier() for part in text.split(".")):
-            file = Path(*module.split(".")).with_suffix(".py")
-            if file.is_file():
-                found[module] = sha256(file.read_bytes()).hexdigest()[:LENGTH]
+            folder = Path(*module.split("."))
+            for file in (folder.with_suffix(".py"), folder / "__init__.py"):
+                if file.is_file():
+                    found[module] = sha256(file.read_bytes()).hexdigest()[:LENGTH]
     return found
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
     """All texts in plain data."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (Mapping, list)):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(part)
+            yield from texts_in(part)
 
 
 @lru_cache

@@ -62,7 +62,7 @@ from lightning_gans.signatures import CONFIGS, signature
 
 GROUP = "reproduce"
 PROFILES = ("cpu", "paper")
-SEEDS = 3
+SEEDS, MOST_SEEDS = 3, 1000
 # the pages of results are in this order: the keys of the bibliography, by the first word of an ID
 DOCUMENTS = {
     "thesis": "thesis",
@@ -73,6 +73,7 @@ DOCUMENTS = {
 }
 # what a command's results are read from; other commands have no values
 COMMANDS = ("ood table", "evaluate")
+WORKFLOWS = "lightning_gans.workflows"
 # modules of lightning_gans.reproduce whose functions an item may not call
 MACHINERY = ("fingerprints", "items", "names", "pages", "predicate", "results", "running")
 # what words may name besides trainings and the values of a profile
@@ -242,13 +243,19 @@ class Item:
     def trainings_of(self, profile: str) -> list[Training]:
         """The trainings of a profile, each after those that its words name."""
         found = [t for t in self.trainings.values() if profile in t.profiles]
-        return sorted(found, key=lambda training: self._depth(training.name))
+        return sorted(found, key=lambda training: self._depth(training.name, profile))
 
-    def _depth(self, name: str, above: tuple[str, ...] = ()) -> int:
+    def _depth(self, name: str, profile: str, above: tuple[str, ...] = ()) -> int:
         if name in above:
             raise UsageError(f"the trainings {', '.join(above)} name each other")
-        needed = [n for n in _TEMPLATE.findall(self.trainings[name].words) if n in self.trainings]
-        return 1 + max((self._depth(n, (*above, name)) for n in needed), default=0)
+        named = _TEMPLATE.findall(self._words(name, profile))
+        needed = [n for n in named if n in self.trainings]
+        return 1 + max((self._depth(n, profile, (*above, name)) for n in needed), default=0)
+
+    def _words(self, training: str, profile: str) -> str:
+        chosen = self.profiles[profile]
+        texts = self.trainings[training].words, chosen.words, chosen.trainings.get(training, "")
+        return " ".join(texts)
 
     def measures_of(self, profile: str) -> list[Measurement]:
         """What is measured in a profile."""
@@ -270,9 +277,8 @@ class Item:
             profile: its name.
             folders: what root, seed and the names of other trainings stand for.
         """
-        chosen = self.profiles[profile]
-        texts = self.trainings[training].words, chosen.words, chosen.trainings.get(training, "")
-        return filled(" ".join(texts), {**chosen.variables(), **folders})
+        variables = {**self.profiles[profile].variables(), **folders}
+        return filled(self._words(training, profile), variables)
 
 
 def filled(text: str, variables: Mapping[str, object]) -> list[str]:
@@ -313,12 +319,15 @@ def argument(value: Any, variables: Mapping[str, object]) -> Any:
 
 def item_files() -> dict[str, Path]:
     """The file of each item by its ID: those in ``./configs/reproduce``, then the package's."""
-    folders = [CONFIGS / GROUP, Path("configs") / GROUP]
-    return {
-        _id(file): file
-        for folder in folders
-        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
-    }
+    found: dict[str, Path] = {}
+    for folder in (CONFIGS / GROUP, Path("configs") / GROUP):
+        own: dict[str, Path] = {}
+        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+            if _id(file) in own:
+                raise UsageError(f"{own[_id(file)]} and {file} are one item; rename one of them")
+            own[_id(file)] = file
+        found |= own
+    return found
 
 
 def _id(file: Path) -> str:
@@ -376,6 +385,8 @@ def read_item(file: Path) -> Item:
 
 def _item(file: Path, content: Mapping[str, Any]) -> Item:
     identity = _id(file)
+    if not re.fullmatch(r"[a-z0-9-]{1,80}", identity):
+        raise UsageError("the file's name is an ID: at most 80 letters of a to z, digits, _ and -")
     keys = ("title", "source", "about", "shared", "trainings", "profiles", "measures", "pictures")
     _check_keys("the file", content, (*keys, "published", "claims"))
     source = _mapping("source", content.get("source"))
@@ -442,10 +453,16 @@ def _profile(name: str, section: Mapping[str, Any], shared: Mapping[str, str]) -
     iterations, seeds, minutes = (
         section.get(key, SEEDS) for key in ("iterations", "seeds", "minutes")
     )
-    if type(iterations) is not int or iterations < 0 or type(seeds) is not int or seeds < 1:
-        raise UsageError(f"{where}: expected whole numbers of iterations and seeds")
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or minutes <= 0:
-        raise UsageError(f"{where}.minutes: expected a number above 0")
+    if type(iterations) is not int or not 0 <= iterations < 2**53:
+        raise UsageError(f"{where}.iterations: expected a whole number, got {iterations!r:.40}")
+    if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"{where}.seeds: expected 1 to {MOST_SEEDS}, got {seeds!r:.40}")
+    if type(minutes) not in (int, float) or not 0 < minutes < 1e9:
+        raise UsageError(f"{where}.minutes: expected a number above 0, got {minutes!r:.40}")
+    values = _mapping(f"{where}.values", section.get("values", {}))
+    for key in values:
+        if key in (*FOLDER_VALUES, "iterations"):
+            raise UsageError(f"{where}.values.{key}: {{{key}}} stands for something else already")
     added = _mapping(f"{where}.trainings", section.get("trainings", {}))
     return Profile(
         name,
@@ -459,7 +476,7 @@ def _profile(name: str, section: Mapping[str, Any], shared: Mapping[str, str]) -
             key: _with_shared(_text(f"{where}.trainings.{key}", value), shared)
             for key, value in added.items()
         },
-        _mapping(f"{where}.values", section.get("values", {})),
+        values,
     )
 
 
@@ -478,21 +495,41 @@ def _measurement(value: object, every: tuple[str, ...]) -> Measurement:
     )
     if sum(map(bool, (found.evaluation, found.command, found.function))) != 1:
         raise UsageError("a measure is one of evaluation, command and function")
-    if found.command and not found.command.startswith(COMMANDS):
-        raise UsageError(
-            f"measures.command: '{found.command[:40]}' is none of {', '.join(COMMANDS)}"
-        )
+    if found.command:
+        _check_command(found)
     if not found.names:
         raise UsageError("a measure has no names")
     return found
+
+
+def _check_command(measure: Measurement) -> None:
+    """Check the words of a command whose tables are measured."""
+    words = split(measure.command)
+    name = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
+    if name is None:
+        raise UsageError(
+            f"measures.command: '{measure.command[:40]}' is none of {', '.join(COMMANDS)}"
+        )
+    if not measure.trainings:
+        raise UsageError("measures.command: expected ckpt={NAME} with the name of a training")
+    function = name.replace(" ", "_")
+    found = signature(f"{WORKFLOWS}.{function}", function)
+    assert found is not None
+    for word in words[len(name.split()) :]:
+        option = word.partition("=")[0].removeprefix("--").partition(".")[0]
+        if option not in found.parameters:
+            meant = _meant(option, found.parameters)
+            raise UsageError(f"measures.command: {name} has no option '{option:.60}'{meant}")
 
 
 def _picture(value: object, every: tuple[str, ...]) -> Picture:
     section = _mapping("pictures", value)
     _check_keys("pictures", section, ("name", "function", "of", "arguments", "text", "profiles"))
     name = _text("pictures.name", section.get("name"))
-    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
-        raise UsageError(f"pictures.name: expected letters, digits, _ and -, got {name!r:.60}")
+    if not re.fullmatch(r"[\w-]{1,80}", name, re.ASCII):
+        raise UsageError(
+            f"pictures.name: expected at most 80 letters, digits, _ and -, got {name!r:.60}"
+        )
     return Picture(
         name,
         _text("pictures.function", section.get("function")),
@@ -582,10 +619,14 @@ def _check_profile(item: Item, profile: str) -> None:
             for text in _strings(measure.arguments):
                 _check_variables("measures.arguments", text, variables)
             _check_function("measures", measure.function, run, measure.arguments, given)
+    drawn: set[str] = set()
     # a picture is of all seeds
     given = {name: value for name, value in given.items() if name != "seed"}
     for picture in item.pictures:
         if profile in picture.profiles:
+            if picture.name in drawn:
+                raise UsageError(f"pictures: {picture.name} is drawn twice in profile {profile}")
+            drawn.add(picture.name)
             _check_trainings("pictures", picture.of, trainings, profile)
             for text in _strings(picture.arguments):
                 _check_variables("pictures.arguments", text, given)
@@ -688,6 +729,8 @@ def _list(where: str, value: object) -> list[Any]:
 def _text(where: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{where}: expected text, got {value!r:.60}")
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise UsageError(f"{where}: {value!r:.60} has what is no letter of a text")
     return value
 
 
@@ -703,6 +746,8 @@ def _texts(where: str, value: object) -> list[str]:
 
 def _profiles(section: Mapping[str, Any], every: tuple[str, ...]) -> tuple[str, ...]:
     found = section.get("profiles", [*every])
+    if found == []:
+        raise UsageError(f"profiles: expected some of {', '.join(every)}")
     for name in _texts("profiles", found):
         if name not in every:
             raise UsageError(f"profiles: {name} is none of those of the item: {', '.join(every)}")

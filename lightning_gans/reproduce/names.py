@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from lightning_gans.errors import UsageError
 
 # a name is several words with dots between them; a word may begin with a digit, except the first
 NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
+MOST = 10_000  # names that one text stands for
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -18,17 +22,22 @@ def expand(text: str) -> list[str]:
     ['dlsgan.nll.near', 'dlsgan.reconstruction.near']
     >>> expand("a.{1..3}")
     ['a.1', 'a.2', 'a.3']
+
+    Raises:
+        UsageError: for too many.
     """
     pieces = _BRACES.split(text)
     choices = [_choices(piece) if i % 2 else [piece] for i, piece in enumerate(pieces)]
-    return ["".join(parts) for parts in itertools.product(*choices)]
+    if math.prod(map(len, choices)) > MOST:
+        raise UsageError(f"'{text:.60}' stands for more than {MOST:,} names")
+    return ["".join(map(str, parts)) for parts in itertools.product(*choices)]
 
 
-def _choices(text: str) -> list[str]:
+def _choices(text: str) -> Sequence[object]:
     """What stands in braces: words with commas between them, or a range of whole numbers."""
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", text)
+    numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text, re.ASCII)
     if numbers:
-        return [str(n) for n in range(int(numbers[1]), int(numbers[2]) + 1)]
+        return range(int(numbers[1]), int(numbers[2]) + 1)
     return [word.strip() for word in text.split(",")]
 
 

@@ -104,6 +104,8 @@ class Predicate:
         self._patterns: list[str] = []
         if not isinstance(text, str) or len(text) > MOST:
             raise UsageError(f"expected a predicate of at most {MOST} characters")
+        if not text.isascii():  # Python would take letters of other alphabets for some of these
+            raise UsageError(f"'{text}' is no predicate: names are of the letters a to z")
         if "#" in text:  # Python would leave out the rest
             raise UsageError(f"'{text}' is no predicate: # begins no comment here")
         # a dot and a star are no Python: names become placeholders, which no name can be
@@ -233,8 +235,7 @@ class Predicate:
                     return math.nan
             case ast.Call(func=ast.Name(id=name)):
                 numbers = [x for argument in node.args for x in self._numbers(argument, values)]
-                # min and max of Python may skip what is no number
-                return math.nan if any(map(math.isnan, numbers)) else FUNCTIONS[name](numbers)
+                return _applied(name, numbers)
         raise AssertionError("refused when it was parsed")
 
     def _numbers(self, node: ast.expr, values: Values) -> list[float]:
@@ -312,7 +313,7 @@ def margin_test(margins: Sequence[float], zero_is_enough: bool = False) -> bool 
     """
     if len(margins) < 2 or not all(map(math.isfinite, margins)):
         return None
-    mean, error = fmean(margins), half_width(margins)
+    mean, error = average(margins), half_width(margins)
     if mean == error == 0:  # a tie in every repeat, as of counts at their limit, tells nothing more
         return True if zero_is_enough else None
     return True if mean > error else False if mean < -error else None
@@ -322,7 +323,23 @@ def half_width(values: Sequence[float]) -> float:
     """Half the width of Student's 95 % interval of the mean of at least two values."""
     n = len(values)
     quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return quantile * stdev(values) / math.sqrt(n)
+    return quantile * deviation(values) / math.sqrt(n)
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean of values; NaN if their sum is too large for a number."""
+    try:
+        return fmean(values)
+    except OverflowError:
+        return math.nan
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation of at least two values; NaN if their squares are too large."""
+    try:
+        return stdev(values)
+    except OverflowError:
+        return math.nan
 
 
 def number(value: float) -> str:
@@ -343,15 +360,26 @@ def spread(values: Sequence[float]) -> str:
     finite = all(map(math.isfinite, values))
     if len(values) == 1 or not finite:
         return number(values[0] if len(values) == 1 else math.nan)
-    return f"{number(fmean(values))} ± {number(stdev(values))}"
+    return f"{number(average(values))} ± {number(deviation(values))}"
 
 
 def interval(margins: Sequence[float]) -> str:
     """The mean of margins and Student's interval, as text."""
     if not all(map(math.isfinite, margins)):
         return "-"
-    mean, error = fmean(margins), half_width(margins)
+    mean, error = average(margins), half_width(margins)
     return f"{number(mean)} (95 %: {number(mean - error)} to {number(mean + error)})"
+
+
+def _applied(function: str, numbers: Sequence[float]) -> float:
+    """The value of a function; NaN if it has none."""
+    # min and max of Python may skip what is no number
+    if any(map(math.isnan, numbers)):
+        return math.nan
+    try:
+        return FUNCTIONS[function](numbers)
+    except (ValueError, OverflowError):  # of infinities, or of a sum that is too large
+        return math.nan
 
 
 def _joined(kind: ast.boolop, parts: Sequence[bool | None]) -> bool | None:

@@ -122,7 +122,11 @@ def read_results(folder: Path, item: str, profile: str) -> Results | None:
         found = _results(json.loads(path.read_text(encoding="utf-8")))
         if (found.item, found.profile) != (item, profile):
             raise ValueError(f"it is of {found.item}, profile {found.profile}")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError),
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise UnreadableResults(
             f"{path} does not hold the results of {item}: {error}; run lightning-gans reproduce "
             f"run {item} profile={profile} again"
@@ -136,22 +140,22 @@ def _results(content: Any) -> Results:
     seeds = tuple(content["seeds"])
     if not all(type(seed) is int for seed in seeds) or len({*seeds}) < len(seeds):
         raise ValueError("seeds are no whole numbers, each once")
-    values = {str(name): _values(v, len(seeds)) for name, v in content["values"].items()}
+    values = {_text(name): _values(v, len(seeds)) for name, v in content["values"].items()}
     trainings = tuple(
-        TrainingRecord(str(t["name"]), str(t["command"]), tuple(map(str, t["hashes"])))
+        TrainingRecord(_text(t["name"]), _text(t["command"]), tuple(map(_text, t["hashes"])))
         for t in content["trainings"]
     )
     if any(len(training.hashes) != len(seeds) for training in trainings):
         raise ValueError(f"expected {len(seeds)} hashes of each training, one for each seed")
-    pictures = {str(name): str(text) for name, text in content["pictures"].items()}
+    pictures = {_text(name): _text(text) for name, text in content["pictures"].items()}
     if any(Path(name).name != name for name in pictures):
         raise ValueError("a picture is in another folder")
-    item, profile, version = (str(content[key]) for key in ("item", "profile", "version"))
-    measured = tuple(map(str, content.get("measured", ())))
+    item, profile, version = (_text(content[key]) for key in ("item", "profile", "version"))
+    measured = tuple(map(_text, content.get("measured", ())))
     if len(measured) not in (0, len(seeds)):
         raise ValueError(f"expected {len(seeds)} hashes of measures, one for each seed")
     setting = _setting(content.get("setting"))
-    sources = {str(name): str(text) for name, text in content.get("sources", {}).items()}
+    sources = {_text(name): _text(text) for name, text in content.get("sources", {}).items()}
     return Results(
         item, profile, version, seeds, trainings, values, pictures, measured, setting, sources
     )
@@ -160,7 +164,13 @@ def _results(content: Any) -> Results:
 def _setting(given: Mapping[str, Any] | None) -> Setting | None:
     if given is None:
         return None
-    return Setting(str(given["network"]), int(given["iterations"]), str(given["samples"]))
+    return Setting(_text(given["network"]), int(given["iterations"]), _text(given["samples"]))
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    text.encode()  # a lone surrogate is a ValueError
+    return text
 
 
 def _values(given: Sequence[Any], count: int) -> tuple[float | None, ...]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,10 +40,11 @@ from lightning_gans.reproduce.fingerprints import (
     class_paths,
     code_version,
     hash_of,
+    texts_in,
     training_hash,
 )
 from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
-from lightning_gans.reproduce.names import as_name
+from lightning_gans.reproduce.names import as_name, expand_all
 from lightning_gans.reproduce.results import (
     Results,
     Setting,
@@ -55,19 +57,30 @@ from lightning_gans.reproduce.results import (
     write_results,
 )
 from lightning_gans.runs.atomic import replacing, write_text
-from lightning_gans.runs.claim import hold, release
+from lightning_gans.runs.claim import has_ended, hold, release
 from lightning_gans.runs.folder import ROOT, checkpoints, newest, step_of
 from lightning_gans.runs.layout import VARIABLE
 from lightning_gans.runs.metrics_csv import FILE
 from lightning_gans.runs.report import read as read_log
+from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import CONFIGS, PACKAGE
 from lightning_gans.text import printable
-from lightning_gans.trust import current_trust
+from lightning_gans.trust import (
+    OPTIMIZERS,
+    PACKAGE_NAME,
+    Trust,
+    current_trust,
+    is_import_path,
+    stock_loggers,
+    within,
+)
 
 FOLDER = Path(ROOT, "reproduce")
 FINISHED, VALUES = "finished.json", "values.json"
 # what commands write at their end
 TABLE, METRICS = "table.csv", "metrics.json"
+# in front of the last line of a merged config
+CHECKSUM = "# checksum: "
 # where a config of a name is looked for
 OWN_FIRST = (Path("configs"), CONFIGS)
 # of the files in a folder of data sets, by which it is known again
@@ -145,6 +158,8 @@ class Run:
         results: the folder of results, with ``data`` in it.
         commands: how commands are run.
         log: is told about progress.
+        vet: raises an error for the file of a merged config that may not be loaded, as a config
+            that is resumed.
     """
 
     item: Item
@@ -153,6 +168,7 @@ class Run:
     results: Path
     commands: Commands
     log: Callable[[str], None]
+    vet: Callable[[Path], object] = lambda file: None
 
     def all_seeds(self, seeds: int) -> Results:
         """Train and measure for seeds 0, 1, ...; the results are written after each.
@@ -166,24 +182,20 @@ class Run:
         """
         configs: dict[str, Any] = {}
         folders = {seed: self._folders(seed, configs) for seed in range(seeds)}
+        self._measured(folders[0], 0)  # what cannot be measured is refused before it is trained
         before = self._before()
         found = self._kept(before, folders, configs)
-        lost = [seed for seed in folders if seed >= seeds and seed not in found]
+        lost = [seed for seed in before.seeds if seed not in found] if before is not None else []
         # until new ones are drawn with the last seed
         pictures = {} if before is None else dict(before.pictures)
-        result = None
         for seed in range(seeds):
-            values = self._seed(seed, folders[seed])
-            # another process may have written other seeds meanwhile
-            found = {**self._kept(self._before(), folders, configs), **found, seed: values}
+            found[seed] = self._seed(seed, folders[seed])
             if lost:
                 self._set_aside(lost)
                 lost = []
-            if seed == seeds - 1:
-                pictures = self._pictures(folders, sorted(found))
-            result = self._written(found, folders, pictures)
-        assert result is not None
-        return result
+            self._written(found, folders, configs, pictures)
+        pictures = self._pictures(folders, sorted(found), pictures)
+        return self._written(found, folders, configs, pictures)
 
     def _set_aside(self, lost: Sequence[int]) -> None:
         """Copy a file of results whose values of some seeds will not be in the new one."""
@@ -192,7 +204,7 @@ class Run:
         shutil.copy2(file, aside)
         self.log(
             f"{self.item.id}: seeds {', '.join(map(str, lost))} were measured with other settings, "
-            f"code or data; they stay in {aside}, and seeds={lost[-1] + 1} runs them again"
+            f"code or data; they stay in {aside}, and seeds={max(lost) + 1} runs all of them again"
         )
 
     def _folders(self, seed: int, configs: dict[str, Any]) -> dict[str, Path]:
@@ -241,11 +253,14 @@ class Run:
 
     def _written(
         self,
-        found: Mapping[int, Mapping[str, float]],
-        folders: Mapping[int, Mapping[str, Path]],
+        found: dict[int, dict[str, float]],
+        folders: dict[int, dict[str, Path]],
+        configs: dict[str, Any],
         pictures: Mapping[str, str],
     ) -> Results:
-        """Write the values of some seeds."""
+        """Write the values of some seeds; ``found`` gains those that another process wrote."""
+        for seed, values in self._kept(self._before(), folders, configs).items():
+            found.setdefault(seed, values)
         seeds = sorted(found)
         chosen = self.item.profiles[self.profile]
         setting = Setting(chosen.network, chosen.iterations, chosen.samples)
@@ -290,19 +305,39 @@ class Run:
 
     def _config(self, words: Sequence[str]) -> Any:
         """The merged config of a training."""
+        self._check_words(words)
         named = [Path(word.partition("=")[2]) for word in words]
-        texts = [path.read_text(encoding="utf-8") for path in named if _is_config(path)]
-        file = FOLDER / "configs" / f"{hash_of([*words, *texts, sources_hash()])}.yaml"
-        stored = _stored(file, yaml.safe_load, yaml.YAMLError)
-        if isinstance(stored, dict) and isinstance(stored.get("trainer"), dict):
-            return stored
-        text = self.commands.output(["train", *words, "--print_config"])
+        own = [sha256(path.read_bytes()).hexdigest() for path in named if _is_config(path)]
+        file = FOLDER / "configs" / f"{hash_of([*words, *own, sources_hash()])}.yaml"
+        stored = _without_checksum(file)
+        text = stored or self.commands.output(["train", *words, "--print_config"])
+        what = f"{self.item.id}: its training '{shlex.join(words)}'"
         if text is None:
-            what = f"{self.item.id}: its training '{shlex.join(words)}' is refused"
-            raise UserError(f"{what}; the line above says why")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, text)
-        return yaml.safe_load(text)
+            raise UserError(f"{what} is refused; the line above says why")
+        try:
+            config = yaml.safe_load(text)
+        except yaml.YAMLError:
+            config = None
+        if not isinstance(config, dict) or not isinstance(config.get("trainer"), dict):
+            raise UserError(f"{what} trains nothing; its words are those of train alone")
+        if stored is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, f"{text}{CHECKSUM}{hash_of(text)}\n")
+        self.vet(file)
+        return config
+
+    def _check_words(self, words: Sequence[str]) -> None:
+        """Check that the words of a training import nothing that is not trusted.
+
+        Raises:
+            UserError: for the first one that would.
+        """
+        for word in words:
+            if word.lstrip("-").startswith("trust="):
+                raise UserError(f"{self.item.id}: '{word:.80}' is not an item's to give")
+            for text in _values_in(word.partition("=")[2]):
+                if _is_foreign(text):
+                    raise Trust.refusal(text, f"{self.item.id}, in '{word:.80}',")
 
     def _seed(self, seed: int, folders: Mapping[str, Path]) -> dict[str, float]:
         """Train what is not trained for a seed, and measure."""
@@ -397,6 +432,7 @@ class Run:
         """The tables of a command that measures runs."""
         words = self._command_words(measure, folders, seed, self.root)
         folder = self._command_folder(measure, folders, seed)
+        needed = expand_all(measure.names)
 
         def compute() -> dict[str, float]:
             if any((folder / name).exists() for name in (TABLE, METRICS)):
@@ -406,7 +442,7 @@ class Run:
                 return ood_values(folder / TABLE, measure.trainings)
             return evaluate_values(folder / METRICS, measure.trainings[0])
 
-        return cached(folder, compute)
+        return cached(folder, needed, compute)
 
     def _command_words(
         self, measure: Measurement, folders: Mapping[str, Path], seed: int, root: str
@@ -437,7 +473,7 @@ class Run:
             result = function(**arguments) if run is None else function(run=run, **arguments)
             return numbers(result, measure.function)
 
-        return cached(folder, compute)
+        return cached(folder, expand_all(measure.names), compute)
 
     def _function_folder(self, measure: Measurement, run: Path | None, seed: int) -> Path:
         """Where a function's values are: by its arguments, its run, its code, and files."""
@@ -482,16 +518,29 @@ class Run:
         return {name: " and ".join(sorted(kinds)) for name, kinds in found.items()}
 
     def _pictures(
-        self, folders: Mapping[int, Mapping[str, Path]], seeds: Sequence[int]
+        self,
+        folders: Mapping[int, Mapping[str, Path]],
+        seeds: Sequence[int],
+        before: Mapping[str, str],
     ) -> dict[str, str]:
-        """Draw all pictures; their texts by the names of their files."""
+        """Draw all pictures of which there are runs; their texts by the names of their files."""
         drawn = {}
         for picture in self.item.pictures:
-            if self.profile in picture.profiles:
-                name = f"{self.item.id}-{self.profile}-{picture.name}.png"
+            if self.profile not in picture.profiles:
+                continue
+            name = f"{self.item.id}-{self.profile}-{picture.name}.png"
+            there = [
+                seed
+                for seed in seeds
+                if all(checkpoints(folders[seed][training], "last") for training in picture.of)
+            ]
+            if there:
                 self.log(f"drawing {name}")
-                self._draw(picture, folders, seeds, self.results / "images" / name)
+                self._draw(picture, folders, there, self.results / "images" / name)
                 drawn[name] = picture.text
+            else:
+                self.log(f"{name} is not drawn, as its runs have no checkpoints any more")
+                drawn |= {name: before[name]} if name in before else {}
         return drawn
 
     def _draw(
@@ -537,12 +586,24 @@ def numbers(result: object, function: str) -> dict[str, float]:
         raise UserError(f"{function} is no measure: expected numbers by name; {error}") from None
 
 
-def cached(folder: Path, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Values that are computed once for a folder, and again if their file is damaged."""
+def cached(
+    folder: Path, needed: Sequence[str], compute: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """Values that are computed once for a folder, and again if their file is damaged.
+
+    Args:
+        folder: where they are kept.
+        needed: the names of some of them.
+        compute: computes all.
+    """
     file = folder / VALUES
     stored = _stored(file)
-    if isinstance(stored, dict):
-        with suppress(TypeError, ValueError):
+    if (
+        isinstance(stored, dict)
+        and {*needed} <= {*stored}
+        and all(type(value) in (int, float, type(None)) for value in stored.values())
+    ):
+        with suppress(OverflowError):
             return {name: float(as_number(value)) for name, value in stored.items()}
     values = compute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -551,21 +612,52 @@ def cached(folder: Path, compute: Callable[[], dict[str, float]]) -> dict[str, f
     return values
 
 
-def _stored(
-    file: Path,
-    read: Callable[[str], Any] = json.loads,
-    damage: type[Exception] = ValueError,
-) -> Any:
-    """The content of a file that can be made again; None if there is none, or it is damaged."""
+def _stored(file: Path) -> Any:
+    """The content of a JSON file that can be made again; None if it is damaged, or not there."""
     try:
-        return read(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, RecursionError, damage):
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
+
+
+def _without_checksum(file: Path) -> str | None:
+    """A text that ends with its checksum; None if it has another one, or is not there."""
+    try:
+        text, mark, checksum = file.read_text(encoding="utf-8").rpartition(CHECKSUM)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return text if mark and checksum.strip() == hash_of(text) else None
+
+
+def _values_in(text: str) -> list[str]:
+    """The texts in the value of an option, which may be YAML."""
+    try:
+        return [text, *texts_in(yaml.safe_load(text))]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return [text]
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether a text would be taken for an import path that is not trusted."""
+    first = text.partition(".")[0]
+    return (
+        is_import_path(text)
+        and not Path(text).exists()
+        and not current_trust().covers(text)
+        and not any(within(text, module) for module in (PACKAGE_NAME, OPTIMIZERS))
+        and text not in stock_loggers()
+        # nothing is imported to find a module of no dots
+        and (first in sys.modules or find_spec(first) is not None)
+    )
 
 
 def last_evaluation(run: Path) -> dict[str, float]:
     """The values of the last evaluation of a run, by names with dots."""
     log = read_log(run / FILE)
+    if not log.measured:
+        raise UserError(
+            f"{run / FILE} has no evaluation; move {run} away, and the same command trains it again"
+        )
     return {as_name(name): log.series[name][1][-1] for name in log.measured}
 
 
@@ -601,7 +693,7 @@ def data_config(name: str) -> Any:
     file = next(
         (f for f in (folder / "data" / f"{name}.yaml" for folder in OWN_FIRST) if is_file(f)), None
     )
-    return name if file is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+    return name if file is None else read_mapping(file)
 
 
 def listing(root: Path) -> list[Any]:
@@ -669,11 +761,18 @@ def _is_whole(folder: Path, length: int) -> bool:
 
 def _copy_run(source: Path, target: Path) -> None:
     """Copy a finished training, which the copy is not: it is to be longer."""
-    half = target.with_name(f"{target.name}-copying")
-    if half.exists():  # an earlier copy was cut off
-        shutil.rmtree(half)
+    prefix = f"{target.name}-copying-"
+    for cut_off in target.parent.glob(f"{prefix}*"):
+        if has_ended(int(cut_off.name.removeprefix(prefix))):
+            shutil.rmtree(cut_off)
+    half = target.with_name(f"{prefix}{os.getpid()}")
     shutil.copytree(source, half, symlinks=True, ignore=shutil.ignore_patterns(FINISHED))
-    half.rename(target)
+    try:
+        half.rename(target)
+    except OSError:
+        shutil.rmtree(half)
+        if not target.exists():  # another process was not faster
+            raise
 
 
 def _check(status: int, what: str) -> None:

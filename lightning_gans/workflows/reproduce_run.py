@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from lightning_gans.errors import Stopped, UsageError
 from lightning_gans.paths import typed_path
-from lightning_gans.ranges import PositiveInt, checked
+from lightning_gans.ranges import Range, checked
 from lightning_gans.reproduce.items import PROFILES, find_item
 from lightning_gans.reproduce.pages import profile_lines
 from lightning_gans.reproduce.results import Results, file_of_results
@@ -18,6 +18,7 @@ from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.text import printable
 from lightning_gans.workflows.outcome import Outcome
+from lightning_gans.workflows.run_config import vetted_config
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ReproduceRun(Outcome):
 def reproduce_run(
     item: str,
     profile: Literal["cpu", "paper"] = "cpu",
-    seeds: PositiveInt | None = None,
+    seeds: Annotated[int, Range(1, 1000)] | None = None,
     root: str = "data",
     out: str = "docs/results",
 ) -> ReproduceRun:
@@ -69,7 +70,7 @@ def reproduce_run(
         raise UsageError(f"{chosen.id} has no profile {profile}; give {others}")
     folder = typed_path(out)
     make_folder_of_results(folder)  # before hours of training
-    run = Run(chosen, profile, root, folder, Subprocesses(), log)
+    run = Run(chosen, profile, root, folder, Subprocesses(), log, vetted_config)
     try:
         with StopSignals():
             results = run.all_seeds(chosen.profiles[profile].seeds if seeds is None else seeds)
@@ -90,10 +91,11 @@ def make_folder_of_results(folder: Path) -> None:
     Raises:
         Unwritable: if that is impossible.
     """
-    try:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unwritable(folder / "data", error) from error
+    for name in ("data", "images"):
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unwritable(folder / name, error) from error
 
 
 def log(line: str) -> None:

@@ -113,7 +113,7 @@ def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
         ("title: A", "titel: A", "unknown key 'titel' (did you mean 'title'?)"),
         ("document: thesis", "document: Egan 2018", "a file of this name is of 'thesis'"),
         ("    minutes: 0.1\n", "", "profiles.cpu has no minutes"),
-        ("iterations: 8", "iterations: many", "expected whole numbers"),
+        ("iterations: 8", "iterations: many", "iterations: expected a whole number, got 'many'"),
         ("  cpu:", "  gpu:", "profiles are cpu, paper"),
         ("max_steps={iterations}", "max_steps={iteration}", "(did you mean 'iterations'?)"),
         ("of: [cgpgan]\n    arg", "of: [cgpgam]\n    arg", "no training cgpgam (did you mean 'cgp"),
@@ -137,6 +137,39 @@ def test_a_wrong_name_gets_one_line_with_similar_ones(typed: str) -> None:
         ("evaluation: [gan]", "command: rm -rf {gan}", "'rm -rf {gan}' is none of ood table"),
         ("gan: model=dlsgan", "gan: model=encoder model.checkpoint={gan}", "name each other"),
         ("claims:", "claim:", "unknown key 'claim'"),
+        ("seeds: 2", "seeds: 1000000000000", "profiles.cpu.seeds: expected 1 to 1000"),
+        ("minutes: 0.1", "minutes: .inf", "minutes: expected a number above 0, got inf"),
+        ("minutes: 0.1", "minutes: .nan", "minutes: expected a number above 0, got nan"),
+        ("{points: 200}", "{points: 200, iterations: 3}", "values.iterations: {iterations} stands"),
+        ("exact: true", "exact: true\n    profiles: []", "profiles: expected some of cpu"),
+        (
+            "gan: model=dlsgan model.latent_dim=8",
+            'gan: "model=dlsgan\\0 model.latent_dim=8"',
+            "trainings.gan.words: 'model=dlsgan\\x00 model.latent_dim=8' has what is no letter",
+        ),
+        ("about: Only", 'about: "\\ud800"\nclaims_: Only', "unknown key 'claims_'"),
+        ("about: Only a test.", 'about: "a\\uDFFF"', "about: 'a\\udfff' has what is no letter"),
+        ("[latent.loss]", "['a.{1..9999999}']", "stands for more than 10,000 names"),
+        ("[latent.loss]", "['a.{1..99999999999}']", "is no name"),
+        ("[latent.loss]", f"['a{'{a,b}' * 26}']", "stands for more than 10,000 names"),
+        ("gan.latent.loss >", "é0 >", "names are of the letters a to z"),
+        ("gan.latent.loss >", "\uff3f0 >", "names are of the letters a to z"),
+        ("evaluation: [gan]", "command: evaluatefoo ckpt={gan}", "is none of ood table, evaluate"),
+        ("evaluation: [gan]", "command: evaluate real=a fake=b", "expected ckpt={NAME}"),
+        ("evaluation: [gan]", 'command: "evaluate ckpt={gan} \'x"', "cannot be split into words"),
+        (
+            "evaluation: [gan]",
+            "command: evaluate ckpt={gan} seed=3",
+            "'seed' (did you mean",
+        ),
+        ("evaluation: [gan]", "command: evaluate ckpt={gan} trust=os", "no option 'trust'"),
+        ("seeds: 2", "seeds: 2\n    trainings: {gan: 'a={cgpgan} b={gan}'}", "name each other"),
+        (
+            "published:",
+            "  - {name: points, function: lightning_gans.reproduce.clusters.draw, of: [cgpgan], "
+            "text: a}\npublished:",
+            "points is drawn twice in profile cpu",
+        ),
         (
             "values: {points: 200}",
             "values: {points: many}",
@@ -181,6 +214,21 @@ def test_an_own_file_is_found_however_its_name_is_written() -> None:
     Path("configs", "reproduce", "thesis_figure_900.yaml").rename(file.with_name("Thesis_1.yml"))
     assert next(iter(all_items())) == "thesis-1"
     assert find_item("thesis-1").title == "A few iterations on four clusters"
+
+
+@pytest.mark.parametrize("name", ["thesis figure 1", "thesis_figure_é", "thesis_" + "1" * 80])
+def test_the_name_of_a_file_is_an_id(name: str) -> None:
+    write_item(name=name)
+    with pytest.raises(UsageError, match="the file's name is an ID: at most 80 letters"):
+        all_items()
+
+
+def test_two_files_of_one_item_are_refused() -> None:
+    file = Path("configs", "reproduce", "thesis_figure_900.yaml")
+    write_item()
+    file.with_name("thesis-figure-900.yml").write_text(TINY)
+    with pytest.raises(UsageError, match=r"thesis-figure-900.yml and .* are one item; rename one"):
+        item_files()
 
 
 def test_a_title_is_one_cell_of_a_table() -> None:
@@ -259,10 +307,10 @@ def test_an_item_calls_measures_alone(entry: str, told: str) -> None:
         find_item(name)
 
 
-@pytest.mark.parametrize("name", ["/../../escaped", "a/b", "..", "a\0b", ""])
+@pytest.mark.parametrize("name", ["/../../escaped", "a/b", "..", "a\nb", "", "a" * 81])
 def test_a_picture_has_a_name_that_leads_nowhere_else(name: str) -> None:
     item = write_item(TINY.replace("  - name: points\n", f"  - name: {json.dumps(name)}\n"))
-    with pytest.raises(UsageError, match=r"pictures.name: expected letters"):
+    with pytest.raises(UsageError, match=r"pictures.name: expected at most 80 letters"):
         find_item(item)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from lightning_gans.errors import UsageError
-from lightning_gans.reproduce.predicate import Predicate, Verdict, margin_test
+from lightning_gans.reproduce.predicate import Predicate, Verdict, margin_test, spread
 
 NAMES = ["a", "b", "near.x.dls", "near.y.dls", "near.x.info", "fid.mean"]
 
@@ -151,3 +151,17 @@ def test_a_text_that_is_no_predicate_is_refused_in_one_line(text: str, said: str
 
 def test_a_predicate_knows_the_values_that_it_needs() -> None:
     assert Predicate("min(near.*.dls) > a", NAMES).names == ["near.x.dls", "near.y.dls", "a"]
+
+
+@pytest.mark.parametrize(
+    "values", [[1e308] * 3, [1.7e308, -1.7e308, 1.7e308], [math.inf, -math.inf, 0.0]]
+)
+def test_values_that_are_too_large_tell_nothing(values: list[float]) -> None:
+    seeds = [{"a": value, "b": 1.0} for value in values]
+    for text in ("a > b", "mean(a, a) > b", "mean(a, -1e999) > b", "a + a + a > b"):
+        for exact in (False, True):
+            judged = Predicate(text, ["a", "b"], exact).judge(seeds)
+            assert judged.evidence
+            if not exact:
+                assert judged.verdict is Verdict.UNTOLD
+    assert spread(values) == "-" or "±" in spread(values)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -380,9 +382,16 @@ def test_files_that_can_be_made_again_are() -> None:
         *FOLDER.glob("*/finished.json"),
     ]
     assert len(files) == 5
-    for damage in (b"", b"{", b"[1, {", b"\xff\xfe", b'{"a": [1]}'):
+    whole = {file: file.read_bytes() for file in files}
+    for damage in (
+        *(b"", b"{", b"[1, {", b"\xff\xfe", b'{"a": [1]}', b"{}", b"trainer: {}\n"),
+        b'{"categories": true, "entropy": "7"}',
+        b'{"categories": 1%s, "entropy": 1}' % (b"0" * 400),
+        None,  # cut off at the end of a line
+    ):
         for file in files:
-            file.write_bytes(damage)
+            cut = b"".join(whole[file].splitlines(keepends=True)[:-1])
+            file.write_bytes(cut if damage is None else damage)
         commands = InProcess()
         assert run_of(name, commands).all_seeds(1) == expected
         assert commands.ran == [], "no training is lost"
@@ -403,21 +412,142 @@ def test_a_measure_that_returns_no_numbers_is_named(result: object, told: str) -
     assert told in str(caught.value)
 
 
-def test_seeds_that_another_process_writes_meanwhile_stay() -> None:
+@pytest.mark.parametrize("when", ["_seed", "_pictures"])
+def test_seeds_that_another_process_writes_meanwhile_stay(when: str) -> None:
     name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
     expected = run_of(name, InProcess(), "other").all_seeds(2)
     other = file_of_results(Path("other"), name, "cpu")
 
     class Meanwhile(Run):
-        def _seed(self, seed: int, folders: Any) -> dict[str, float]:
-            values = super()._seed(seed, folders)
-            shutil.copy(other, file_of_results(self.results, name, "cpu"))
-            return values
+        pass
 
+    def meanwhile(run: Run, *arguments: Any) -> Any:
+        found = getattr(Run, when)(run, *arguments)
+        shutil.copy(other, file_of_results(run.results, name, "cpu"))
+        return found
+
+    setattr(Meanwhile, when, meanwhile)
     Path("results", "data").mkdir(parents=True)
     run = Meanwhile(find_item(name), "cpu", "data", Path("results"), InProcess(), lambda line: None)
     assert run.all_seeds(1).seeds == (0, 1)
     assert read_results(Path("results"), name, "cpu") == expected
+
+
+def test_values_are_written_before_pictures_and_drawn_of_runs_that_are_there(
+    tmp_path: Path,
+) -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    before = run_of(name, InProcess()).all_seeds(2)
+    (picture,) = before.pictures
+    # the checkpoints of both seeds were deleted, and the values are needed elsewhere
+    for checkpoint in FOLDER.glob("*/checkpoints/*"):
+        checkpoint.unlink()
+    told: list[str] = []
+    elsewhere = Run(find_item(name), "cpu", "data", tmp_path, InProcess(), told.append)
+    assert elsewhere.all_seeds(2).values == before.values
+    assert f"{picture} is not drawn, as its runs have no checkpoints any more" in told
+    assert run_of(name, InProcess()).all_seeds(2) == before, "the picture of before stays"
+
+    class Undrawn(Run):
+        def _pictures(self, *_: object) -> dict[str, str]:
+            raise UserError("the disk is full")
+
+    undrawn = Undrawn(find_item(name), "cpu", "data", Path("new"), InProcess(), told.append)
+    with pytest.raises(UserError, match="disk is full"):
+        undrawn.all_seeds(2)
+    found = read_results(Path("new"), name, "cpu")
+    assert found is not None
+    assert found.values == before.values
+
+
+def test_results_of_other_settings_stay_in_a_copy() -> None:
+    short = TINY.replace("iterations: 8", "iterations: 2")
+    name = write_item(short)
+    run_of(name, InProcess()).all_seeds(1)
+    file = file_of_results(Path("results"), name, "cpu")
+    before = file.read_bytes()
+    run_of(name, InProcess()).all_seeds(1)
+    assert not [*file.parent.glob("*earlier*")]
+    write_item(short.replace("{points: 200}", "{points: 300}"))
+    run_of(name, InProcess()).all_seeds(1)
+    assert file.with_name(f"{file.name}-earlier-1").read_bytes() == before
+
+
+def test_a_run_that_has_lost_its_evaluations_is_named() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    run_of(name, InProcess()).all_seeds(1)
+    for file in FOLDER.glob("*/metrics.csv"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"metrics.csv has no evaluation; move runs/"):
+        run_of(name, InProcess()).all_seeds(1)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("model.generator=evil.G", "evil.G, which is not part of lightning_gans"),
+        ("model.generator.class_path=evil.G", "add trust=evil"),
+        (
+            "trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint",
+            "add trust=lightning.pytorch.callbacks",
+        ),
+        ("trust=evil", "'trust=evil' is not an item's to give"),
+        ("--trust=evil", "'--trust=evil' is not an item's to give"),
+        ("--help", "trains nothing; its words are those of train alone"),
+    ],
+)
+def test_the_words_of_an_item_import_nothing_that_is_not_trusted(
+    word: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("evil.py").write_text("import pathlib\npathlib.Path('ran').touch()\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    name = write_item(TINY.replace("latent_dim=8", f"latent_dim=8 '{word}'"))
+    with pytest.raises(UserError, match=re.escape(told)):
+        run_of(name, InProcess()).all_seeds(1)
+    assert not Path("ran").exists()
+
+
+def test_a_merged_config_that_could_not_be_resumed_is_refused() -> None:
+    Path("configs", "model").mkdir(parents=True)
+    Path("configs", "model", "mine.yaml").write_text(
+        "model: {class_path: torch.nn.Linear, init_args: {in_features: 1, out_features: 1}}\n"
+    )
+
+    def refusing(file: Path) -> None:
+        raise UserError(f"{file.name} is refused")
+
+    name = write_item()
+    commands = InProcess()
+    run = Run(find_item(name), "cpu", "data", Path("results"), commands, print, refusing)
+    with pytest.raises(UserError, match=r"\w+.yaml is refused"):
+        run.all_seeds(1)
+    assert commands.ran == []
+
+
+def test_names_of_files_need_not_be_text() -> None:
+    name = write_item(TINY.replace("iterations: 8", "iterations: 2"))
+    Path("data").mkdir()
+    Path(os.fsdecode(b"data/a\xff.png")).touch()
+    run_of(name, InProcess()).all_seeds(1)
+    assert run_of(name, again := InProcess()).all_seeds(1)
+    assert again.ran == []
+
+
+def test_copies_that_were_cut_off_are_removed() -> None:
+    source, target = FOLDER / "source", FOLDER / "target"
+    (source / "checkpoints").mkdir(parents=True)
+    (source / "finished.json").touch()
+    left = [FOLDER / f"target-copying-{pid}" for pid in (2**22 + 1, os.getppid())]
+    for folder in left:
+        folder.mkdir()
+    running._copy_run(source, target)
+    assert [folder.exists() for folder in left] == [False, True]
+    assert [path.name for path in target.iterdir()] == ["checkpoints"]
+    # another process was faster
+    (target / "mine").touch()
+    running._copy_run(source, target)
+    assert (target / "mine").exists()
+    assert not (FOLDER / f"target-copying-{os.getpid()}").exists()
 
 
 def test_commands_trust_what_this_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,6 +599,10 @@ def test_results_that_cannot_be_read_are_set_aside() -> None:
         ({"trainings": [{"name": "a", "command": "b", "hashes": ["c"]}]}, "2 hashes of each"),
         ({"values": {"a": [1, 10**400]}}, "401 digits is too large"),
         ({"setting": {"network": "a"}}, "iterations"),
+        ({"setting": {"network": "a", "iterations": math.inf, "samples": ""}}, "infinity"),
+        ({"version": "\ud800"}, "surrogates not allowed"),
+        ({"pictures": {"a.png": "\ud800"}}, "surrogates not allowed"),
+        ({"sources": {"fog": "\ud800"}}, "surrogates not allowed"),
     ],
 )
 def test_results_are_checked_when_they_are_read(
