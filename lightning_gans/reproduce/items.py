@@ -75,7 +75,10 @@ DOCUMENTS = {
 COMMANDS = ("ood table", "evaluate")
 WORKFLOWS = "lightning_gans.workflows"
 # modules of lightning_gans.reproduce whose functions an item may not call
-MACHINERY = ("fingerprints", "items", "names", "pages", "predicate", "results", "running")
+MACHINERY = (
+    *("commands", "fingerprints", "items", "kept", "merged", "names", "pages", "predicate"),
+    *("results", "running", "tables"),
+)
 # what words may name besides trainings and the values of a profile
 FOLDER_VALUES = ("root", "seed")
 

@@ -11,140 +11,63 @@ begins where that one ended, which gives the same as training it whole.
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import os
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from importlib import import_module
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
-
-import yaml
+from typing import Any
 
 from lightning_gans import __version__
-from lightning_gans.errors import InputError, Stopped, UserError
+from lightning_gans.errors import InputError
 from lightning_gans.paths import is_file
+from lightning_gans.reproduce.commands import Commands, check
 from lightning_gans.reproduce.fingerprints import (
     class_paths,
     code_version,
     hash_of,
-    texts_in,
     training_hash,
 )
 from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
-from lightning_gans.reproduce.names import as_name, expand_all
+from lightning_gans.reproduce.kept import cached, stored
+from lightning_gans.reproduce.merged import merged_config
+from lightning_gans.reproduce.names import expand_all
 from lightning_gans.reproduce.results import (
     Results,
     Setting,
     TrainingRecord,
     UnreadableResults,
-    as_number,
     file_of_results,
     finite,
     read_results,
     write_results,
 )
+from lightning_gans.reproduce.tables import (
+    evaluate_values,
+    last_evaluation,
+    numbers,
+    ood_values,
+    rows_of,
+)
 from lightning_gans.runs.atomic import replacing, write_text
 from lightning_gans.runs.claim import has_ended, hold, release
 from lightning_gans.runs.folder import ROOT, checkpoints, newest, step_of
-from lightning_gans.runs.layout import VARIABLE
-from lightning_gans.runs.metrics_csv import FILE
-from lightning_gans.runs.report import read as read_log
 from lightning_gans.safe_yaml import read_mapping
 from lightning_gans.signatures import CONFIGS, PACKAGE
-from lightning_gans.text import printable
-from lightning_gans.trust import (
-    OPTIMIZERS,
-    PACKAGE_NAME,
-    Trust,
-    current_trust,
-    is_import_path,
-    stock_loggers,
-    within,
-)
 
 FOLDER = Path(ROOT, "reproduce")
-FINISHED, VALUES = "finished.json", "values.json"
+FINISHED = "finished.json"
 # what commands write at their end
 TABLE, METRICS = "table.csv", "metrics.json"
-# in front of the last line of a merged config
-CHECKSUM = "# checksum: "
 # where a config of a name is looked for
 OWN_FIRST = (Path("configs"), CONFIGS)
 # of the files in a folder of data sets, by which it is known again
 MOST_LISTED = 1000
-# how a command ends after a signal
-_STOPPED = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-
-
-class Commands(Protocol):
-    """Runs command lines of this package."""
-
-    def run(self, words: Sequence[str], folder: Path | None = None) -> int:
-        """Run a command and return its exit status.
-
-        Args:
-            words: of its command line.
-            folder: of the run that it makes.
-        """
-
-    def output(self, words: Sequence[str]) -> str | None:
-        """What a command prints; None if it fails."""
-
-
-class Subprocesses:
-    """Each command is a process of its own, as if it had been typed.
-
-    A training has its own threads, memory and handling of signals. A signal to this process is
-    passed on once, and the command saves what it has.
-    """
-
-    def run(self, words: Sequence[str], folder: Path | None = None) -> int:
-        """Run a command; what it prints goes to stderr."""
-        variables = {**os.environ, **({} if folder is None else {VARIABLE: str(folder)})}
-        # in a group of its own, Ctrl-C reaches it once and not twice
-        process = subprocess.Popen(
-            _command_line(words),
-            env=variables,
-            stdout=sys.stderr.fileno(),
-            process_group=0,
-        )
-        try:
-            return process.wait()
-        except KeyboardInterrupt as stop:
-            number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-            process.send_signal(number)
-            process.wait()
-            raise stopped(number) from None
-
-    def output(self, words: Sequence[str]) -> str | None:
-        """What a command prints to stdout."""
-        done = subprocess.run(
-            _command_line(words),
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            check=False,
-        )
-        return done.stdout if done.returncode == 0 else None
-
-
-def _command_line(words: Sequence[str]) -> list[str]:
-    """A command of this package, which trusts what this process was told to."""
-    modules = current_trust().modules
-    trust = [f"trust={','.join(modules)}"] if modules else []
-    return [sys.executable, "-m", PACKAGE.name, *words, *trust]
 
 
 @dataclass(frozen=True)
@@ -305,39 +228,8 @@ class Run:
 
     def _config(self, words: Sequence[str]) -> Any:
         """The merged config of a training."""
-        self._check_words(words)
-        named = [Path(word.partition("=")[2]) for word in words]
-        own = [sha256(path.read_bytes()).hexdigest() for path in named if _is_config(path)]
-        file = FOLDER / "configs" / f"{hash_of([*words, *own, sources_hash()])}.yaml"
-        stored = _without_checksum(file)
-        text = stored or self.commands.output(["train", *words, "--print_config"])
-        what = f"{self.item.id}: its training '{shlex.join(words)}'"
-        if text is None:
-            raise UserError(f"{what} is refused; the line above says why")
-        try:
-            config = yaml.safe_load(text)
-        except yaml.YAMLError:
-            config = None
-        if not isinstance(config, dict) or not isinstance(config.get("trainer"), dict):
-            raise UserError(f"{what} trains nothing; its words are those of train alone")
-        if stored is None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, f"{text}{CHECKSUM}{hash_of(text)}\n")
-        self.vet(file)
-        return config
-
-    def _check_words(self, words: Sequence[str]) -> None:
-        """Check that the words of a training import nothing that is not trusted.
-
-        Raises:
-            UserError: for the first one that would.
-        """
-        for word in words:
-            if word.lstrip("-").startswith("trust="):
-                raise UserError(f"{self.item.id}: '{word:.80}' is not an item's to give")
-            for text in _values_in(word.partition("=")[2]):
-                if _is_foreign(text):
-                    raise Trust.refusal(text, f"{self.item.id}, in '{word:.80}',")
+        configs = FOLDER / "configs"
+        return merged_config(words, self.item.id, configs, self.commands, self.vet)
 
     def _seed(self, seed: int, folders: Mapping[str, Path]) -> dict[str, float]:
         """Train what is not trained for a seed, and measure."""
@@ -379,7 +271,7 @@ class Run:
             status = self.commands.run(["train", f"ckpt={folder}", steps])
         else:
             status = self.commands.run(["train", *words, f"seed_everything={seed}"], folder)
-        _check(status, f"the training in {folder}")
+        check(status, f"the training in {folder}")
         content = {
             "words": [*words, f"seed_everything={seed}"],
             "version": __version__,
@@ -390,7 +282,7 @@ class Run:
     def _say_finished(self, folder: Path) -> None:
         """Log that a training is there, and whether its data sets look different now."""
         self.log(f"{folder} is trained already")
-        made = _stored(folder / FINISHED)
+        made = stored(folder / FINISHED)
         files = made.get("files") if isinstance(made, dict) else None
         if files not in (None, self._root_files):
             self.log(
@@ -437,7 +329,7 @@ class Run:
         def compute() -> dict[str, float]:
             if any((folder / name).exists() for name in (TABLE, METRICS)):
                 folder.rename(_free(folder))  # it ended, but its values are lost
-            _check(self.commands.run([*words, f"out={folder}"]), f"'{shlex.join(words)}'")
+            check(self.commands.run([*words, f"out={folder}"]), f"'{shlex.join(words)}'")
             if words[:2] == ["ood", "table"]:
                 return ood_values(folder / TABLE, measure.trainings)
             return evaluate_values(folder / METRICS, measure.trainings[0])
@@ -570,124 +462,6 @@ def imported(path: str) -> Callable[..., Any]:
     return found
 
 
-def numbers(result: object, function: str) -> dict[str, float]:
-    """The values that a measure has returned.
-
-    Raises:
-        UserError: if it returned anything but numbers by name.
-    """
-    if not isinstance(result, Mapping):
-        raise UserError(
-            f"{function} is no measure: expected numbers by name, got {type(result).__name__}"
-        )
-    try:
-        return {str(name): float(value) for name, value in result.items()}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{function} is no measure: expected numbers by name; {error}") from None
-
-
-def cached(
-    folder: Path, needed: Sequence[str], compute: Callable[[], dict[str, float]]
-) -> dict[str, float]:
-    """Values that are computed once for a folder, and again if their file is damaged.
-
-    Args:
-        folder: where they are kept.
-        needed: the names of some of them.
-        compute: computes all.
-    """
-    file = folder / VALUES
-    stored = _stored(file)
-    if (
-        isinstance(stored, dict)
-        and {*needed} <= {*stored}
-        and all(type(value) in (int, float, type(None)) for value in stored.values())
-    ):
-        with suppress(OverflowError):
-            return {name: float(as_number(value)) for name, value in stored.items()}
-    values = compute()
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {name: finite(value) for name, value in values.items()}
-    write_text(file, json.dumps(content, indent=1) + "\n")
-    return values
-
-
-def _stored(file: Path) -> Any:
-    """The content of a JSON file that can be made again; None if it is damaged, or not there."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-
-
-def _without_checksum(file: Path) -> str | None:
-    """A text that ends with its checksum; None if it has another one, or is not there."""
-    try:
-        text, mark, checksum = file.read_text(encoding="utf-8").rpartition(CHECKSUM)
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
-    return text if mark and checksum.strip() == hash_of(text) else None
-
-
-def _values_in(text: str) -> list[str]:
-    """The texts in the value of an option, which may be YAML."""
-    try:
-        return [text, *texts_in(yaml.safe_load(text))]
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return [text]
-
-
-def _is_foreign(text: str) -> bool:
-    """Whether a text would be taken for an import path that is not trusted."""
-    first = text.partition(".")[0]
-    return (
-        is_import_path(text)
-        and not Path(text).exists()
-        and not current_trust().covers(text)
-        and not any(within(text, module) for module in (PACKAGE_NAME, OPTIMIZERS))
-        and text not in stock_loggers()
-        # nothing is imported to find a module of no dots
-        and (first in sys.modules or find_spec(first) is not None)
-    )
-
-
-def last_evaluation(run: Path) -> dict[str, float]:
-    """The values of the last evaluation of a run, by names with dots."""
-    log = read_log(run / FILE)
-    if not log.measured:
-        raise UserError(
-            f"{run / FILE} has no evaluation; move {run} away, and the same command trains it again"
-        )
-    return {as_name(name): log.series[name][1][-1] for name in log.measured}
-
-
-def ood_values(table: Path, trainings: Sequence[str]) -> dict[str, float]:
-    """The AUROC in % of a table of ``ood table``: ``<training>.<score>.<near or far>.<set>``.
-
-    Args:
-        table: the CSV file.
-        trainings: its models, in the order in which they were named.
-    """
-    values: dict[str, float] = {}
-    rows = rows_of(table)
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    if len(models) != len(trainings):
-        raise InputError(f"{table} has {len(models)} models; expected {len(trainings)}")
-    names = dict(zip(models, trainings, strict=True))
-    for row in rows:
-        name = ".".join((names[row["model"]], as_name(row["score"]), row["kind"], row["set"]))
-        values[name] = 100 * float(row["auroc"])
-    return values
-
-
-def rows_of(table: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; none if it is not there."""
-    if not table.is_file():
-        return []
-    with table.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
 def data_config(name: str) -> Any:
     """What a name of data stands for: its config, the person's own or the package's."""
     file = next(
@@ -710,30 +484,6 @@ def listing(root: Path) -> list[Any]:
             found.append([path.name, [[p.name, p.stat().st_size] for p in inside if p.is_file()]])
             found[-1] += [[p.name, sum(1 for _ in p.iterdir())] for p in inside if p.is_dir()]
     return found
-
-
-def evaluate_values(file: Path, training: str) -> dict[str, float]:
-    """The measures of ``evaluate``: ``<training>.<measure>``."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return {
-        f"{training}.{as_name(name)}": math.nan if m["value"] is None else float(m["value"])
-        for name, m in content["measures"].items()
-    }
-
-
-def _is_config(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") and is_file(path)
-
-
-def sources_hash() -> str:
-    """A hash of the files that decide how a command line is merged into a config."""
-    # a folder of configs may be a link
-    own = [Path(at, f) for at, _, names in os.walk("configs", followlinks=True) for f in names]
-    files = [*PACKAGE.rglob("*.py"), *CONFIGS.rglob("*.yaml"), *filter(_is_config, own)]
-    content = sha256()
-    for file in sorted({file.resolve() for file in files}):
-        content.update(file.read_bytes())
-    return content.hexdigest()
 
 
 def _shorter(config: Mapping[str, Any], seed: int, root: str) -> Path | None:
@@ -773,29 +523,6 @@ def _copy_run(source: Path, target: Path) -> None:
         shutil.rmtree(half)
         if not target.exists():  # another process was not faster
             raise
-
-
-def _check(status: int, what: str) -> None:
-    """Raise the error that an exit status stands for.
-
-    Raises:
-        Stopped: after a signal.
-        UserError: if the command failed.
-    """
-    # a negative status: the process was ended by a signal that it does not handle
-    number = _STOPPED.get(status if status >= 0 else 128 - status)
-    if number is not None:
-        raise stopped(number)
-    if status != 0:
-        raise UserError(
-            f"{printable(what)} ended with status {status}; its own messages are above. The same "
-            "command tries it again"
-        )
-
-
-def stopped(number: signal.Signals) -> Stopped:
-    """The error after a signal, which says how to resume."""
-    return Stopped(number, f"stopped by {number.name}; the same command resumes")
 
 
 def _free(path: Path, what: str = "unfinished") -> Path:

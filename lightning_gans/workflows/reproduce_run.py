@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from lightning_gans.errors import Stopped, UsageError
 from lightning_gans.paths import typed_path
 from lightning_gans.ranges import Range, checked
+from lightning_gans.reproduce.commands import Subprocesses, stopped
 from lightning_gans.reproduce.items import PROFILES, find_item
 from lightning_gans.reproduce.pages import profile_lines
 from lightning_gans.reproduce.results import Results, file_of_results
-from lightning_gans.reproduce.running import Run, Subprocesses, stopped
+from lightning_gans.reproduce.running import Run
 from lightning_gans.runs.atomic import Unwritable
 from lightning_gans.runs.stop_signals import StopSignals
 from lightning_gans.text import printable

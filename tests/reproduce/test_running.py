@@ -19,6 +19,7 @@ import pytest
 from lightning_gans.errors import Stopped, UserError
 from lightning_gans.models import DLSGAN
 from lightning_gans.reproduce import fingerprints, running
+from lightning_gans.reproduce.commands import Subprocesses
 from lightning_gans.reproduce.fingerprints import class_paths
 from lightning_gans.reproduce.items import find_item
 from lightning_gans.reproduce.pages import pages
@@ -30,7 +31,8 @@ from lightning_gans.reproduce.results import (
     read_results,
     write_results,
 )
-from lightning_gans.reproduce.running import FOLDER, Run, Subprocesses
+from lightning_gans.reproduce.running import FOLDER, Run
+from lightning_gans.reproduce.tables import numbers
 from lightning_gans.runs.claim import LOCK, FolderInUse
 from lightning_gans.trust import current_trust, trusting
 from tests.support.reproductions import TINY, InProcess, write_item
@@ -408,7 +410,7 @@ def test_files_that_can_be_made_again_are() -> None:
 )
 def test_a_measure_that_returns_no_numbers_is_named(result: object, told: str) -> None:
     with pytest.raises(UserError, match=r"own\.measure is no measure: expected n") as caught:
-        running.numbers(result, "own.measure")
+        numbers(result, "own.measure")
     assert told in str(caught.value)
 
 
