@@ -171,8 +171,8 @@ def test_values_that_were_measured_in_another_way_are_not_kept(
     file = file_of_results(Path("results"), name, "cpu")
     aside = file.with_name(f"{file.name}-earlier-1")
     assert (
-        f"{name}: seeds 0, 1 were measured with other settings, code or data; they stay in {aside}, "
-        "and seeds=2 runs all of them again"
+        f"{name}: seeds 0, 1 were measured with other settings, code or data; they stay in "
+        f"{aside}, and seeds=2 runs all of them again"
     ) in told
     assert json.loads(aside.read_text())["values"]["cgpgan.entropy"] == [
         *before.values["cgpgan.entropy"]
