@@ -71,7 +71,7 @@ def merged_config(
 
 
 def check_words(words: Sequence[str], origin: str) -> None:
-    """Check that the words of a training import nothing that is not trusted.
+    """Check that the words of a command line import nothing that is not trusted.
 
     Raises:
         UserError: for the first one that would.
@@ -112,7 +112,7 @@ def _is_foreign(text: str) -> bool:
     first = text.partition(".")[0]
     return (
         is_import_path(text)
-        and not Path(text).exists()
+        and not _is_config(Path(text))
         and not current_trust().covers(text)
         and not any(within(text, module) for module in (PACKAGE_NAME, OPTIMIZERS))
         and text not in stock_loggers()

@@ -35,7 +35,7 @@ from lightning_gans.reproduce.fingerprints import (
 )
 from lightning_gans.reproduce.items import Item, Measurement, Picture, argument, filled
 from lightning_gans.reproduce.kept import cached, stored
-from lightning_gans.reproduce.merged import merged_config
+from lightning_gans.reproduce.merged import check_words, merged_config
 from lightning_gans.reproduce.names import expand_all
 from lightning_gans.reproduce.results import (
     Results,
@@ -103,11 +103,10 @@ class Run:
             UserError: if a command fails.
             Stopped: after a signal; the same call resumes.
         """
-        configs: dict[str, Any] = {}
-        folders = {seed: self._folders(seed, configs) for seed in range(seeds)}
+        folders = {seed: self._folders(seed) for seed in range(seeds)}
         self._measured(folders[0], 0)  # what cannot be measured is refused before it is trained
         before = self._before()
-        found = self._kept(before, folders, configs)
+        found = self._kept(before, folders)
         lost = [seed for seed in before.seeds if seed not in found] if before is not None else []
         # until new ones are drawn with the last seed
         pictures = {} if before is None else dict(before.pictures)
@@ -116,9 +115,9 @@ class Run:
             if lost:
                 self._set_aside(lost)
                 lost = []
-            self._written(found, folders, configs, pictures)
+            self._written(found, folders, pictures)
         pictures = self._pictures(folders, sorted(found), pictures)
-        return self._written(found, folders, configs, pictures)
+        return self._written(found, folders, pictures)
 
     def _set_aside(self, lost: Sequence[int]) -> None:
         """Copy a file of results whose values of some seeds will not be in the new one."""
@@ -130,16 +129,13 @@ class Run:
             f"code or data; they stay in {aside}, and seeds={max(lost) + 1} runs all of them again"
         )
 
-    def _folders(self, seed: int, configs: dict[str, Any]) -> dict[str, Path]:
-        """The folder of each training of a seed; ``configs`` gains those that are merged."""
+    def _folders(self, seed: int) -> dict[str, Path]:
+        """The folder of each training of a seed."""
         own: dict[str, Path] = {}
         for training in self.item.trainings_of(self.profile):
             # the folder of a training is in the words of those that depend on it
-            words = self._words(training.name, own, seed)
-            key = shlex.join(words)
-            if key not in configs:
-                configs[key] = self._config(words)
-            own[training.name] = FOLDER / training_hash(configs[key], seed, self.root)
+            config = self._config(self._words(training.name, own, seed))
+            own[training.name] = FOLDER / training_hash(config, seed, self.root)
         return own
 
     def _before(self) -> Results | None:
@@ -154,15 +150,15 @@ class Run:
             return None
 
     def _kept(
-        self, before: Results | None, folders: dict[int, dict[str, Path]], configs: dict[str, Any]
+        self, before: Results | None, folders: dict[int, dict[str, Path]]
     ) -> dict[int, dict[str, float]]:
         """The values of seeds that were run before, and would be the same now.
 
-        ``folders`` and ``configs`` gain those of seeds that only the results have.
+        ``folders`` gains those of seeds that only the results have.
         """
         for seed in before.seeds if before is not None else ():
             if seed not in folders:
-                folders[seed] = self._folders(seed, configs)
+                folders[seed] = self._folders(seed)
         if before is None or set(before.values) != set(self.item.values_of(self.profile)):
             return {}
         hashes = {record.name: record.hashes for record in before.trainings}
@@ -178,11 +174,10 @@ class Run:
         self,
         found: dict[int, dict[str, float]],
         folders: dict[int, dict[str, Path]],
-        configs: dict[str, Any],
         pictures: Mapping[str, str],
     ) -> Results:
         """Write the values of some seeds; ``found`` gains those that another process wrote."""
-        for seed, values in self._kept(self._before(), folders, configs).items():
+        for seed, values in self._kept(self._before(), folders).items():
             found.setdefault(seed, values)
         seeds = sorted(found)
         chosen = self.item.profiles[self.profile]
@@ -227,9 +222,17 @@ class Run:
         return shlex.join(["lightning-gans", "train", *words])
 
     def _config(self, words: Sequence[str]) -> Any:
-        """The merged config of a training."""
-        configs = FOLDER / "configs"
-        return merged_config(words, self.item.id, configs, self.commands, self.vet)
+        """The merged config of a training; merged and checked once, whatever changes since."""
+        key = shlex.join(words)
+        if key not in self._configs:
+            self._configs[key] = merged_config(
+                words, self.item.id, FOLDER / "configs", self.commands, self.vet
+            )
+        return self._configs[key]
+
+    @cached_property
+    def _configs(self) -> dict[str, Any]:
+        return {}
 
     def _seed(self, seed: int, folders: Mapping[str, Path]) -> dict[str, float]:
         """Train what is not trained for a seed, and measure."""
@@ -341,7 +344,9 @@ class Run:
     ) -> list[str]:
         variables = {**self.item.profiles[self.profile].variables(), "seed": str(seed)}
         names = {name: str(folder) for name, folder in folders.items()}
-        return filled(measure.command, {**variables, "root": root, **names})
+        words = filled(measure.command, {**variables, "root": root, **names})
+        check_words(words, self.item.id)
+        return words
 
     def _command_folder(self, measure: Measurement, folders: Mapping[str, Path], seed: int) -> Path:
         """Where a command's tables are: by its words, its code and that of its data, and files."""

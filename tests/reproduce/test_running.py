@@ -509,6 +509,21 @@ def test_the_words_of_an_item_import_nothing_that_is_not_trusted(
     assert not Path("ran").exists()
 
 
+def test_the_command_of_an_item_imports_nothing_that_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("evil.py").touch()
+    Path("evil.F").touch()  # no config, whatever its name
+    command = "command: evaluate ckpt={gan} features=evil.F"
+    text = TINY.replace("evaluation: [gan]", command)
+    name = write_item(text.replace("[latent.loss]", "[gan.latent.loss]"))
+    commands = InProcess()
+    with pytest.raises(UserError, match=r"in 'features=evil.F', names evil.F, which is not part"):
+        run_of(name, commands).all_seeds(1)
+    assert commands.ran == [], "nothing is trained before"
+
+
 def test_a_merged_config_that_could_not_be_resumed_is_refused() -> None:
     Path("configs", "model").mkdir(parents=True)
     Path("configs", "model", "mine.yaml").write_text(
@@ -633,11 +648,13 @@ def test_a_changed_config_of_ones_own_is_merged_again(
     Path("configs", "experiment").symlink_to(linked)
     file = Path(place)
     file.parent.mkdir(exist_ok=True)
-    run = run_of(write_item(), InProcess())
+    item = write_item()
     found = []
     for steps in (8, 64):
         file.write_text(f"trainer: {{max_steps: {steps}}}\n")
-        config = run._config(["model=gan", "data=gaussians", f"experiment={word}"])
+        config = run_of(item, InProcess())._config(
+            ["model=gan", "data=gaussians", f"experiment={word}"]
+        )
         found.append(config["trainer"]["max_steps"])
     assert found == [8, 64]
 
